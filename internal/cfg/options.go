@@ -1,0 +1,159 @@
+// Package cfg holds what the modules' Caddyfile parsers share. Every function
+// rejects what it cannot use, with the file and line where it stands.
+package cfg
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+)
+
+// Seen remembers the options of one block, to reject repeated ones.
+type Seen map[string]bool
+
+// Once returns an error if the option at the cursor was met before.
+func (s Seen) Once(d *caddyfile.Dispenser) error {
+	if s[d.Val()] {
+		return d.Errf("duplicate option '%s'", d.Val())
+	}
+	s[d.Val()] = true
+	return nil
+}
+
+// Args returns the option's arguments, of which there must be at least min
+// and, unless max is negative, at most max.
+func Args(d *caddyfile.Dispenser, min, max int) ([]string, error) {
+	option := d.Val()
+	args := d.RemainingArgs()
+	if len(args) < min {
+		return nil, d.Errf("%s: missing argument", option)
+	}
+	if max >= 0 && len(args) > max {
+		return nil, d.Errf("%s: unexpected argument '%s'", option, args[max])
+	}
+	return args, NoBlock(d, option)
+}
+
+// NoBlock returns an error if a block follows where none is taken.
+func NoBlock(d *caddyfile.Dispenser, option string) error {
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		return d.Errf("%s takes no block", option)
+	}
+	return nil
+}
+
+// Arg returns the option's only argument.
+func Arg(d *caddyfile.Dispenser) (string, error) {
+	args, err := Args(d, 1, 1)
+	if err != nil {
+		return "", err
+	}
+	return args[0], nil
+}
+
+// Flag returns an error if the option has an argument.
+func Flag(d *caddyfile.Dispenser) error {
+	_, err := Args(d, 0, 0)
+	return err
+}
+
+// Int parses the option's only argument as an integer from min to max.
+func Int(d *caddyfile.Dispenser, min, max int) (int, error) {
+	option := d.Val()
+	arg, err := Arg(d)
+	if err != nil {
+		return 0, err
+	}
+	return parseInt(d, option, arg, min, max)
+}
+
+func parseInt(d *caddyfile.Dispenser, option, arg string, min, max int) (int, error) {
+	n, err := strconv.Atoi(arg)
+	if err != nil {
+		return 0, d.Errf("%s: '%s' is not an integer", option, arg)
+	}
+	if n < min || n > max {
+		return 0, d.Errf("%s: %d is not between %d and %d", option, n, min, max)
+	}
+	return n, nil
+}
+
+// Duration parses the option's only argument as a duration above zero.
+func Duration(d *caddyfile.Dispenser) (caddy.Duration, error) {
+	option := d.Val()
+	arg, err := Arg(d)
+	if err != nil {
+		return 0, err
+	}
+	dur, err := caddy.ParseDuration(arg)
+	if err != nil {
+		return 0, d.Errf("%s: '%s' is not a duration", option, arg)
+	}
+	if dur <= 0 {
+		return 0, d.Errf("%s: %s is not above zero", option, time.Duration(dur))
+	}
+	return caddy.Duration(dur), nil
+}
+
+// Percent parses the option's only argument as a percentage from min to max,
+// with or without the sign.
+func Percent(d *caddyfile.Dispenser, min, max float64) (float64, error) {
+	option := d.Val()
+	arg, err := Arg(d)
+	if err != nil {
+		return 0, err
+	}
+	p, err := strconv.ParseFloat(strings.TrimSuffix(arg, "%"), 64)
+	if err != nil || p != p {
+		return 0, d.Errf("%s: '%s' is not a percentage", option, arg)
+	}
+	if p < min || p > max {
+		return 0, d.Errf("%s: %v%% is not between %v%% and %v%%", option, p, min, max)
+	}
+	return p, nil
+}
+
+// Float parses the option's only argument as a number from min to max.
+func Float(d *caddyfile.Dispenser, min, max float64) (float64, error) {
+	option := d.Val()
+	arg, err := Arg(d)
+	if err != nil {
+		return 0, err
+	}
+	f, err := strconv.ParseFloat(arg, 64)
+	if err != nil || f != f {
+		return 0, d.Errf("%s: '%s' is not a number", option, arg)
+	}
+	if f < min || f > max {
+		return 0, d.Errf("%s: %v is not between %v and %v", option, f, min, max)
+	}
+	return f, nil
+}
+
+// Size parses the option's only argument as a number of bytes above zero,
+// such as 512KiB.
+func Size(d *caddyfile.Dispenser) (int64, error) {
+	option := d.Val()
+	arg, err := Arg(d)
+	if err != nil {
+		return 0, err
+	}
+	n, err := humanize.ParseBytes(arg)
+	if err != nil {
+		return 0, d.Errf("%s: '%s' is not a size", option, arg)
+	}
+	if n == 0 || n > 1<<62 {
+		return 0, d.Errf("%s: %s is out of range", option, arg)
+	}
+	return int64(n), nil
+}
+
+// Unknown is the error for an option that the block of what does not have.
+func Unknown(d *caddyfile.Dispenser, what string) error {
+	return d.Errf("unknown option '%s' for %s", d.Val(), what)
+}
