@@ -1,0 +1,163 @@
+package healthcheck
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/cfg"
+)
+
+func init() { caddy.RegisterModule(new(App)) }
+
+const appName = "load_balancer"
+
+// App holds what all policies and checks of a configuration share. It is there
+// wherever one of them needs it, configured or not.
+type App struct {
+	// How long an address that a dynamic source has stopped returning is
+	// still probed, so that it is known when it returns. Default: 5m.
+	DynamicExpiry caddy.Duration `json:"dynamic_expiry,omitempty"`
+
+	// How many addresses from dynamic sources a handler checks at most; those
+	// above that get traffic unchecked. Default: 10000.
+	DynamicLimit int `json:"dynamic_limit,omitempty"`
+
+	// How many probes run at once in the process at most; further ones wait.
+	// Default: 1024.
+	ProbeConcurrency int `json:"probe_concurrency,omitempty"`
+
+	mu      sync.Mutex
+	started bool
+	pending []*Watch // those that wait for the start
+}
+
+// CaddyModule returns the Caddy module information.
+func (*App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  appName,
+		New: func() caddy.Module { return new(App) },
+	}
+}
+
+// Provision sets defaults.
+func (a *App) Provision(caddy.Context) error {
+	if a.DynamicExpiry == 0 {
+		a.DynamicExpiry = caddy.Duration(5 * time.Minute)
+	}
+	if a.DynamicLimit == 0 {
+		a.DynamicLimit = 10_000
+	}
+	if a.ProbeConcurrency == 0 {
+		a.ProbeConcurrency = defaultConcurrency
+	}
+	return nil
+}
+
+// Validate rejects what is out of range.
+func (a *App) Validate() error {
+	if a.DynamicExpiry < 0 {
+		return fmt.Errorf("dynamic_expiry: %s is not above zero", time.Duration(a.DynamicExpiry))
+	}
+	if a.DynamicLimit < 0 {
+		return fmt.Errorf("dynamic_limit: %d is not above zero", a.DynamicLimit)
+	}
+	if a.ProbeConcurrency < 0 {
+		return fmt.Errorf("probe_concurrency: %d is not above zero", a.ProbeConcurrency)
+	}
+	return nil
+}
+
+// Start lets the probes go out: those of a configuration that is only
+// validated, or that fails to load, never do.
+func (a *App) Start() error {
+	a.mu.Lock()
+	a.started = true
+	pending := a.pending
+	a.pending = nil
+	a.mu.Unlock()
+	monitor.setLimit(a.ProbeConcurrency)
+	monitor.start(pending)
+	return nil
+}
+
+// Stop does nothing: each policy closes the watches that it has opened.
+func (*App) Stop() error { return nil }
+
+// Watch probes the upstream at the given dial address from the start of the
+// configuration on, or from now on where it has started. Notify is called
+// after each flip of the verdict, from any goroutine. Expired, unless nil, is
+// asked before each probe whether the watch has ended. The error is
+// [ErrPlaceholder] where the address depends on the request.
+func (c *Check) Watch(address string, notify func(), expired func(now time.Time) bool) (*Watch, error) {
+	aim, err := c.target(address)
+	if err != nil {
+		return nil, err
+	}
+	w := monitor.watch(c, aim, notify, expired)
+	c.app.mu.Lock()
+	started := c.app.started
+	if !started {
+		c.app.pending = append(c.app.pending, w)
+	}
+	c.app.mu.Unlock()
+	if started {
+		monitor.start([]*Watch{w})
+	}
+	return w, nil
+}
+
+// Close ends watches and waits for the probes that they had under way, whose
+// results count for nothing.
+func Close(watches ...*Watch) { monitor.closeAll(watches) }
+
+// Dynamic returns the limits of a configuration on dynamic upstreams.
+func (c *Check) Dynamic() (expiry time.Duration, limit int) {
+	return time.Duration(c.app.DynamicExpiry), c.app.DynamicLimit
+}
+
+// UnmarshalCaddyfile sets up the app from Caddyfile tokens. Syntax:
+//
+//	load_balancer {
+//		dynamic_expiry    <duration>
+//		dynamic_limit     <addresses>
+//		probe_concurrency <probes>
+//	}
+func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) (err error) {
+	d.Next() // consume the option's name
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	seen := make(cfg.Seen)
+	for d.NextBlock(0) {
+		if err := seen.Once(d); err != nil {
+			return err
+		}
+		const most = 1 << 30
+		switch d.Val() {
+		case "dynamic_expiry":
+			a.DynamicExpiry, err = cfg.Duration(d)
+		case "dynamic_limit":
+			a.DynamicLimit, err = cfg.Int(d, 1, most)
+		case "probe_concurrency":
+			a.ProbeConcurrency, err = cfg.Int(d, 1, most)
+		default:
+			err = cfg.Unknown(d, "load_balancer")
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Interface guards
+var (
+	_ caddy.App             = (*App)(nil)
+	_ caddy.Provisioner     = (*App)(nil)
+	_ caddy.Validator       = (*App)(nil)
+	_ caddyfile.Unmarshaler = (*App)(nil)
+)

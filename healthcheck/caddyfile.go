@@ -1,0 +1,111 @@
+package healthcheck
+
+import (
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/cfg"
+)
+
+// UnmarshalCaddyfile sets up the check from Caddyfile tokens. Syntax:
+//
+//	health_check <checker> [<args...>] {
+//		interval            <duration>
+//		transition_interval <duration>
+//		down_interval       <duration>
+//		timeout             <duration>
+//		jitter              <percent>
+//		passes              <results>
+//		fails               <results>
+//		initial             healthy|checking
+//		port                <port>
+//		host                <host>
+//		name                <name>
+//		# and the checker's own options
+//	}
+func (c *Check) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	if !d.NextArg() {
+		return d.Err("health_check: missing checker")
+	}
+	name := d.Val()
+	segment := d.NextSegment()
+	d = caddyfile.NewDispenser(segment)
+	d.Next() // consume the checker's name
+	head := 1 + len(d.RemainingArgs())
+
+	// The checker gets its arguments, and its own options in the same braces.
+	own := append([]caddyfile.Token(nil), segment[:head]...)
+	hasBlock := head < len(segment)
+	if hasBlock {
+		own = append(own, segment[head])
+	}
+	seen := make(cfg.Seen)
+	for d.NextBlock(0) {
+		common, err := c.unmarshalCommon(d, seen)
+		if err != nil {
+			return err
+		}
+		if !common {
+			own = append(own, d.NextSegment()...)
+		}
+	}
+	if hasBlock {
+		own = append(own, segment[len(segment)-1])
+	}
+	checkers := caddyfile.NewDispenser(own)
+	checkers.Next()
+	checker, err := caddyfile.UnmarshalModule(checkers, Namespace+"."+name)
+	if err != nil {
+		return err
+	}
+	if _, ok := checker.(Checker); !ok {
+		return checkers.Errf("health_check: %T is not a checker", checker)
+	}
+	c.CheckerRaw = caddyconfig.JSONModuleObject(checker, "type", name, nil)
+	return nil
+}
+
+// unmarshalCommon parses the option at the cursor, if it is one that all
+// checks have.
+func (c *Check) unmarshalCommon(d *caddyfile.Dispenser, seen cfg.Seen) (common bool, err error) {
+	const most = 1 << 30
+	option := d.Val()
+	duration := map[string]*caddy.Duration{
+		"interval":            &c.Interval,
+		"transition_interval": &c.TransitionInterval,
+		"down_interval":       &c.DownInterval,
+		"timeout":             &c.Timeout,
+	}[option]
+	number := map[string]*int{"passes": &c.Passes, "fails": &c.Fails}[option]
+	text := map[string]*string{"initial": &c.Initial, "host": &c.Host, "name": &c.Name}[option]
+	if duration == nil && number == nil && text == nil && option != "jitter" && option != "port" {
+		return false, nil
+	}
+	if err := seen.Once(d); err != nil {
+		return true, err
+	}
+	switch {
+	case duration != nil:
+		*duration, err = cfg.Duration(d)
+	case number != nil:
+		*number, err = cfg.Int(d, 1, most)
+	case text != nil:
+		*text, err = cfg.Arg(d)
+		if err == nil && *text == "" {
+			err = d.Errf("%s: empty", option)
+		}
+		if err == nil && option == "initial" && *text != Healthy.String() && *text != Checking.String() {
+			err = d.Errf("initial: '%s' is neither healthy nor checking", *text)
+		}
+	case option == "port":
+		c.Port, err = cfg.Int(d, 1, 65535)
+	default:
+		c.Jitter = new(float64)
+		*c.Jitter, err = cfg.Percent(d, 0, 100)
+	}
+	return true, err
+}
+
+// Interface guard
+var _ caddyfile.Unmarshaler = (*Check)(nil)

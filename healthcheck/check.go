@@ -1,0 +1,275 @@
+package healthcheck
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyevents"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+)
+
+// Check is a checker with the options that all checks have.
+type Check struct {
+	// The checker, and its own options.
+	CheckerRaw json.RawMessage `json:"checker,omitempty" caddy:"namespace=http.reverse_proxy.health_checkers inline_key=type"`
+
+	// What logs and events call the check. Default: the checker's name,
+	// numbered from the second one on.
+	Name string `json:"name,omitempty"`
+
+	// Time from one probe of an upstream to the next. Default: 5s.
+	Interval caddy.Duration `json:"interval,omitempty"`
+
+	// Interval while the latest results speak against the verdict, that is,
+	// between the first and the last of the consecutive results that change
+	// it. Default: interval.
+	TransitionInterval caddy.Duration `json:"transition_interval,omitempty"`
+
+	// Interval while the upstream is down. Default: interval.
+	DownInterval caddy.Duration `json:"down_interval,omitempty"`
+
+	// Time after which a probe without result has failed. Default: 2s.
+	Timeout caddy.Duration `json:"timeout,omitempty"`
+
+	// By how much of the interval a probe may be late, at random, in percent.
+	// Default: 10.
+	Jitter *float64 `json:"jitter,omitempty"`
+
+	// Consecutive probes that must pass before an upstream that is down is
+	// up again. Default: 2.
+	Passes int `json:"passes,omitempty"`
+
+	// Consecutive probes that must fail before an upstream that is up is
+	// down. Default: 3.
+	Fails int `json:"fails,omitempty"`
+
+	// What an upstream is held to be before its first probe has ended:
+	// healthy, or checking, which gets no traffic. Default: healthy.
+	Initial string `json:"initial,omitempty"`
+
+	// Port to probe instead of the upstream's own. Default: 0, the
+	// upstream's own.
+	Port int `json:"port,omitempty"`
+
+	// Host header and TLS server name of probes. Default: the upstream's.
+	Host string `json:"host,omitempty"`
+
+	checker   Checker
+	transport *transport
+	key       string // equal for checks that may share their verdicts
+	app       *App
+	ctx       caddy.Context
+	events    *caddyevents.App
+	logger    *zap.Logger
+}
+
+// Defaults of checks.
+const (
+	defaultInterval = 5 * time.Second
+	defaultTimeout  = 2 * time.Second
+	defaultJitter   = 10
+	defaultPasses   = 2
+	defaultFails    = 3
+)
+
+// Provision loads the checker and sets defaults. The transport is the one of
+// the handler whose upstreams are checked; nil where there is none.
+func (c *Check) Provision(ctx caddy.Context, handlers http.RoundTripper) error {
+	if err := c.setDefaults(); err != nil {
+		return err
+	}
+	if c.CheckerRaw == nil {
+		return errors.New("health_check: no checker")
+	}
+	config, err := json.Marshal(c)
+	if err != nil {
+		return fmt.Errorf("health_check: encoding: %v", err)
+	}
+	app, err := ctx.App(appName)
+	if err != nil {
+		return err
+	}
+	events, err := ctx.App("events")
+	if err != nil {
+		return err
+	}
+	c.app, c.events = app.(*App), events.(*caddyevents.App)
+	c.ctx, c.logger = ctx, ctx.Logger().Named("health_check")
+	if c.Timeout > c.Interval {
+		c.logger.Warn("health_check timeout is longer than its interval: probes of a hung upstream come less often",
+			zap.String("check", c.Name),
+			zap.Duration("timeout", time.Duration(c.Timeout)),
+			zap.Duration("interval", time.Duration(c.Interval)))
+	}
+	mod, err := ctx.LoadModule(c, "CheckerRaw")
+	if err != nil {
+		return fmt.Errorf("health_check: %v", err)
+	}
+	checker, ok := mod.(Checker)
+	if !ok {
+		return fmt.Errorf("health_check: %T is not a checker", mod)
+	}
+	c.checker = checker
+	if owner, ok := checker.(TransportOwner); ok {
+		if own := owner.OwnTransport(); own != nil {
+			handlers = own
+		}
+	}
+	c.transport, err = newTransport(ctx, handlers, c.Host)
+	if err != nil {
+		return fmt.Errorf("health_check: %v", err)
+	}
+	c.key = string(config) + c.transport.fingerprint
+	return nil
+}
+
+// Kind returns the checker's name, before the check is provisioned.
+func (c *Check) Kind() string {
+	var checker struct {
+		Type string `json:"type"`
+	}
+	_ = json.Unmarshal(c.CheckerRaw, &checker) // Provision says what is wrong
+	return checker.Type
+}
+
+func (c *Check) setDefaults() error {
+	for _, d := range []struct {
+		option  string
+		value   *caddy.Duration
+		missing time.Duration
+	}{
+		{"interval", &c.Interval, defaultInterval},
+		{"timeout", &c.Timeout, defaultTimeout},
+		{"transition_interval", &c.TransitionInterval, time.Duration(c.Interval)},
+		{"down_interval", &c.DownInterval, time.Duration(c.Interval)},
+	} {
+		if *d.value < 0 {
+			return fmt.Errorf("health_check: %s: %s is not above zero", d.option, time.Duration(*d.value))
+		}
+		if *d.value == 0 {
+			*d.value = caddy.Duration(d.missing)
+		}
+	}
+	// Their default is the interval, which may itself be the default.
+	if c.TransitionInterval == 0 {
+		c.TransitionInterval = c.Interval
+	}
+	if c.DownInterval == 0 {
+		c.DownInterval = c.Interval
+	}
+	if c.Jitter == nil {
+		c.Jitter = new(float64)
+		*c.Jitter = defaultJitter
+	}
+	if *c.Jitter < 0 || *c.Jitter > 100 {
+		return fmt.Errorf("health_check: jitter: %v%% is not between 0%% and 100%%", *c.Jitter)
+	}
+	if c.Passes == 0 {
+		c.Passes = defaultPasses
+	}
+	if c.Fails == 0 {
+		c.Fails = defaultFails
+	}
+	if c.Passes < 0 || c.Fails < 0 {
+		return fmt.Errorf("health_check: passes %d, fails %d: must be above zero", c.Passes, c.Fails)
+	}
+	switch c.Initial {
+	case "":
+		c.Initial = Healthy.String()
+	case Healthy.String(), Checking.String():
+	default:
+		return fmt.Errorf("health_check: initial: '%s' is neither healthy nor checking", c.Initial)
+	}
+	if c.Port < 0 || c.Port > 65535 {
+		return fmt.Errorf("health_check: port: %d is not between 1 and 65535", c.Port)
+	}
+	return nil
+}
+
+// Close releases the transport, if it is the check's own. Watches are closed
+// before.
+func (c *Check) Close() error {
+	if c.transport == nil {
+		return nil
+	}
+	return c.transport.close()
+}
+
+// initial is the state of an upstream that was never probed.
+func (c *Check) initial() State {
+	if c.Initial == Checking.String() {
+		return State{Verdict: Checking}
+	}
+	return State{}
+}
+
+// pause is the time until the next probe of an upstream in the given state,
+// and whether that is the regular interval.
+func (c *Check) pause(s State) (time.Duration, bool) {
+	d := c.Interval
+	switch {
+	case s.Swaying():
+		d = c.TransitionInterval
+	case s.Verdict == Unhealthy:
+		d = c.DownInterval
+	}
+	return time.Duration(d), d == c.Interval
+}
+
+// target returns what a probe of the upstream at the given dial address is
+// aimed at.
+func (c *Check) target(address string) (Target, error) {
+	dial, err := Resolve(address)
+	if err != nil {
+		return Target{}, err
+	}
+	if c.Port != 0 {
+		dial.Port = strconv.Itoa(c.Port)
+		if caddy.IsUnixNetwork(dial.Network) || caddy.IsFdNetwork(dial.Network) {
+			dial.Network, dial.Host = "tcp", "localhost"
+		}
+		dial.Address = (&caddy.NetworkAddress{
+			Host: dial.Host, StartPort: uint(c.Port), EndPort: uint(c.Port),
+		}).JoinHostPort(0)
+	}
+	return Target{
+		Upstream:  address,
+		Dial:      dial,
+		Host:      c.Host,
+		Transport: c.transport.RoundTripper,
+		TLS:       c.transport.tls,
+	}, nil
+}
+
+// ErrPlaceholder means that an address has placeholders that only a request
+// can fill in, so that there is nothing to probe.
+var ErrPlaceholder = errors.New("address depends on the request")
+
+// Resolve parses an upstream's dial address. Global placeholders are filled
+// in; the error is [ErrPlaceholder] where others remain.
+func Resolve(address string) (reverseproxy.DialInfo, error) {
+	filled, err := caddy.NewReplacer().ReplaceOrErr(address, true, true)
+	if err != nil {
+		return reverseproxy.DialInfo{}, fmt.Errorf("%w: %v", ErrPlaceholder, err)
+	}
+	addr, err := caddy.ParseNetworkAddress(filled)
+	if err != nil {
+		return reverseproxy.DialInfo{}, err
+	}
+	if n := addr.PortRangeSize(); n != 1 {
+		return reverseproxy.DialInfo{}, fmt.Errorf("address %s stands for %d sockets", address, n)
+	}
+	return reverseproxy.DialInfo{
+		Network: addr.Network,
+		Address: addr.JoinHostPort(0),
+		Host:    addr.Host,
+		Port:    strconv.Itoa(int(addr.StartPort)),
+	}, nil
+}

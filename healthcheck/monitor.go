@@ -1,0 +1,417 @@
+package healthcheck
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// defaultConcurrency is how many probes run at once, at most. Probes of hung
+// upstreams last for their whole timeout: this is enough for 2,500 of them at
+// the default interval and timeout.
+const defaultConcurrency = 1024
+
+// closePatience is how long closing waits for a checker that does not end
+// although its context has: a reload must not hang on a third party's mistake.
+const closePatience = 5 * time.Second
+
+// Monitor runs the probes of all checks of the process: one goroutine sleeps
+// until the next probe is due and starts it in a goroutine of its own, so an
+// upstream between two probes costs no goroutine and no timer.
+//
+// What a check knows of an upstream is a target, shared by all watches that ask
+// for the same check of the same address over the same transport. Only one of
+// them runs the probes: the latest started. When it goes, as in a reload, the
+// next takes over, and the verdict stays.
+type Monitor struct {
+	random func() float64 // 0 to 1
+
+	mu      sync.Mutex
+	targets map[targetKey]*target
+	byName  map[targetName][]*target // those that may inherit from each other
+	due     schedule
+	seen    uint64 // targets ever made
+	limit   int    // probes at once
+	running int
+	epoch   time.Time     // where the grids of all targets begin
+	wake    chan struct{} // makes the loop look again
+	stop    chan struct{} // closed to end the loop; nil while there is none
+	stopped chan struct{} // closed when it has ended
+}
+
+type targetKey struct{ check, address string }
+
+type targetName struct{ check, address string }
+
+// target is one check of one address.
+type target struct {
+	key   targetKey
+	name  targetName
+	state atomic.Pointer[State]
+
+	// All below is guarded by the monitor's mu.
+	watches []*Watch
+	phase   float64 // place in the interval, 0 to 1
+	next    time.Time
+	index   int // in the schedule; -1 while it is not in there
+	probe   *probe
+}
+
+// probe is one that is under way.
+type probe struct {
+	watch  *Watch
+	cancel context.CancelFunc
+	cut    bool          // its watch was closed: the result does not count
+	ended  chan struct{} // closed when its result is dealt with
+}
+
+// NewMonitor returns a monitor without targets.
+func NewMonitor() *Monitor {
+	return &Monitor{
+		random:  rand.Float64,
+		targets: make(map[targetKey]*target),
+		byName:  make(map[targetName][]*target),
+		limit:   defaultConcurrency,
+	}
+}
+
+// monitor is the process's own: verdicts outlive configurations.
+var monitor = NewMonitor()
+
+// Watch is one configuration's interest in a target.
+type Watch struct {
+	monitor *Monitor
+	target  *target
+	check   *Check
+	aim     Target
+	notify  func()
+	expired func(now time.Time) bool
+
+	// Guarded by the monitor's mu.
+	started   bool
+	closed    bool
+	reporting *probe // its latest, while log and events are told of it
+}
+
+// State returns what the check knows of the upstream.
+func (w *Watch) State() State { return *w.target.state.Load() }
+
+// Name returns the check's name.
+func (w *Watch) Name() string { return w.check.Name }
+
+// watch adds a watch of the check on the address. No probe goes out before it
+// is started. Notify is called after each flip of the verdict, from any
+// goroutine. Before a probe, expired may say that the watch has ended.
+func (m *Monitor) watch(c *Check, aim Target, notify func(), expired func(time.Time) bool) *Watch {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	key := targetKey{check: c.key, address: aim.Upstream}
+	t := m.targets[key]
+	if t == nil {
+		t = &target{key: key, name: targetName{c.Name, aim.Upstream}, index: -1, phase: m.phase()}
+		state := m.heritage(t, c)
+		t.state.Store(&state)
+		m.targets[key] = t
+		m.byName[t.name] = append(m.byName[t.name], t)
+	}
+	w := &Watch{monitor: m, target: t, check: c, aim: aim, notify: notify, expired: expired}
+	t.watches = append(t.watches, w)
+	return w
+}
+
+// phase returns the next target's place in the interval. Multiples of the
+// golden ratio are spread evenly whatever their number.
+func (m *Monitor) phase() float64 {
+	const golden = 0.6180339887498949
+	m.seen++
+	phase := float64(m.seen%(1<<20)) * golden
+	return phase - float64(int(phase))
+}
+
+// heritage is the state that a new target starts from: the verdict that a
+// check of the same name has on the same address, else the initial one. So a
+// check keeps its verdicts when its options change.
+func (m *Monitor) heritage(t *target, c *Check) State {
+	var latest *target
+	for _, old := range m.byName[t.name] {
+		if old.usedBy(c.app) {
+			continue
+		}
+		if state := old.state.Load(); state.Decided && (latest == nil || state.Probed.After(latest.state.Load().Probed)) {
+			latest = old
+		}
+	}
+	if latest == nil {
+		return c.initial()
+	}
+	return latest.state.Load().inherited()
+}
+
+// usedBy reports whether a watch belongs to the given configuration.
+func (t *target) usedBy(app *App) bool {
+	return slices.ContainsFunc(t.watches, func(w *Watch) bool { return w.check.app == app })
+}
+
+// start lets the watches' probes go out.
+func (m *Monitor) start(watches []*Watch) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	for _, w := range watches {
+		if w.closed || w.started {
+			continue
+		}
+		w.started = true
+		t := w.target
+		if t.probe == nil && t.index < 0 {
+			window := min(time.Duration(w.check.Interval), time.Second)
+			m.schedule(t, now.Add(time.Duration(t.phase*float64(window))))
+		}
+	}
+	if m.stop == nil && len(m.due) > 0 {
+		m.epoch = now
+		m.wake, m.stop, m.stopped = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
+		go m.loop(m.wake, m.stop, m.stopped)
+	}
+}
+
+// setLimit sets how many probes run at once.
+func (m *Monitor) setLimit(n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.limit = n
+	m.rouse()
+}
+
+// rouse makes the loop look again, if there is one.
+func (m *Monitor) rouse() {
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+}
+
+// loop starts the probes that are due until stop is closed.
+func (m *Monitor) loop(wake, stop, stopped chan struct{}) {
+	defer close(stopped)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-timer.C:
+		case <-wake:
+		}
+		timer.Reset(m.launchDue())
+	}
+}
+
+// launchDue starts the probes that are due, and returns the time until the
+// next one is.
+func (m *Monitor) launchDue() time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for len(m.due) > 0 && m.running < m.limit {
+		t, now := m.due[0], time.Now()
+		if wait := t.next.Sub(now); wait > 0 {
+			return wait
+		}
+		m.unschedule(t)
+		m.launch(t, now)
+	}
+	return time.Hour // or until roused
+}
+
+// launch starts a probe of the target, by its latest started watch.
+func (m *Monitor) launch(t *target, now time.Time) {
+	for i := len(t.watches) - 1; i >= 0; i-- {
+		w := t.watches[i]
+		if w.expired != nil && w.expired(now) {
+			m.remove(w)
+		}
+	}
+	w := t.runner()
+	if w == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(w.check.Timeout))
+	p := &probe{watch: w, cancel: cancel, ended: make(chan struct{})}
+	t.probe = p
+	m.running++
+	go m.run(ctx, t, p)
+}
+
+// runner returns the watch whose checker probes the target.
+func (t *target) runner() *Watch {
+	for _, w := range slices.Backward(t.watches) {
+		if w.started {
+			return w
+		}
+	}
+	return nil
+}
+
+// run probes a target and carries what comes of it where it belongs.
+func (m *Monitor) run(ctx context.Context, t *target, p *probe) {
+	defer close(p.ended)
+	began := time.Now()
+	err := p.watch.probe(ctx)
+	p.cancel()
+	r := Result{Err: err, Ended: time.Now()}
+	r.Duration = r.Ended.Sub(began)
+
+	m.mu.Lock()
+	m.running--
+	t.probe = nil
+	before := *t.state.Load()
+	after, flipped := before, false
+	if !p.cut {
+		check := p.watch.check
+		after, flipped = before.Next(r, check.Passes, check.Fails)
+		t.state.Store(&after)
+	}
+	if w := t.runner(); w != nil {
+		m.schedule(t, m.nextProbe(t, w.check, after, r.Ended, p.cut))
+	}
+	m.rouse() // for a probe that waited for this one's place
+	if p.cut {
+		m.mu.Unlock()
+		return
+	}
+	p.watch.reporting = p
+	watches := slices.Clone(t.watches)
+	m.mu.Unlock()
+	if flipped {
+		for _, w := range watches {
+			w.notify()
+		}
+	}
+	p.watch.check.report(p.watch, before, after, r, flipped)
+}
+
+// nextProbe returns when the next probe is due. At the regular interval it is
+// the next point of the target's grid, so that the load stays spread however
+// long probes take; else, or for one that was cut off, it follows the last.
+func (m *Monitor) nextProbe(t *target, c *Check, s State, now time.Time, cut bool) time.Time {
+	if cut {
+		return now
+	}
+	pause, regular := c.pause(s)
+	jitter := time.Duration(m.random() * *c.Jitter / 100 * float64(pause))
+	if !regular {
+		return now.Add(pause + jitter)
+	}
+	offset := time.Duration(t.phase * float64(pause))
+	passed := now.Sub(m.epoch) - offset
+	return m.epoch.Add(offset + (passed/pause+1)*pause + jitter)
+}
+
+// probe runs the checker once. It survives a checker that panics or that does
+// not heed its context.
+func (w *Watch) probe(ctx context.Context) error {
+	done := make(chan error, 1)
+	go func() {
+		defer func() {
+			if r := recover(); r != nil {
+				w.check.logger.Error("checker panicked", zap.String("check", w.check.Name),
+					zap.Any("panic", r), zap.ByteString("stack", debug.Stack()))
+				done <- fmt.Errorf("checker panicked: %v", r)
+			}
+		}()
+		done <- w.check.checker.Check(ctx, w.aim)
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	patience := time.NewTimer(closePatience)
+	defer patience.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-patience.C:
+		return fmt.Errorf("checker did not end at its timeout of %v", time.Duration(w.check.Timeout))
+	}
+}
+
+// remove takes a watch off its target, cuts off its probe, and forgets the
+// target with its last watch.
+func (m *Monitor) remove(w *Watch) (cut *probe) {
+	if w.closed {
+		return nil
+	}
+	w.closed = true
+	t := w.target
+	t.watches = slices.DeleteFunc(t.watches, func(o *Watch) bool { return o == w })
+	if t.probe != nil && t.probe.watch == w {
+		cut = t.probe
+		cut.cut = true
+		cut.cancel()
+	}
+	if t.runner() == nil {
+		m.unschedule(t)
+	}
+	if len(t.watches) == 0 {
+		delete(m.targets, t.key)
+		m.byName[t.name] = slices.DeleteFunc(m.byName[t.name], func(o *target) bool { return o == t })
+		if len(m.byName[t.name]) == 0 {
+			delete(m.byName, t.name)
+		}
+	}
+	return cut
+}
+
+// Closed reports whether the watch has ended.
+func (w *Watch) Closed() bool {
+	w.monitor.mu.Lock()
+	defer w.monitor.mu.Unlock()
+	return w.closed
+}
+
+// closeAll ends watches and waits for what they have under way. With the last
+// watch of all, the monitor's own goroutine ends.
+func (m *Monitor) closeAll(watches []*Watch) {
+	m.mu.Lock()
+	var cut, reporting []*probe
+	for _, w := range watches {
+		if p := m.remove(w); p != nil {
+			cut = append(cut, p)
+		}
+		if w.reporting != nil {
+			reporting = append(reporting, w.reporting)
+		}
+	}
+	var stopped chan struct{}
+	if len(m.targets) == 0 && m.stop != nil {
+		close(m.stop)
+		stopped = m.stopped
+		m.stop = nil
+	}
+	m.mu.Unlock()
+	for _, p := range cut {
+		<-p.ended // closePatience bounds this, too
+	}
+	// The handler of an event may itself be what reloads the configuration,
+	// and so wait for us.
+	patience := time.NewTimer(closePatience)
+	defer patience.Stop()
+	for _, p := range reporting {
+		select {
+		case <-p.ended:
+		case <-patience.C:
+			patience.Reset(0)
+		}
+	}
+	if stopped != nil {
+		<-stopped
+	}
+}

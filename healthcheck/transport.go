@@ -1,0 +1,162 @@
+package healthcheck
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+
+	"go.uber.org/zap"
+	"golang.org/x/net/http2"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+)
+
+// transport is what a check's probes go through.
+type transport struct {
+	http.RoundTripper
+	tls         *tls.Config
+	fingerprint string // equal for transports that treat an upstream alike
+	closers     []func() error
+}
+
+// newTransport returns the transport for probes, over the given one of the
+// handler or the checker. Where host is set, it is the TLS server name.
+func newTransport(ctx caddy.Context, rt http.RoundTripper, host string) (*transport, error) {
+	t := &transport{RoundTripper: rt}
+	if rt == nil {
+		own := new(reverseproxy.HTTPTransport)
+		if err := own.Provision(ctx); err != nil {
+			return nil, err
+		}
+		t.RoundTripper = own
+		t.closers = append(t.closers, own.Cleanup)
+	}
+	module, isHTTP := t.RoundTripper.(*reverseproxy.HTTPTransport)
+	if isHTTP && host != "" && module.TLS != nil {
+		if slices.Equal(module.Versions, []string{"3"}) {
+			ctx.Logger().Warn("health_check host does not change the TLS server name over HTTP/3; use the transport's tls_server_name",
+				zap.String("host", host))
+		} else {
+			named, err := withServerName(module, Target{Host: host}.ServerName())
+			if err != nil {
+				return nil, err
+			}
+			t.RoundTripper, module = named, named
+			t.closers = append(t.closers, named.Cleanup)
+		}
+	}
+	switch {
+	case isHTTP && module.TLS != nil:
+		t.tls = module.Transport.TLSClientConfig
+		if t.tls == nil {
+			t.tls = new(tls.Config)
+		}
+	case !isHTTP:
+		if other, ok := t.RoundTripper.(reverseproxy.TLSTransport); ok && other.TLSEnabled() {
+			t.tls = new(tls.Config)
+		}
+	}
+	t.fingerprint = t.print()
+	return t, nil
+}
+
+// withServerName returns a copy of the module whose connections ask for the
+// given name. Its connections are its own: ones for different names must not
+// be mixed up.
+func withServerName(module *reverseproxy.HTTPTransport, name string) (*reverseproxy.HTTPTransport, error) {
+	rt := module.Transport.Clone()
+	if rt.TLSClientConfig == nil {
+		rt.TLSClientConfig = new(tls.Config)
+	}
+	rt.TLSClientConfig.ServerName = name
+	rt.DialTLSContext = nil // fills in a server name with placeholders
+	rt.TLSNextProto = nil   // belongs to the original's HTTP/2 connections
+	if slices.Contains(module.Versions, "2") {
+		//lint:ignore SA1019 as Caddy does, whose transport this is a copy of
+		if err := http2.ConfigureTransport(rt); err != nil {
+			return nil, err
+		}
+	}
+	named := *module
+	named.Transport = rt
+	return &named, nil
+}
+
+// print tells transports apart by what they are configured to do.
+func (t *transport) print() string {
+	config, err := json.Marshal(t.RoundTripper)
+	if err != nil {
+		return fmt.Sprintf("%p", t.RoundTripper) // like no other
+	}
+	print := fmt.Sprintf("%T%s", t.RoundTripper, config)
+	// Caddy forgets the configuration of a module's own modules once they are
+	// loaded. What they have brought about still shows.
+	if t.tls != nil && t.tls.RootCAs != nil {
+		id := roots.acquire(t.tls.RootCAs)
+		t.closers = append(t.closers, func() error { roots.release(id); return nil })
+		print += fmt.Sprintf("roots %d", id)
+	}
+	if module, ok := t.RoundTripper.(*reverseproxy.HTTPTransport); ok && module.Transport != nil && module.Transport.Proxy != nil {
+		ctx := context.WithValue(context.Background(), caddyhttp.VarsCtxKey, make(map[string]any))
+		if r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://upstream.invalid/", nil); err == nil {
+			proxy, _ := module.Transport.Proxy(r)
+			print += fmt.Sprintf("proxy %v", proxy)
+		}
+	}
+	return print
+}
+
+func (t *transport) close() (err error) {
+	for _, f := range t.closers {
+		if e := f(); e != nil {
+			err = e
+		}
+	}
+	t.closers = nil
+	return err
+}
+
+// certPools numbers certificate pools by their content.
+type certPools struct {
+	mu   sync.Mutex
+	last int
+	held map[int]*heldPool
+}
+
+type heldPool struct {
+	pool *x509.CertPool
+	refs int
+}
+
+var roots = certPools{held: make(map[int]*heldPool)}
+
+func (c *certPools) acquire(pool *x509.CertPool) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id, h := range c.held {
+		if h.pool.Equal(pool) {
+			h.refs++
+			return id
+		}
+	}
+	c.last++
+	c.held[c.last] = &heldPool{pool: pool, refs: 1}
+	return c.last
+}
+
+func (c *certPools) release(id int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if h := c.held[id]; h != nil {
+		if h.refs--; h.refs == 0 {
+			delete(c.held, id)
+		}
+	}
+}
