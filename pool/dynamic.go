@@ -1,0 +1,237 @@
+package pool
+
+import (
+	"hash/maphash"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/healthcheck"
+)
+
+// dynamics are the upstreams that were not configured but returned by a source.
+// A source may return other ones for other requests, so there may be several
+// views; which one is meant is told by the addresses.
+type dynamics struct {
+	latest atomic.Pointer[view] // the one last asked for
+	views  sync.Map             // uint64 → *view
+	asked  atomic.Int64         // instant of the latest pick
+
+	mu      sync.Mutex // guards the making of views, and:
+	members map[string]*member
+	count   int // views
+	swept   int64
+}
+
+const (
+	maxViews = 1000        // of one pool; the least recently used goes
+	tick     = time.Second // to which the times of sightings are exact
+)
+
+var (
+	seed    = maphash.MakeSeed()
+	scratch = sync.Pool{New: func() any { return new([]*reverseproxy.Upstream) }}
+)
+
+// selectDynamic picks one of upstreams that were not configured.
+func (h *Handle) selectDynamic(upstreams reverseproxy.UpstreamPool, q Query) *reverseproxy.Upstream {
+	p, d := h.pool, &h.pool.dynamic
+	now := instant(time.Now())
+	buffer := scratch.Get().(*[]*reverseproxy.Upstream)
+	defer func() {
+		clear(*buffer)
+		scratch.Put(buffer)
+	}()
+
+	v := d.latest.Load()
+	if v == nil || !v.fill(buffer, upstreams) {
+		v = p.viewOf(upstreams, now)
+		v.fill(buffer, upstreams)
+		d.latest.Store(v)
+	}
+	v.sight(now)
+	if now-d.asked.Load() > int64(tick) {
+		d.asked.Store(now)
+	}
+	s := v.snapshot.Load()
+	q.Candidates = s.Candidates
+	q.Upstreams = (*buffer)[:len(s.Candidates)]
+	for i, c := range s.Candidates {
+		q.Upstreams[i] = (*buffer)[c.member] // never behind i
+	}
+	return h.pick(s, q)
+}
+
+// fill puts the upstreams into the buffer in the order of the view's members.
+// It returns false if they are not the members.
+func (v *view) fill(buffer *[]*reverseproxy.Upstream, upstreams []*reverseproxy.Upstream) bool {
+	clear(*buffer)
+	*buffer = slices.Grow((*buffer)[:0], len(v.members))[:len(v.members)]
+	distinct := 0
+	for _, u := range upstreams {
+		i, ok := v.index[u.Dial]
+		if !ok {
+			return false
+		}
+		if (*buffer)[i] == nil {
+			(*buffer)[i] = u
+			distinct++
+		}
+	}
+	return distinct == len(v.members)
+}
+
+// sight notes that the members were returned by a source.
+func (v *view) sight(now int64) {
+	if asked := v.asked.Load(); asked != 0 && now-asked < int64(tick) {
+		return
+	}
+	v.asked.Store(now)
+	for _, m := range v.members {
+		m.seen.Store(now)
+	}
+}
+
+// viewOf returns the view of the upstreams, which it makes if there is none.
+func (p *Pool) viewOf(upstreams []*reverseproxy.Upstream, now int64) *view {
+	var print uint64 // the same for any order
+	for _, u := range upstreams {
+		print += maphash.String(seed, u.Dial)
+	}
+	var buffer []*reverseproxy.Upstream
+	d := &p.dynamic
+	if v, ok := d.views.Load(print); ok && v.(*view).fill(&buffer, upstreams) {
+		return v.(*view)
+	}
+	p.building.Lock() // so that no flip gets lost between reading and storing
+	defer p.building.Unlock()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if v, ok := d.views.Load(print); ok && v.(*view).fill(&buffer, upstreams) {
+		return v.(*view) // another request was faster
+	}
+	v := &view{index: make(map[string]int, len(upstreams))}
+	for _, u := range upstreams {
+		if _, ok := v.index[u.Dial]; ok {
+			continue
+		}
+		v.index[u.Dial] = len(v.members)
+		v.members = append(v.members, p.sighted(u.Dial, now))
+	}
+	p.build(v)
+	p.sweep(now)
+	if _, ok := d.views.Swap(print, v); !ok {
+		d.count++
+	}
+	return v
+}
+
+// sighted returns the member with the given address; a new one if there is none,
+// or if its watches have ended since it was last seen.
+func (p *Pool) sighted(address string, now int64) *member {
+	d := &p.dynamic
+	m := d.members[address]
+	if m != nil && !(len(m.watches) > 0 && m.watches[0].Closed()) {
+		m.seen.Store(now)
+		return m
+	}
+	if m != nil {
+		m.release()
+		delete(d.members, address)
+	}
+	p.mu.Lock()
+	closed := p.closed
+	p.mu.Unlock()
+	if closed || len(d.members) >= p.limit {
+		if !closed && p.fullLog.ok(now) {
+			p.logger.Warn("dynamic_limit reached: further upstreams are not checked",
+				zap.Int("dynamic_limit", p.limit), zap.String("upstream", address))
+		}
+		return &member{address: address, weight: p.options.weight(address), latency: new(Latency)}
+	}
+	m = p.newMember(address)
+	m.seen.Store(now)
+	if err := p.watch(m, func(t time.Time) bool { return p.gone(m, instant(t)) }); err != nil {
+		p.logger.Error("upstream is not checked", zap.String("upstream", address), zap.Error(err))
+	}
+	if d.members == nil {
+		d.members = make(map[string]*member)
+	}
+	d.members[address] = m
+	return m
+}
+
+// gone reports whether sources have stopped returning the member, for longer
+// than it is kept. While nobody asks the sources, nothing is gone.
+func (p *Pool) gone(m *member, now int64) bool {
+	seen := m.seen.Load()
+	return p.dynamic.asked.Load()-seen > 2*int64(tick) && now-seen > int64(p.expiry)
+}
+
+// sweep drops the views that have not been asked for in a while, and the
+// members that are in none. Both mutexes are held.
+func (p *Pool) sweep(now int64) {
+	d := &p.dynamic
+	if d.count < maxViews && now-d.swept < int64(min(p.expiry, time.Minute)) {
+		return
+	}
+	d.swept = now
+	var oldest any
+	var oldestAsked int64
+	kept := make(map[*member]bool)
+	d.views.Range(func(print, value any) bool {
+		v := value.(*view)
+		asked := v.asked.Load()
+		if now-asked > int64(p.expiry) {
+			d.views.Delete(print)
+			d.count--
+			return true
+		}
+		if oldest == nil || asked < oldestAsked {
+			oldest, oldestAsked = print, asked
+		}
+		for _, m := range v.members {
+			kept[m] = true
+		}
+		return true
+	})
+	if d.count >= maxViews {
+		d.views.Delete(oldest)
+		d.count--
+	}
+	var watches []*healthcheck.Watch
+	for address, m := range d.members {
+		if !kept[m] && p.gone(m, now) {
+			watches = append(watches, m.watches...)
+			m.release()
+			delete(d.members, address)
+		}
+	}
+	healthcheck.Close(watches...)
+}
+
+// all returns the views.
+func (d *dynamics) all() (views []*view) {
+	d.views.Range(func(_, v any) bool {
+		views = append(views, v.(*view))
+		return true
+	})
+	return views
+}
+
+// close returns all members, and forgets them. The views stay, for the requests
+// that are still in flight.
+func (d *dynamics) close() (members []*member) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, m := range d.members {
+		members = append(members, m)
+	}
+	d.members = nil
+	return members
+}

@@ -1,0 +1,88 @@
+package selectors
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+	_ "github.com/caddyserver/caddy/v2/modules/standard"
+)
+
+type object = map[string]any
+
+// newHandler provisions a reverse_proxy with the given policy and n upstreams,
+// 10.0.0.0:80 and on.
+func newHandler(tb testing.TB, policy object, n int) *reverseproxy.Handler {
+	tb.Helper()
+	upstreams := make([]object, n)
+	for i := range upstreams {
+		upstreams[i] = object{"dial": dial(i)}
+	}
+	return loadHandler(tb, object{
+		"load_balancing": object{"selection_policy": policy},
+		"upstreams":      upstreams,
+	})
+}
+
+// dial returns the address of the i-th upstream.
+func dial(i int) string { return fmt.Sprintf("10.0.%d.%d:80", i/256, i%256) }
+
+func loadHandler(tb testing.TB, config object) *reverseproxy.Handler {
+	tb.Helper()
+	h, err := tryHandler(tb, config)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return h
+}
+
+// tryHandler provisions a reverse_proxy and starts the app load_balancer.
+func tryHandler(tb testing.TB, config object) (*reverseproxy.Handler, error) {
+	tb.Helper()
+	ctx, err := caddy.ProvisionContext(&caddy.Config{Logging: quiet()})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	ctx, cancel := caddy.NewContext(ctx)
+	tb.Cleanup(cancel)
+	raw, err := json.Marshal(config)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	mod, err := ctx.LoadModuleByID("http.handlers.reverse_proxy", raw)
+	if err != nil {
+		return nil, err
+	}
+	app, err := ctx.App("load_balancer")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := app.(caddy.App).Start(); err != nil {
+		tb.Fatal(err)
+	}
+	return mod.(*reverseproxy.Handler), nil
+}
+
+// quiet is a logging configuration that logs nothing.
+func quiet() *caddy.Logging {
+	var l caddy.Logging
+	if err := json.Unmarshal([]byte(`{"logs":{"default":{"writer":{"output":"discard"}}}}`), &l); err != nil {
+		panic(err)
+	}
+	return &l
+}
+
+// newRequest returns a request as Caddy passes it to a policy.
+func newRequest() *http.Request {
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.URL.Host = ""
+	ctx := context.WithValue(r.Context(), caddy.ReplacerCtxKey, caddy.NewReplacer())
+	ctx = context.WithValue(ctx, caddyhttp.VarsCtxKey, make(map[string]any))
+	return r.WithContext(ctx)
+}

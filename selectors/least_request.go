@@ -1,0 +1,136 @@
+package selectors
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strconv"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/balance"
+	"github.com/caddy-evenkeel/evenkeel/internal/cfg"
+	"github.com/caddy-evenkeel/evenkeel/pool"
+)
+
+func init() { caddy.RegisterModule(new(LeastRequest)) }
+
+// LeastRequest is a policy that draws some candidates at random and picks the
+// one with the fewest requests in flight for its weight: the least
+// (active+1)^bias/weight.
+type LeastRequest struct {
+	common
+
+	// How many candidates to draw. Two are enough to be far better than one,
+	// and avoid that all proxies run for the same idle upstream. Default: 2.
+	Choices int `json:"choices,omitempty"`
+
+	// Look at all candidates instead. Costs time in proportion to the pool.
+	// Default: false.
+	All bool `json:"all,omitempty"`
+
+	// How much requests in flight count against weight: 0 not at all, above 1
+	// more than in proportion. Default: 1.
+	Bias *float64 `json:"bias,omitempty"`
+
+	bias   float64
+	random func() uint64
+}
+
+const (
+	maxChoices = 1000
+	maxBias    = 100
+)
+
+// CaddyModule returns the Caddy module information.
+func (*LeastRequest) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  namespace + ".least_request",
+		New: func() caddy.Module { return new(LeastRequest) },
+	}
+}
+
+// Provision sets up the policy.
+func (p *LeastRequest) Provision(ctx caddy.Context) error {
+	p.random = rand.Uint64
+	p.bias = 1
+	if p.Bias != nil {
+		p.bias = *p.Bias
+	}
+	if !(p.bias >= 0 && p.bias <= maxBias) {
+		return fmt.Errorf("bias: %v is not between 0 and %d", p.bias, maxBias)
+	}
+	switch {
+	case p.All && p.Choices != 0:
+		return fmt.Errorf("choices: %d and all exclude each other", p.Choices)
+	case p.All:
+		p.Choices = math.MaxInt
+	case p.Choices == 0:
+		p.Choices = 2
+	case p.Choices < 1 || p.Choices > maxChoices:
+		return fmt.Errorf("choices: %d is not between 1 and %d", p.Choices, maxChoices)
+	}
+	if err := p.Handle.Provision(ctx, &p.Options, p); err != nil {
+		return err
+	}
+	return p.Start()
+}
+
+// Build implements [pool.Picker].
+func (*LeastRequest) Build(_, _ *pool.Snapshot, _ any) any { return nil }
+
+// Pick implements [pool.Picker].
+func (p *LeastRequest) Pick(q pool.Query) *reverseproxy.Upstream {
+	sample := newSample(len(q.Candidates), p.Choices, p.random())
+	best, least := -1, math.Inf(1)
+	for i := range sample.all {
+		cost := balance.RequestCost(q.Active(i), q.Candidates[i].Weight, p.bias)
+		if cost < least && q.OK(i) {
+			best, least = i, cost
+		}
+	}
+	return sample.pick(&q, best)
+}
+
+// UnmarshalCaddyfile sets up the policy from Caddyfile tokens. Syntax:
+//
+//	lb_policy least_request [<choices>|all] {
+//		bias <number>
+//		# options that every policy has
+//	}
+func (p *LeastRequest) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // consume the policy's name
+	if d.NextArg() {
+		if d.Val() == "all" {
+			p.All = true
+		} else {
+			n, err := strconv.Atoi(d.Val())
+			if err != nil || n < 1 || n > maxChoices {
+				return d.Errf("least_request: '%s' is neither all nor between 1 and %d", d.Val(), maxChoices)
+			}
+			p.Choices = n
+		}
+		if d.NextArg() {
+			return d.Errf("least_request: unexpected argument '%s'", d.Val())
+		}
+	}
+	return p.unmarshalBlock(d, "least_request", func() (bool, error) {
+		if d.Val() != "bias" {
+			return false, nil
+		}
+		bias, err := cfg.Float(d, 0, maxBias)
+		p.Bias = &bias
+		return true, err
+	})
+}
+
+// Interface guards
+var (
+	_ reverseproxy.Selector = (*LeastRequest)(nil)
+	_ pool.Picker           = (*LeastRequest)(nil)
+	_ caddy.Provisioner     = (*LeastRequest)(nil)
+	_ caddy.CleanerUpper    = (*LeastRequest)(nil)
+	_ caddyfile.Unmarshaler = (*LeastRequest)(nil)
+)

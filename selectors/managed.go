@@ -1,0 +1,201 @@
+package selectors
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/pool"
+)
+
+func init() { caddy.RegisterModule(new(Managed)) }
+
+// Managed is a policy that leaves the pick to any other, Caddy's own included,
+// which gets to see only the upstreams that may be picked: those that are
+// healthy, and that the request has not tried yet.
+type Managed struct {
+	common
+
+	// The policy that picks. Weights other than 0 are not its business.
+	InnerRaw json.RawMessage `json:"inner,omitempty" caddy:"namespace=http.reverse_proxy.selection_policies inline_key=policy"`
+
+	inner   reverseproxy.Selector
+	ours    bool   // inner is a policy of ours, which sees to tried upstreams itself
+	cookies string // where a request's replacer keeps the cookies that inner has set
+}
+
+// CaddyModule returns the Caddy module information.
+func (*Managed) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  namespace + ".managed",
+		New: func() caddy.Module { return new(Managed) },
+	}
+}
+
+// Provision sets up the policy and the one inside.
+func (p *Managed) Provision(ctx caddy.Context) error {
+	for upstream, weight := range p.Weights {
+		if weight != 0 {
+			return errWeight(upstream, weight)
+		}
+	}
+	if p.InnerRaw == nil {
+		return errors.New("managed: no policy")
+	}
+	if err := p.Handle.Provision(ctx, &p.Options, p); err != nil {
+		return err
+	}
+	mod, err := ctx.LoadModule(p, "InnerRaw")
+	if err != nil {
+		return fmt.Errorf("managed: %v", err)
+	}
+	p.inner = mod.(reverseproxy.Selector)
+	_, p.ours = p.inner.(pool.Picker)
+	p.cookies = fmt.Sprintf("http.load_balancer.cookies.%p", p)
+	return p.Start()
+}
+
+func errWeight(upstream string, weight int) error {
+	return fmt.Errorf("weight: %d of upstream '%s': managed takes only 0, since its inner policy knows no weights", weight, upstream)
+}
+
+// Build implements [pool.Picker].
+func (*Managed) Build(_, _ *pool.Snapshot, _ any) any { return nil }
+
+// Pick implements [pool.Picker].
+func (p *Managed) Pick(q pool.Query) *reverseproxy.Upstream {
+	if p.ours {
+		return p.inner.Select(q.Upstreams, q.Request, q.Writer)
+	}
+	if q.Writer == nil {
+		// Policies that set a cookie do not expect this.
+		return p.inner.Select(q.Untried(), q.Request, nobody{})
+	}
+	header := q.Writer.Header()
+	p.takeBack(q.Request, header)
+	before := len(header["Set-Cookie"])
+	picked := p.inner.Select(q.Untried(), q.Request, q.Writer)
+	if set := header["Set-Cookie"]; len(set) > before {
+		p.remember(q.Request, slices.Clone(set[before:]))
+	}
+	return picked
+}
+
+// takeBack removes the cookies that name the upstream of an earlier pick.
+func (p *Managed) takeBack(r *http.Request, header http.Header) {
+	if len(header["Set-Cookie"]) == 0 || r == nil {
+		return
+	}
+	repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	if !ok {
+		return
+	}
+	value, _ := repl.Get(p.cookies)
+	earlier, _ := value.([]string)
+	if len(earlier) == 0 {
+		return
+	}
+	repl.Delete(p.cookies)
+	header["Set-Cookie"] = slices.DeleteFunc(header["Set-Cookie"], func(c string) bool {
+		return slices.Contains(earlier, c)
+	})
+	if len(header["Set-Cookie"]) == 0 {
+		delete(header, "Set-Cookie")
+	}
+}
+
+// remember keeps the cookies that a pick has set.
+func (p *Managed) remember(r *http.Request, cookies []string) {
+	if r == nil {
+		return
+	}
+	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+		repl.Set(p.cookies, cookies)
+	}
+}
+
+// nobody is a response that nobody reads.
+type nobody struct{}
+
+func (nobody) Header() http.Header         { return make(http.Header) }
+func (nobody) Write(b []byte) (int, error) { return len(b), nil }
+func (nobody) WriteHeader(int)             {}
+
+// UnmarshalCaddyfile sets up the policy from Caddyfile tokens. Syntax:
+//
+//	lb_policy managed <policy> [<args...>] {
+//		# options that every policy has; weight only 0
+//	}
+//	lb_policy managed {
+//		policy <policy> [<args...>] {
+//			# the inner policy's options
+//		}
+//		# options that every policy has; weight only 0
+//	}
+func (p *Managed) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // consume the policy's name
+	if d.NextArg() {
+		inner := []caddyfile.Token{d.Token()}
+		for d.NextArg() {
+			inner = append(inner, d.Token())
+		}
+		if err := p.unmarshalInner(caddyfile.NewDispenser(inner)); err != nil {
+			return err
+		}
+	}
+	err := p.unmarshalBlock(d, "managed", func() (bool, error) {
+		if d.Val() != "policy" {
+			return false, nil
+		}
+		if p.InnerRaw != nil {
+			return true, d.Err("managed: a policy is there already")
+		}
+		if !d.NextArg() {
+			return true, d.Err("policy: missing argument")
+		}
+		return true, p.unmarshalInner(d.NewFromNextSegment())
+	})
+	if err != nil {
+		return err
+	}
+	if p.InnerRaw == nil {
+		return d.Err("managed: missing policy")
+	}
+	for upstream, weight := range p.Weights {
+		if weight != 0 {
+			return d.WrapErr(errWeight(upstream, weight))
+		}
+	}
+	return nil
+}
+
+// unmarshalInner parses the inner policy, whose name comes next.
+func (p *Managed) unmarshalInner(d *caddyfile.Dispenser) error {
+	d.Next()
+	name := d.Val()
+	policy, err := caddyfile.UnmarshalModule(d, namespace+"."+name)
+	if err != nil {
+		return err
+	}
+	if _, ok := policy.(reverseproxy.Selector); !ok {
+		return d.Errf("managed: %T is not a policy", policy)
+	}
+	p.InnerRaw = caddyconfig.JSONModuleObject(policy, "policy", name, nil)
+	return nil
+}
+
+// Interface guards
+var (
+	_ reverseproxy.Selector = (*Managed)(nil)
+	_ pool.Picker           = (*Managed)(nil)
+	_ caddy.Provisioner     = (*Managed)(nil)
+	_ caddy.CleanerUpper    = (*Managed)(nil)
+	_ caddyfile.Unmarshaler = (*Managed)(nil)
+)

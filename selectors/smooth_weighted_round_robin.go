@@ -1,0 +1,143 @@
+package selectors
+
+import (
+	"math"
+	"sync/atomic"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/balance"
+	"github.com/caddy-evenkeel/evenkeel/pool"
+)
+
+func init() { caddy.RegisterModule(new(SmoothWeightedRoundRobin)) }
+
+// SmoothWeightedRoundRobin is a policy that picks in turn, each upstream as
+// often as its weight says and its turns spread evenly: weights 5 1 1 give
+// a a b a c a a.
+type SmoothWeightedRoundRobin struct {
+	common
+}
+
+// CaddyModule returns the Caddy module information.
+func (*SmoothWeightedRoundRobin) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  namespace + ".smooth_weighted_round_robin",
+		New: func() caddy.Module { return new(SmoothWeightedRoundRobin) },
+	}
+}
+
+// Provision sets up the policy.
+func (p *SmoothWeightedRoundRobin) Provision(ctx caddy.Context) error {
+	if err := p.Handle.Provision(ctx, &p.Options, p); err != nil {
+		return err
+	}
+	return p.Start()
+}
+
+// rotation is whose turn it is.
+type rotation struct {
+	turn atomic.Uint64
+	_    [56]byte // written at each pick; what follows is only read
+
+	smooth *balance.Smooth
+	stride *balance.Stride    // instead of smooth, for large pools
+	owed   map[string]float64 // turns owed to those that are out
+}
+
+// largestTable is the cost of a table above which a stride takes its place:
+// some milliseconds of work at each flip.
+const largestTable = 4_000_000
+
+// Build implements [pool.Picker]. Who was owed a turn before is owed it still,
+// so that a flip neither repeats nor skips one's turn.
+func (*SmoothWeightedRoundRobin) Build(next, before *pool.Snapshot, made any) any {
+	weights := weights(next)
+	r := &rotation{owed: make(map[string]float64)}
+	last, _ := made.(*rotation)
+	if balance.SmoothCost(weights) > largestTable {
+		r.stride = balance.NewStride(weights)
+		if last != nil && last.stride != nil {
+			r.turn.Store(scale(last.turn.Load(), last.stride.Steps(), r.stride.Steps()))
+		}
+		return r
+	}
+	if last == nil || last.smooth == nil {
+		r.smooth = balance.NewSmooth(weights, nil)
+		return r
+	}
+	for address, turns := range last.owed {
+		r.owed[address] = turns
+	}
+	turns := last.smooth.Owed(last.turn.Load())
+	for i, c := range before.Candidates {
+		r.owed[c.Address] = turns[i]
+	}
+	owed := make([]float64, len(weights))
+	for i, c := range next.Candidates {
+		owed[i] = r.owed[c.Address]
+		delete(r.owed, c.Address)
+	}
+	r.smooth = balance.NewSmooth(weights, owed)
+	return r
+}
+
+// scale carries a place in a round of some steps over to a round of others.
+func scale(turn uint64, from, to int) uint64 {
+	place := float64(turn%uint64(from)) / float64(from)
+	return uint64(math.Ceil(place * float64(to)))
+}
+
+// Pick implements [pool.Picker].
+func (*SmoothWeightedRoundRobin) Pick(q pool.Query) *reverseproxy.Upstream {
+	r := q.Made.(*rotation)
+	i := 0
+	for range attempts {
+		i = r.next()
+		if q.OK(i) {
+			return q.Upstreams[i]
+		}
+	}
+	return q.Any(i)
+}
+
+// maxSkips bounds the search for the next turn; half of all steps or more are
+// one.
+const maxSkips = 1000
+
+// next returns the candidate whose turn it is.
+func (r *rotation) next() (i int) {
+	if r.smooth != nil {
+		return r.smooth.At(r.turn.Add(1) - 1)
+	}
+	for range maxSkips {
+		var ok bool
+		if i, ok = r.stride.At(r.turn.Add(1) - 1); ok {
+			break
+		}
+	}
+	return i
+}
+
+// UnmarshalCaddyfile sets up the policy from Caddyfile tokens. Syntax:
+//
+//	lb_policy smooth_weighted_round_robin {
+//		# options that every policy has
+//	}
+func (p *SmoothWeightedRoundRobin) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	if err := noArgs(d); err != nil {
+		return err
+	}
+	return p.unmarshalBlock(d, "smooth_weighted_round_robin", nil)
+}
+
+// Interface guards
+var (
+	_ reverseproxy.Selector = (*SmoothWeightedRoundRobin)(nil)
+	_ pool.Picker           = (*SmoothWeightedRoundRobin)(nil)
+	_ caddy.Provisioner     = (*SmoothWeightedRoundRobin)(nil)
+	_ caddy.CleanerUpper    = (*SmoothWeightedRoundRobin)(nil)
+	_ caddyfile.Unmarshaler = (*SmoothWeightedRoundRobin)(nil)
+)

@@ -1,0 +1,86 @@
+package selectors
+
+import (
+	"math/rand/v2"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/balance"
+	"github.com/caddy-evenkeel/evenkeel/pool"
+)
+
+func init() { caddy.RegisterModule(new(WeightedRandom)) }
+
+// WeightedRandom is a policy that picks at random, in proportion to weights.
+type WeightedRandom struct {
+	common
+
+	random func() uint64
+}
+
+// CaddyModule returns the Caddy module information.
+func (*WeightedRandom) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  namespace + ".weighted_random",
+		New: func() caddy.Module { return new(WeightedRandom) },
+	}
+}
+
+// Provision sets up the policy.
+func (p *WeightedRandom) Provision(ctx caddy.Context) error {
+	p.random = rand.Uint64
+	if err := p.Handle.Provision(ctx, &p.Options, p); err != nil {
+		return err
+	}
+	return p.Start()
+}
+
+// Build implements [pool.Picker].
+func (*WeightedRandom) Build(next, _ *pool.Snapshot, _ any) any {
+	return balance.NewAlias(weights(next))
+}
+
+// Pick implements [pool.Picker].
+func (p *WeightedRandom) Pick(q pool.Query) *reverseproxy.Upstream {
+	table := q.Made.(*balance.Alias)
+	i := 0
+	for range attempts {
+		i = table.Pick(p.random())
+		if q.OK(i) {
+			return q.Upstreams[i]
+		}
+	}
+	return q.Any(i)
+}
+
+// weights returns those of the snapshot's candidates.
+func weights(s *pool.Snapshot) []uint32 {
+	weights := make([]uint32, len(s.Candidates))
+	for i, c := range s.Candidates {
+		weights[i] = c.Weight
+	}
+	return weights
+}
+
+// UnmarshalCaddyfile sets up the policy from Caddyfile tokens. Syntax:
+//
+//	lb_policy weighted_random {
+//		# options that every policy has
+//	}
+func (p *WeightedRandom) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	if err := noArgs(d); err != nil {
+		return err
+	}
+	return p.unmarshalBlock(d, "weighted_random", nil)
+}
+
+// Interface guards
+var (
+	_ reverseproxy.Selector = (*WeightedRandom)(nil)
+	_ pool.Picker           = (*WeightedRandom)(nil)
+	_ caddy.Provisioner     = (*WeightedRandom)(nil)
+	_ caddy.CleanerUpper    = (*WeightedRandom)(nil)
+	_ caddyfile.Unmarshaler = (*WeightedRandom)(nil)
+)
