@@ -214,15 +214,19 @@ func (m *Monitor) loop(wake, stop, stopped chan struct{}) {
 	}
 }
 
+// beat is the least time between two looks at the schedule: probes that are due
+// within it start together, which saves waking up for each of thousands.
+const beat = 10 * time.Millisecond
+
 // launchDue starts the probes that are due, and returns the time until the
-// next one is.
+// next look.
 func (m *Monitor) launchDue() time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for len(m.due) > 0 && m.running < m.limit {
 		t, now := m.due[0], time.Now()
 		if wait := t.next.Sub(now); wait > 0 {
-			return wait
+			return max(wait, beat)
 		}
 		m.unschedule(t)
 		m.launch(t, now)
@@ -295,6 +299,11 @@ func (m *Monitor) run(ctx context.Context, t *target, p *probe) {
 		}
 	}
 	p.watch.check.report(p.watch, before, after, r, flipped)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if p.watch.reporting == p {
+		p.watch.reporting = nil
+	}
 }
 
 // nextProbe returns when the next probe is due. At the regular interval it is
@@ -309,9 +318,11 @@ func (m *Monitor) nextProbe(t *target, c *Check, s State, now time.Time, cut boo
 	if !regular {
 		return now.Add(pause + jitter)
 	}
-	offset := time.Duration(t.phase * float64(pause))
-	passed := now.Sub(m.epoch) - offset
-	return m.epoch.Add(offset + (passed/pause+1)*pause + jitter)
+	next := m.epoch.Add(time.Duration(t.phase * float64(pause)))
+	if passed := now.Sub(next); passed >= 0 {
+		next = next.Add((passed/pause + 1) * pause)
+	}
+	return next.Add(jitter)
 }
 
 // probe runs the checker once. It survives a checker that panics or that does
@@ -394,7 +405,7 @@ func (m *Monitor) closeAll(watches []*Watch) {
 	if len(m.targets) == 0 && m.stop != nil {
 		close(m.stop)
 		stopped = m.stopped
-		m.stop = nil
+		m.wake, m.stop = nil, nil
 	}
 	m.mu.Unlock()
 	for _, p := range cut {

@@ -64,7 +64,28 @@ func newTransport(ctx caddy.Context, rt http.RoundTripper, host string) (*transp
 		}
 	}
 	t.fingerprint = t.print()
+	if isHTTP && module.TLS == nil && !slices.Contains(module.Versions, "h2c") {
+		t.RoundTripper = singleUse(module)
+	}
 	return t, nil
+}
+
+// probeBuffer is enough for what a probe sends and gets in most cases.
+const probeBuffer = 1024
+
+// singleUse returns a copy of the module that makes a new connection for each
+// request and closes it after: so a probe shows that the upstream accepts
+// connections, and those to thousands of upstreams do not pile up. Over TLS a
+// handshake each time would be too dear, and over HTTP/2 a connection has many
+// streams at once. It would not do to mark the request instead: such a one takes
+// an idle connection where there is one, and closes it to others.
+func singleUse(module *reverseproxy.HTTPTransport) *reverseproxy.HTTPTransport {
+	single := *module
+	single.Transport = module.Transport.Clone()
+	single.Transport.DisableKeepAlives = true
+	single.Transport.ReadBufferSize = probeBuffer
+	single.Transport.WriteBufferSize = probeBuffer
+	return &single
 }
 
 // withServerName returns a copy of the module whose connections ask for the

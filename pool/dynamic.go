@@ -105,15 +105,24 @@ func (p *Pool) viewOf(upstreams []*reverseproxy.Upstream, now int64) *view {
 	}
 	var buffer []*reverseproxy.Upstream
 	d := &p.dynamic
-	if v, ok := d.views.Load(print); ok && v.(*view).fill(&buffer, upstreams) {
+	known := func() *view {
+		v, ok := d.views.Load(print)
+		// One that was not asked for in a while may have members that are not
+		// checked any more.
+		if !ok || now-v.(*view).asked.Load() > int64(p.expiry) || !v.(*view).fill(&buffer, upstreams) {
+			return nil
+		}
 		return v.(*view)
+	}
+	if v := known(); v != nil {
+		return v
 	}
 	p.building.Lock() // so that no flip gets lost between reading and storing
 	defer p.building.Unlock()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if v, ok := d.views.Load(print); ok && v.(*view).fill(&buffer, upstreams) {
-		return v.(*view) // another request was faster
+	if v := known(); v != nil {
+		return v // another request was faster
 	}
 	v := &view{index: make(map[string]int, len(upstreams))}
 	for _, u := range upstreams {
@@ -124,6 +133,7 @@ func (p *Pool) viewOf(upstreams []*reverseproxy.Upstream, now int64) *view {
 		v.members = append(v.members, p.sighted(u.Dial, now))
 	}
 	p.build(v)
+	v.sight(now)
 	p.sweep(now)
 	if _, ok := d.views.Swap(print, v); !ok {
 		d.count++

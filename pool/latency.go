@@ -37,12 +37,17 @@ type attempt struct {
 	prev, next *attempt
 }
 
-// Estimate returns the latency to expect: the moving average, or the age of
-// the oldest attempt in flight where that is above it. It is 0 where nothing
-// is known. Now is called only if it is needed.
-func (l *Latency) Estimate(now func() time.Time) time.Duration {
-	estimate := l.estimate.Load()
-	if oldest := l.oldest.Load(); oldest != 0 {
+// Expect returns the latency to expect, where the mean of the fleet is as given:
+// the estimate, if there is one; the mean for a newcomer, and for one that is
+// idle and of which nothing was heard since the given instant. In any case it is
+// the age of the oldest attempt in flight at least. Now is called only if it is
+// needed.
+func (l *Latency) Expect(mean time.Duration, since int64, now func() time.Time) time.Duration {
+	estimate, oldest := l.estimate.Load(), l.oldest.Load()
+	if estimate == 0 || oldest == 0 && l.written.Load() < since {
+		estimate = int64(mean)
+	}
+	if oldest != 0 {
 		estimate = max(estimate, instant(now())-oldest)
 	}
 	return time.Duration(estimate)

@@ -184,21 +184,28 @@ func (o *observer) roundTrip(r *http.Request) (*http.Response, error) {
 	if atHeader {
 		o.sample(flying, a)
 		flying = flying.landed()
+		// Plain HTTP/1 connections are closed by the standard library when
+		// they become idle after they were asked to; those that carry several
+		// streams are looked at again when the last one ends.
+		if res.ProtoMajor < 2 {
+			o.end(nil)
+			return res, nil
+		}
 	}
-	// Plain HTTP/1 connections are closed by the standard library when they
-	// become idle after they were asked to; streams of others are waited for.
-	if flying == nil && res.ProtoMajor < 2 {
-		o.end(nil)
-		return res, nil
-	}
-	res.Body = &watchedBody{ReadCloser: res.Body, done: func() {
-		if !atHeader {
-			a.Duration = time.Since(began)
+	o.watchBody(flying, a)
+	return res, nil
+}
+
+// watchBody takes in the end of an attempt's response, where that is what its
+// latency is measured to (flying is not nil), or keeps a connection busy.
+func (o *observer) watchBody(flying *attempt, a Attempt) {
+	a.Response.Body = &watchedBody{ReadCloser: a.Response.Body, done: func() {
+		if flying != nil {
+			a.Duration = time.Since(a.Began)
 			o.sample(flying, a)
 		}
 		o.end(flying)
 	}}
-	return res, nil
 }
 
 // landed ends the attempt, if there is one.

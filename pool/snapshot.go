@@ -89,24 +89,15 @@ func (q *Query) Untried() []*reverseproxy.Upstream {
 	return left
 }
 
-// FleetLatency returns the mean latency of the handler's attempts; 0 where none
-// is known.
-func (q *Query) FleetLatency() time.Duration {
-	if q.fleet == nil {
-		return 0
-	}
-	return time.Duration(q.fleet.mean.Load())
-}
-
-// Fresh reports whether the candidate's latency estimate may be believed: it has
-// an attempt in flight, or had one within the given time before the handler's
-// latest.
-func (q *Query) Fresh(i int, within time.Duration) bool {
+// Latency returns how long the candidate is expected to take: see
+// [Latency.Expect]. An estimate is believed for as long as given, counted to the
+// latest attempt of the handler.
+func (q *Query) Latency(i int, believed time.Duration, now func() time.Time) time.Duration {
 	l := q.Candidates[i].Latency
-	if l.oldest.Load() != 0 {
-		return true
+	if q.fleet == nil {
+		return l.Expect(0, 0, now)
 	}
-	return l.estimate.Load() != 0 && (q.fleet == nil || q.fleet.written.Load()-l.written.Load() <= int64(within))
+	return l.Expect(time.Duration(q.fleet.mean.Load()), q.fleet.written.Load()-int64(believed), now)
 }
 
 // Active returns the number of requests that Caddy has in flight to the

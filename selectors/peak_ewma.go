@@ -38,9 +38,9 @@ type PeakEWMA struct {
 	// until its end. Default: header.
 	Measure string `json:"measure,omitempty"`
 
-	random func() uint64
-	fresh  time.Duration // how long an estimate is believed
-	now    func() time.Time
+	random   func() uint64
+	believed time.Duration // how long an estimate is
+	now      func() time.Time
 }
 
 // CaddyModule returns the Caddy module information.
@@ -71,7 +71,7 @@ func (p *PeakEWMA) Provision(ctx caddy.Context) error {
 	if p.Decay < 0 {
 		return fmt.Errorf("decay: %s is not above zero", time.Duration(p.Decay))
 	}
-	p.fresh = 5 * time.Duration(p.Decay)
+	p.believed = 5 * time.Duration(p.Decay)
 	switch p.Measure {
 	case "":
 		p.Measure = measureHeader
@@ -104,12 +104,8 @@ func (p *PeakEWMA) Pick(q pool.Query) *reverseproxy.Upstream {
 // cost is the time that the candidate is expected to need for what it has in
 // flight and one request more, for its weight.
 func (p *PeakEWMA) cost(q *pool.Query, i int) float64 {
-	c := &q.Candidates[i]
-	latency := c.Latency.Estimate(p.now)
-	if !q.Fresh(i, p.fresh) {
-		latency = q.FleetLatency()
-	}
-	return float64(max(latency, 1)) * float64(q.Active(i)+1) / float64(c.Weight)
+	latency := max(q.Latency(i, p.believed, p.now), 1)
+	return float64(latency) * float64(q.Active(i)+1) / float64(q.Candidates[i].Weight)
 }
 
 // UnmarshalCaddyfile sets up the policy from Caddyfile tokens. Syntax:

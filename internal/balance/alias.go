@@ -9,7 +9,8 @@ import "math"
 // M. D. Vose, A Linear Algorithm for Generating Random Numbers with a Given
 // Distribution, 1991.
 type Alias struct {
-	columns []column
+	n       int
+	columns []column // nil where all weights are equal
 }
 
 type column struct {
@@ -19,11 +20,17 @@ type column struct {
 
 // NewAlias returns the table for the given weights, all above zero.
 func NewAlias(weights []uint32) *Alias {
-	a := &Alias{columns: make([]column, len(weights))}
+	a := &Alias{n: len(weights)}
 	var total float64
+	same := true
 	for _, w := range weights {
 		total += float64(w)
+		same = same && w == weights[0]
 	}
+	if same {
+		return a
+	}
+	a.columns = make([]column, len(weights))
 	height := make([]float64, len(weights)) // in columns
 	var small, large []uint32
 	for i, w := range weights {
@@ -53,7 +60,10 @@ func NewAlias(weights []uint32) *Alias {
 
 // Pick returns a candidate; u is uniformly random.
 func (a *Alias) Pick(u uint64) int {
-	i := (u >> 32) * uint64(len(a.columns)) >> 32
+	i := (u >> 32) * uint64(a.n) >> 32
+	if a.columns == nil {
+		return int(i)
+	}
 	c := a.columns[i]
 	if uint32(u) < c.own {
 		return int(i)

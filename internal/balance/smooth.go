@@ -3,6 +3,8 @@
 // counters, times and random numbers are arguments.
 package balance
 
+import "math"
+
 // Smooth is NGINX's smooth weighted round robin, unrolled into a table: at
 // each pick every candidate's credit grows by its weight, and the candidate
 // with the most credit (the first of equals) is taken and pays the total.
@@ -12,12 +14,20 @@ package balance
 //
 // https://github.com/nginx/nginx/commit/52327e0627f49dbda1e8db695e63a4b0af4448b1
 type Smooth struct {
-	weights []int64
-	total   int64
+	weights []int64  // in units of 1/grain
+	total   int64    // likewise
 	start   []int64  // credits before the first pick
 	lead    []uint32 // picks until the credits are those of a cycle
 	cycle   []uint32
 }
+
+// Credits are counted in fractions of a weight, since what is owed from before
+// need not be whole; differences below slack are rounding errors of that, and
+// equals stay equal.
+const (
+	grain = 1 << 20
+	slack = grain / 1024
+)
 
 // leads is how many cycles the picks may take to become periodic after a start
 // from arbitrary credits, before NewSmooth starts afresh instead.
@@ -30,14 +40,13 @@ func NewSmooth(weights []uint32, owed []float64) *Smooth {
 	s := &Smooth{weights: make([]int64, len(weights)), start: make([]int64, len(weights))}
 	divisor := gcd(weights)
 	for i, w := range weights {
-		s.weights[i] = int64(w / divisor)
+		s.weights[i] = int64(w/divisor) * grain
 		s.total += s.weights[i]
 	}
 	credit := make([]int64, len(weights))
 	carried := false
 	for i := range owed {
-		// What a member has missed while it was out is not made up for.
-		credit[i] = int64(min(max(owed[i], -1), 1) * float64(s.total))
+		credit[i] = int64(math.Round(owed[i] * float64(s.total)))
 		carried = carried || credit[i] != 0
 	}
 	copy(s.start, credit)
@@ -72,11 +81,11 @@ func SmoothCost(weights []uint32) uint64 {
 
 // run appends one cycle of picks to picks, and moves the credits along.
 func (s *Smooth) run(credit []int64, picks []uint32) []uint32 {
-	for range s.total {
+	for range s.total / grain {
 		best := 0
 		for i, w := range s.weights {
 			credit[i] += w
-			if credit[i] > credit[best] {
+			if credit[i] > credit[best]+slack {
 				best = i
 			}
 		}

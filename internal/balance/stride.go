@@ -32,9 +32,17 @@ type slot struct {
 	order     uint32 // place in the round, only for sorting
 }
 
-// golden is 2³² divided by the golden ratio: multiples of it, modulo 2³²,
-// are spread as evenly as can be, whatever their number.
-const golden = 2654435769
+// Multiples of these two, modulo 2³², spread points as evenly over a square as can
+// be, whatever their number: one is for a candidate's place in the round, the
+// other for the round in which its share is full. Were the two not independent,
+// the light ones of one half of the round would all be taken in the same rounds,
+// and the heavy ones would be bunched in the others.
+//
+// M. Roberts, The Unreasonable Effectiveness of Quasirandom Sequences, 2018.
+const (
+	placeStep  = 3242174889 // 2³²/g, where g³ = g + 1
+	offsetStep = 2447445414 // 2³²/g²
+)
 
 // NewStride returns the slots for the given weights, all above zero.
 func NewStride(weights []uint32) *Stride {
@@ -55,13 +63,13 @@ func NewStride(weights []uint32) *Stride {
 		n := copies(w)
 		share := uint32(min(float64(w)/float64(n)/heaviest*(1<<32), math.MaxUint32))
 		apart := uint32((1 << 32) / uint64(n))
-		place := uint32(i) * golden
+		jump := coprime(n)
 		for c := range n {
 			s.slots = append(s.slots, slot{
 				candidate: uint32(i),
 				share:     share,
-				offset:    c*apart + place,
-				order:     c*apart + place/n,
+				offset:    uint32(uint64(c)*uint64(jump)%uint64(n))*apart + uint32(i)*offsetStep,
+				order:     c*apart + uint32(i)*placeStep/n,
 			})
 		}
 	}
@@ -77,6 +85,16 @@ func NewStride(weights []uint32) *Stride {
 		})
 	}
 	return s
+}
+
+// coprime returns a number that has no divisor in common with n, close to n over
+// the golden ratio: steps of that size visit all of n, far from each other.
+func coprime(n uint32) uint32 {
+	m := max(uint32(float64(n)*0.618), 1)
+	for gcd([]uint32{m, n}) != 1 {
+		m++
+	}
+	return m
 }
 
 // At returns the candidate whose turn the n-th step is, or false where the

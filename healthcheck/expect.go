@@ -1,0 +1,173 @@
+package healthcheck
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
+	"cel.dev/cel-go/ext"
+)
+
+// statusList is a set of status codes, from items such as 200, 2xx and
+// 200-399.
+type statusList struct {
+	ranges []statusRange
+	text   string // as written
+}
+
+type statusRange struct{ first, last int }
+
+// parseStatuses parses a list of status codes. The error names the item that
+// is not one.
+func parseStatuses(items []string) (statusList, error) {
+	l := statusList{text: strings.Join(items, ", ")}
+	for _, item := range items {
+		first, last, isRange := strings.Cut(item, "-")
+		if class, ok := strings.CutSuffix(item, "xx"); ok {
+			first, last = class+"00", class+"99"
+		} else if !isRange {
+			last = first
+		}
+		from, ok1 := parseStatus(first)
+		to, ok2 := parseStatus(last)
+		if !ok1 || !ok2 {
+			return l, fmt.Errorf("'%s' is not a status code, a class such as 2xx, or a range such as 200-399", item)
+		}
+		if from > to {
+			return l, fmt.Errorf("range '%s' ends before it begins", item)
+		}
+		l.ranges = append(l.ranges, statusRange{from, to})
+	}
+	return l, nil
+}
+
+// parseStatus parses one status code: three digits (RFC 9110, 15).
+func parseStatus(text string) (int, bool) {
+	n, err := strconv.ParseUint(text, 10, 16)
+	return int(n), err == nil && len(text) == 3 && n >= 100
+}
+
+func (l statusList) contains(status int) bool {
+	for _, r := range l.ranges {
+		if r.first <= status && status <= r.last {
+			return true
+		}
+	}
+	return false
+}
+
+// answer is what an expression is about.
+type answer struct {
+	status   int
+	header   http.Header
+	body     []byte
+	duration time.Duration // until the response header
+}
+
+const (
+	// maxCost ends an expression that computes for too long, in CEL's units:
+	// about one for every step and ten bytes of text.
+	maxCost = 100_000_000
+
+	// interruptFrequency is after how many rounds of a loop an expression
+	// looks whether the probe's time is up.
+	interruptFrequency = 100
+)
+
+// expression is a compiled CEL expression. It may be evaluated by many
+// goroutines at once.
+type expression struct {
+	source  string
+	program cel.Program
+}
+
+// expressions is the environment that all expressions are compiled in.
+var expressions = sync.OnceValues(func() (*cel.Env, error) {
+	return cel.NewEnv(
+		cel.Variable("status", cel.IntType),
+		cel.Variable("headers", cel.MapType(cel.StringType, cel.StringType)),
+		cel.Variable("body", cel.StringType),
+		cel.Variable("json", cel.DynType),
+		cel.Variable("duration", cel.DurationType),
+		// JSON's numbers are doubles, and people compare them with integers.
+		cel.CrossTypeNumericComparisons(true),
+		ext.Strings(),
+	)
+})
+
+// compileExpression compiles an expression, whose type must be bool, and
+// which may cost at most limit.
+func compileExpression(source string, limit uint64) (*expression, error) {
+	env, err := expressions()
+	if err != nil {
+		return nil, err
+	}
+	ast, issues := env.Compile(source)
+	if issues.Err() != nil {
+		first := issues.Errors()[0]
+		message := strings.TrimSuffix(first.Message, " (in container '')")
+		return nil, fmt.Errorf("'%s': line %d, column %d: %s",
+			clip(source, maxReason), first.Location.Line(), first.Location.Column()+1, clip(message, maxReason))
+	}
+	if t := ast.OutputType(); !t.IsExactType(cel.BoolType) {
+		return nil, fmt.Errorf("'%s' is of type %s, not bool; compare it with something", clip(source, maxReason), t)
+	}
+	program, err := env.Program(ast,
+		cel.EvalOptions(cel.OptOptimize),
+		cel.InterruptCheckFrequency(interruptFrequency),
+		cel.CostLimit(limit))
+	if err != nil {
+		return nil, fmt.Errorf("'%s': %w", clip(source, maxReason), err)
+	}
+	return &expression{source: strings.Join(strings.Fields(source), " "), program: program}, nil
+}
+
+// check returns nil if the expression is true of the answer. The context ends
+// the evaluation, too.
+func (e *expression) check(ctx context.Context, a answer) error {
+	notJSON := false
+	out, _, err := e.program.ContextEval(ctx, map[string]any{
+		"status":   a.status,
+		"headers":  func() any { return bothCases(a.header) },
+		"body":     func() any { return string(a.body) },
+		"duration": a.duration,
+		"json": func() ref.Val {
+			var value any
+			if err := json.Unmarshal(a.body, &value); err != nil {
+				notJSON = true
+				return types.NewErr("body is not JSON")
+			}
+			return types.DefaultTypeAdapter.NativeToValue(value)
+		},
+	})
+	switch {
+	case err != nil && notJSON && ctx.Err() == nil:
+		return failf("body is not JSON")
+	case err != nil && ctx.Err() == nil:
+		return failf("expression failed: %v", err)
+	case err != nil:
+		return reason(ctx, err)
+	case out != types.True:
+		return failf("expression is false: %s", e.source)
+	}
+	return nil
+}
+
+// bothCases returns each field under its canonical and its lower-case name.
+func bothCases(header http.Header) map[string]string {
+	m := make(map[string]string, 2*len(header))
+	for field, values := range header {
+		value := strings.Join(values, ", ")
+		m[field] = value
+		m[strings.ToLower(field)] = value
+	}
+	return m
+}

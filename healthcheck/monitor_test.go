@@ -1,0 +1,272 @@
+package healthcheck
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+func init() { caddy.RegisterModule(new(scripted)) }
+
+// scripted is a checker that does as the test says.
+type scripted struct {
+	check func(context.Context, Target) error
+}
+
+func (*scripted) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: Namespace + ".scripted", New: func() caddy.Module { return new(scripted) }}
+}
+
+func (s *scripted) Check(ctx context.Context, t Target) error { return s.check(ctx, t) }
+
+// config is one configuration with a check.
+type config struct {
+	t     *testing.T
+	check *Check
+	own   []*Watch
+}
+
+// newConfig provisions a check, given as JSON, whose probes call probe.
+func newConfig(t *testing.T, options string, probe func(context.Context, Target) error) *config {
+	t.Helper()
+	ctx, err := caddy.ProvisionContext(&caddy.Config{Logging: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := caddy.NewContext(ctx)
+	t.Cleanup(cancel)
+	check := &Check{CheckerRaw: json.RawMessage(`{"type":"scripted"}`), Name: "test"}
+	if err := json.Unmarshal([]byte(options), check); err != nil {
+		t.Fatal(err)
+	}
+	if err := check.Provision(ctx, nil); err != nil {
+		t.Fatal(err)
+	}
+	check.checker = &scripted{probe}
+	c := &config{t: t, check: check}
+	t.Cleanup(c.close)
+	return c
+}
+
+func quiet() *caddy.Logging {
+	var l caddy.Logging
+	if err := json.Unmarshal([]byte(`{"logs":{"default":{"writer":{"output":"discard"}}}}`), &l); err != nil {
+		panic(err)
+	}
+	return &l
+}
+
+func address(i int) string { return fmt.Sprintf("10.0.%d.%d:80", i/256, i%256) }
+
+// watch watches the first n addresses, and calls notify upon flips.
+func (c *config) watch(n int, notify func()) *config {
+	c.t.Helper()
+	if notify == nil {
+		notify = func() {}
+	}
+	for i := range n {
+		w, err := c.check.Watch(address(i), notify, nil)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		c.own = append(c.own, w)
+	}
+	return c
+}
+
+func (c *config) start() *config {
+	if err := c.check.app.Start(); err != nil {
+		c.t.Fatal(err)
+	}
+	return c
+}
+
+func (c *config) close() {
+	Close(c.own...)
+	if err := c.check.Close(); err != nil {
+		c.t.Error(err)
+	}
+}
+
+func (c *config) verdict() Verdict { return c.own[0].State().Verdict }
+
+// bench records probes.
+type bench struct {
+	mu      sync.Mutex
+	times   map[string][]time.Time
+	running map[string]bool
+	atOnce  int
+	most    int // at once
+	takes   time.Duration
+	err     error
+}
+
+func newBench() *bench {
+	return &bench{times: make(map[string][]time.Time), running: make(map[string]bool)}
+}
+
+func (b *bench) probe(ctx context.Context, t Target) error {
+	b.mu.Lock()
+	b.times[t.Upstream] = append(b.times[t.Upstream], time.Now())
+	if b.running[t.Upstream] {
+		panic("two probes of one upstream at once")
+	}
+	b.running[t.Upstream] = true
+	b.atOnce++
+	b.most = max(b.most, b.atOnce)
+	takes, err := b.takes, b.err
+	b.mu.Unlock()
+	defer func() {
+		b.mu.Lock()
+		b.running[t.Upstream] = false
+		b.atOnce--
+		b.mu.Unlock()
+	}()
+	if takes > 0 {
+		select {
+		case <-time.After(takes):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return err
+}
+
+func (b *bench) set(takes time.Duration, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.takes, b.err = takes, err
+}
+
+func (b *bench) count() (n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, times := range b.times {
+		n += len(times)
+	}
+	return n
+}
+
+// sleep lets the bubble's time pass.
+func sleep(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+func TestFirstProbesAreSpreadOverTheFirstSecond(t *testing.T) {
+	for _, test := range []struct {
+		interval string
+		within   time.Duration
+	}{{"5s", time.Second}, {"200ms", 200 * time.Millisecond}} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench()
+			newConfig(t, `{"interval":"`+test.interval+`"}`, b.probe).watch(100, nil).start()
+			start := time.Now()
+			sleep(test.within)
+			halves := [2]int{}
+			for i := range 100 {
+				if len(b.times[address(i)]) == 0 {
+					t.Fatalf("%s was not probed within %v", address(i), test.within)
+				}
+				if b.times[address(i)][0].Sub(start) < test.within/2 {
+					halves[0]++
+				} else {
+					halves[1]++
+				}
+			}
+			if halves[0] < 40 || halves[1] < 40 {
+				t.Errorf("first probes by halves of the time: %v", halves)
+			}
+		})
+	}
+}
+
+func TestLaterProbesAreSpreadOverTheInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const upstreams, interval = 10_000, 5
+		b := newBench()
+		newConfig(t, `{"interval":"5s"}`, b.probe).watch(upstreams, nil).start()
+		start := time.Now()
+		sleep(60 * time.Second)
+		perSecond := make(map[int]int)
+		for _, times := range b.times {
+			for i, at := range times {
+				perSecond[int(at.Sub(start)/time.Second)]++
+				if i > 0 && at.Sub(times[i-1]) > interval*time.Second*11/10 {
+					t.Fatalf("%v between two probes", at.Sub(times[i-1]))
+				}
+			}
+		}
+		const share = upstreams / interval
+		for second := 1; second < 60; second++ { // the first has the first probes, too
+			if n := perSecond[second]; n > 2*share || n < share/2 {
+				t.Errorf("%d probes in second %d, the share is %d", n, second, share)
+			}
+		}
+	})
+}
+
+func TestProbesBeginWithTheConfigurationOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench()
+		newConfig(t, `{}`, b.probe).watch(3, nil)
+		sleep(time.Minute)
+		if n := b.count(); n != 0 {
+			t.Errorf("%d probes of a configuration that was never started", n)
+		}
+	})
+}
+
+func TestProbesAreBoundedAndAllGoOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench()
+		b.takes = time.Second
+		c := newConfig(t, `{"interval":"10s"}`, b.probe)
+		c.check.app.ProbeConcurrency = 7
+		c.watch(50, nil).start()
+		sleep(9 * time.Second)
+		if b.most != 7 {
+			t.Errorf("%d probes at once, of 7", b.most)
+		}
+		if len(b.times) != 50 {
+			t.Errorf("%d of 50 upstreams probed", len(b.times))
+		}
+	})
+}
+
+func TestHungUpstreamIsOutInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench()
+		var out time.Time
+		c := newConfig(t, `{"interval":"5s","timeout":"2s","fails":3,"jitter":10}`, b.probe)
+		c.watch(1, func() { out = time.Now() }).start()
+		sleep(20 * time.Second)
+		for range 20 { // hangs from any moment on
+			sleep(1700 * time.Millisecond)
+			b.set(time.Hour, nil)
+			hung := time.Now()
+			sleep(25 * time.Second)
+			if c.verdict() != Unhealthy {
+				t.Fatal("still healthy after 25s")
+			}
+			if took := out.Sub(hung); took > 3*(5+2)*time.Second+500*time.Millisecond {
+				t.Errorf("out after %v", took)
+			}
+			if reason := c.own[0].State().Reason; !strings.Contains(reason, "deadline") {
+				t.Errorf("reason: %s", reason)
+			}
+			b.set(0, nil)
+			sleep(20 * time.Second)
+			if c.verdict() != Healthy {
+				t.Fatal("not back after 20s")
+			}
+		}
+	})
+}

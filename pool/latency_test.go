@@ -1,0 +1,118 @@
+package pool
+
+import (
+	"testing"
+	"time"
+)
+
+// at returns an instant, in milliseconds from some time on.
+func at(ms int64) int64 { return int64(time.Hour) + ms*int64(time.Millisecond) }
+
+func clock(ms int64) func() time.Time {
+	return func() time.Time { return base.Add(time.Duration(at(ms))) }
+}
+
+func TestEstimateIsTheAgeOfTheOldestAttemptOnceThatIsMore(t *testing.T) {
+	var l Latency
+	l.observe(at(0), 10*time.Millisecond, false, time.Second)
+	first := l.begin(at(100))
+	second := l.begin(at(150))
+	third := l.begin(at(160))
+	for _, step := range []struct {
+		end  *attempt
+		at   int64
+		want time.Duration
+	}{
+		{nil, 105, 10},
+		{nil, 180, 80},
+		{second, 200, 100}, // the oldest is still there
+		{first, 200, 40},
+		{third, 200, 10},
+	} {
+		if step.end != nil {
+			step.end.end()
+		}
+		if got := l.Expect(0, 0, clock(step.at)); got != step.want*time.Millisecond {
+			t.Errorf("at %d: %v, want %v", step.at, got, step.want*time.Millisecond)
+		}
+	}
+	if l.first != nil || l.last != nil {
+		t.Error("attempts are left in flight")
+	}
+}
+
+func TestFailedAttemptCountsAsASecondOrTwiceTheEstimate(t *testing.T) {
+	var l Latency
+	never := func() time.Time { t.Fatal("asked for the time"); return time.Time{} }
+	l.observe(at(0), 10*time.Millisecond, false, time.Second)
+	for i, want := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second} {
+		l.observe(at(int64(i+1)), time.Millisecond, true, time.Second)
+		if got := l.Expect(0, 0, never); got != want {
+			t.Errorf("after %d failures: %v, want %v", i+1, got, want)
+		}
+	}
+	l.observe(at(10), 30*time.Second, true, time.Second) // a timeout took longer than its penalty
+	if got := l.Expect(0, 0, never); got != 30*time.Second {
+		t.Errorf("%v", got)
+	}
+	l.observe(at(60_000), 5*time.Millisecond, false, time.Second)
+	if got := l.Expect(0, 0, never); got > 6*time.Millisecond {
+		t.Errorf("a minute later one answer should have wiped that out: %v", got)
+	}
+	l.forget()
+	if got := l.Expect(0, 0, never); got != 0 {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestNewcomerAndLongUnheardOfAreHeldToBeAsFastAsTheFleet(t *testing.T) {
+	var l Latency
+	const mean = 20 * time.Millisecond
+	expect := func(what string, since, now int64, want time.Duration) {
+		t.Helper()
+		if got := l.Expect(mean, at(since), clock(now)); got != want*time.Millisecond {
+			t.Errorf("%s: %v, want %v", what, got, want*time.Millisecond)
+		}
+	}
+	expect("newcomer", 0, 0, 20)
+	a := l.begin(at(0))
+	expect("newcomer with a young attempt", 0, 5, 20)
+	expect("newcomer with an old attempt", 0, 50, 50)
+	a.end()
+	l.observe(at(100), 70*time.Millisecond, false, time.Second)
+	expect("heard of", 100, 0, 70)
+	expect("not heard of", 101, 0, 20)
+	a = l.begin(at(200))
+	expect("not heard of, but about to be", 201, 210, 70)
+}
+
+func TestLatencyIsSharedWhileInUse(t *testing.T) {
+	r := registry{byAddress: make(map[string]*Latency)}
+	a, b := r.acquire("a"), r.acquire("a")
+	if a != b || r.get("a") != a {
+		t.Error("two latencies of one address")
+	}
+	r.release("a")
+	if r.get("a") != a {
+		t.Error("gone although in use")
+	}
+	r.release("a")
+	r.release("a") // once too often
+	if r.get("a") != nil {
+		t.Error("kept although not in use")
+	}
+}
+
+func TestFleetMeanFollowsSamples(t *testing.T) {
+	var f fleet
+	f.observe(at(0), 8*time.Millisecond)
+	if f.mean.Load() != int64(8*time.Millisecond) {
+		t.Errorf("first sample: %d", f.mean.Load())
+	}
+	for range 500 {
+		f.observe(at(1), 2*time.Millisecond)
+	}
+	if mean := time.Duration(f.mean.Load()); mean < 2*time.Millisecond || mean > 2100*time.Microsecond {
+		t.Errorf("after many samples of 2ms: %v", mean)
+	}
+}

@@ -1,0 +1,333 @@
+package selectors
+
+import (
+	"context"
+	"errors"
+	"math"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/healthcheck"
+)
+
+func init() { caddy.RegisterModule(new(switchboard)) }
+
+// switchboard is a checker that fails for the upstreams in down.
+type switchboard struct{}
+
+var (
+	downMu sync.Mutex
+	down   = map[string]bool{}
+)
+
+func (*switchboard) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: healthcheck.Namespace + ".switchboard", New: func() caddy.Module { return new(switchboard) }}
+}
+
+func (*switchboard) Check(_ context.Context, t healthcheck.Target) error {
+	downMu.Lock()
+	defer downMu.Unlock()
+	if down[t.Upstream] {
+		return errors.New("switched off")
+	}
+	return nil
+}
+
+// setDown switches off just these upstreams, and lets the checks notice.
+func setDown(upstreams ...string) {
+	downMu.Lock()
+	clear(down)
+	for _, u := range upstreams {
+		down[u] = true
+	}
+	downMu.Unlock()
+	time.Sleep(10 * time.Second) // of the bubble's clock
+	synctest.Wait()
+}
+
+// policies are all of ours, in all of their shapes.
+var policies = map[string]struct {
+	config   object
+	weighted bool // by shares, when nothing is in flight
+	even     bool // equal shares, when nothing is in flight and weights are equal
+}{
+	"smooth_weighted_round_robin": {object{"policy": "smooth_weighted_round_robin"}, true, true},
+	"weighted_random":             {object{"policy": "weighted_random"}, true, true},
+	"least_request":               {object{"policy": "least_request"}, false, true},
+	"least_request all":           {object{"policy": "least_request", "all": true}, false, true},
+	"least_request bias 0":        {object{"policy": "least_request", "bias": 0}, false, true},
+	"peak_ewma":                   {object{"policy": "peak_ewma"}, false, true},
+	"managed round_robin":         {object{"policy": "managed", "inner": object{"policy": "round_robin"}}, false, true},
+	"managed random":              {object{"policy": "managed", "inner": object{"policy": "random"}}, false, true},
+	"managed first":               {object{"policy": "managed", "inner": object{"policy": "first"}}, false, false},
+	"managed ip_hash":             {object{"policy": "managed", "inner": object{"policy": "ip_hash"}}, false, false},
+	"managed cookie":              {object{"policy": "managed", "inner": object{"policy": "cookie"}}, false, true},
+	"managed weighted_random":     {object{"policy": "managed", "inner": object{"policy": "weighted_random"}}, false, true},
+	"managed managed random": {object{"policy": "managed", "inner": object{
+		"policy": "managed", "inner": object{"policy": "random"},
+	}}, false, true},
+}
+
+// with returns a copy of the policy's configuration with options added.
+func with(config object, options object) object {
+	merged := object{}
+	for _, from := range []object{config, options} {
+		for k, v := range from {
+			merged[k] = v
+		}
+	}
+	return merged
+}
+
+var checked = object{"health_checks": []object{{"interval": "1s", "checker": object{"type": "switchboard"}}}}
+
+// forAll runs a test for all policies, each in a bubble of its own.
+func forAll(t *testing.T, test func(t *testing.T, config object)) {
+	for name, policy := range policies {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { test(t, policy.config) })
+		})
+	}
+}
+
+// picks counts n picks by dial address, the one for nil under none.
+func picks(h *reverseproxy.Handler, upstreams []*reverseproxy.Upstream, n int) map[string]int {
+	counts := make(map[string]int)
+	for range n {
+		counts[pick(h, upstreams, newRequest())]++
+	}
+	return counts
+}
+
+const none = "none"
+
+func pick(h *reverseproxy.Handler, upstreams []*reverseproxy.Upstream, r *http.Request) string {
+	if u := h.LoadBalancing.SelectionPolicy.Select(upstreams, r, nil); u != nil {
+		return u.Dial
+	}
+	return none
+}
+
+func TestEmptyPoolGivesNothing(t *testing.T) {
+	forAll(t, func(t *testing.T, config object) {
+		h := newHandler(t, config, 0)
+		if got := pick(h, nil, newRequest()); got != none {
+			t.Errorf("picked %s of an empty pool", got)
+		}
+	})
+}
+
+func TestOneUpstreamTakesAll(t *testing.T) {
+	forAll(t, func(t *testing.T, config object) {
+		h := newHandler(t, with(config, checked), 1)
+		if got := picks(h, h.Upstreams, 20); got[dial(0)] != 20 {
+			t.Errorf("got %v", got)
+		}
+	})
+}
+
+func TestDownUpstreamGetsNothing(t *testing.T) {
+	forAll(t, func(t *testing.T, config object) {
+		h := newHandler(t, with(config, checked), 4)
+		for _, gone := range []string{dial(2), dial(0), dial(3)} {
+			setDown(gone)
+			if got := picks(h, h.Upstreams, 200); got[gone] > 0 || got[none] > 0 {
+				t.Errorf("%s is down, yet %v", gone, got)
+			}
+		}
+		setDown(dial(0), dial(1), dial(3))
+		if got := picks(h, h.Upstreams, 50); got[dial(2)] != 50 {
+			t.Errorf("only %s is up, yet %v", dial(2), got)
+		}
+	})
+}
+
+func TestReturningUpstreamGetsItsShareAgain(t *testing.T) {
+	for name, policy := range policies {
+		if !policy.even {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHandler(t, with(policy.config, checked), 4)
+				setDown(dial(1))
+				setDown()
+				got := picks(h, h.Upstreams, 4000)
+				for i := range 4 {
+					if n := got[dial(i)]; n < 800 || n > 1200 {
+						t.Errorf("%s got %d of 4000: %v", dial(i), n, got)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestAllDownMeansPanic(t *testing.T) {
+	forAll(t, func(t *testing.T, config object) {
+		h := newHandler(t, with(config, checked), 3)
+		setDown(dial(0), dial(1), dial(2))
+		if got := picks(h, h.Upstreams, 60); got[none] > 0 {
+			t.Errorf("all are down, and so all may be picked, yet %v", got)
+		}
+	})
+}
+
+func TestAllDownWithPanicThresholdZero(t *testing.T) {
+	forAll(t, func(t *testing.T, config object) {
+		h := newHandler(t, with(config, with(checked, object{"panic_threshold": 0})), 3)
+		setDown(dial(0), dial(1), dial(2))
+		if got := picks(h, h.Upstreams, 20); got[none] != 20 {
+			t.Errorf("all are down and verdicts hold, yet %v", got)
+		}
+		setDown(dial(0), dial(1))
+		if got := picks(h, h.Upstreams, 20); got[dial(2)] != 20 {
+			t.Errorf("%s is back, yet %v", dial(2), got)
+		}
+	})
+}
+
+func TestPanicThresholdInPercent(t *testing.T) {
+	forAll(t, func(t *testing.T, config object) {
+		h := newHandler(t, with(config, with(checked, object{"panic_threshold": 50})), 4)
+		setDown(dial(0), dial(1))
+		if got := picks(h, h.Upstreams, 100); got[dial(0)]+got[dial(1)] > 0 {
+			t.Errorf("half are up, and verdicts hold, yet %v", got)
+		}
+	})
+}
+
+func TestInitialCheckingGetsNothingBeforeItPasses(t *testing.T) {
+	forAll(t, func(t *testing.T, config object) {
+		setDown(dial(0))
+		h := newHandler(t, with(config, object{"health_checks": []object{
+			{"interval": "1s", "initial": "checking", "checker": object{"type": "switchboard"}},
+		}}), 2)
+		if got := pick(h, h.Upstreams, newRequest()); got != none {
+			t.Errorf("nothing was probed yet, and still %s was picked", got)
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if got := picks(h, h.Upstreams, 20); got[dial(1)] != 20 {
+			t.Errorf("only %s has passed, yet %v", dial(1), got)
+		}
+	})
+}
+
+func TestWeightZeroGetsNothing(t *testing.T) {
+	forAll(t, func(t *testing.T, config object) {
+		h := newHandler(t, with(config, object{"weights": object{dial(1): 0}}), 3)
+		if got := picks(h, h.Upstreams, 100); got[dial(1)] > 0 || got[none] > 0 {
+			t.Errorf("got %v", got)
+		}
+	})
+}
+
+func TestWeightedShares(t *testing.T) {
+	for name, policy := range policies {
+		if !policy.weighted {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHandler(t, with(policy.config, with(checked, object{
+					"weights": object{dial(0): 5, "10.0.0.2": 3, "10.0.0.3/32": 0},
+				})), 5)
+				expect := func(n int, weights map[string]int) {
+					t.Helper()
+					total := 0
+					for _, w := range weights {
+						total += w
+					}
+					got := picks(h, h.Upstreams, n)
+					for address, w := range weights {
+						want := float64(n) * float64(w) / float64(total)
+						if math.Abs(float64(got[address])-want) > 5*math.Sqrt(want)+1 {
+							t.Errorf("%s got %d, want about %.0f: %v", address, got[address], want, got)
+						}
+					}
+				}
+				expect(10_000, map[string]int{dial(0): 5, dial(1): 1, dial(2): 3, dial(3): 0, dial(4): 1})
+				setDown(dial(0)) // the rest share in proportion, Caddy's own does not
+				expect(10_000, map[string]int{dial(0): 0, dial(1): 1, dial(2): 3, dial(3): 0, dial(4): 1})
+			})
+		})
+	}
+}
+
+func TestFullUpstreamGetsNothing(t *testing.T) {
+	forAll(t, func(t *testing.T, config object) {
+		h := newHandler(t, config, 40)
+		for _, u := range h.Upstreams {
+			u.MaxRequests = 3
+			busy(u, 3)
+		}
+		if got := picks(h, h.Upstreams, 5); got[none] != 5 {
+			t.Errorf("all are full, yet %v", got)
+		}
+		busy(h.Upstreams[17], 2)
+		if got := picks(h, h.Upstreams, 50); got[dial(17)] != 50 {
+			t.Errorf("only %s has room, yet %v", dial(17), got)
+		}
+		for _, u := range h.Upstreams {
+			busy(u, 0) // other tests share the hosts
+		}
+	})
+}
+
+func TestConcurrentPicksWhileVerdictsFlip(t *testing.T) {
+	forAll(t, func(t *testing.T, config object) {
+		h := newHandler(t, with(config, checked), 5)
+		stop := make(chan struct{})
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					if pick(h, h.Upstreams, newRequest()) == none {
+						t.Error("nothing picked")
+						return
+					}
+					time.Sleep(time.Millisecond) // lets the bubble's clock go on
+				}
+			})
+		}
+		for i := range 5 {
+			setDown(dial(i), dial((i+1)%5))
+		}
+		close(stop)
+		wg.Wait()
+	})
+}
+
+func TestUpstreamsInAnyOrderAndNumber(t *testing.T) {
+	forAll(t, func(t *testing.T, config object) {
+		h := newHandler(t, with(config, checked), 0)
+		a := upstreams(0, 1, 2)
+		if got := picks(h, a, 30); got[none] > 0 {
+			t.Errorf("got %v", got)
+		}
+		setDown(dial(1))
+		slices.Reverse(a)
+		if got := picks(h, a, 30); got[dial(1)] > 0 || got[none] > 0 {
+			t.Errorf("%s is down, yet %v", dial(1), got)
+		}
+		if got := picks(h, upstreams(1, 4), 30); got[dial(4)] != 30 {
+			t.Errorf("%s is down in another set, too, yet %v", dial(1), got)
+		}
+		if got := picks(h, upstreams(4, 4), 5); got[dial(4)] != 5 {
+			t.Errorf("got %v", got)
+		}
+	})
+}

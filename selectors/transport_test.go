@@ -1,0 +1,213 @@
+package selectors
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/headers"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+)
+
+func init() {
+	caddy.RegisterModule(new(slowFor))
+	caddy.RegisterModule(new(everything))
+}
+
+// slowFor is a transport that takes as long for an upstream as the test says.
+type slowFor struct{}
+
+var takes = map[string]time.Duration{}
+
+func (*slowFor) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.reverse_proxy.transport.slow_for", New: func() caddy.Module { return new(slowFor) }}
+}
+
+func (*slowFor) RoundTrip(r *http.Request) (*http.Response, error) {
+	dial, _ := reverseproxy.GetDialInfo(r.Context())
+	select {
+	case <-time.After(takes[dial.Upstream.Dial]):
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
+	return &http.Response{StatusCode: 200, ProtoMajor: 1, Body: io.NopCloser(strings.NewReader("body"))}, nil
+}
+
+func slowHandler(t *testing.T, policy object, n int) *reverseproxy.Handler {
+	var upstreams []object
+	for i := range n {
+		upstreams = append(upstreams, object{"dial": dial(i)})
+	}
+	return loadHandler(t, object{
+		"load_balancing": object{"selection_policy": policy},
+		"transport":      object{"protocol": "slow_for"},
+		"upstreams":      upstreams,
+	})
+}
+
+// serve has a request served as Caddy's proxy loop does, and returns who did.
+func serve(h *reverseproxy.Handler, r *http.Request) string {
+	u := h.LoadBalancing.SelectionPolicy.Select(h.Upstreams, r, nil)
+	if u == nil {
+		return none
+	}
+	attempt(h, r, u)
+	return u.Dial
+}
+
+func TestPeakEWMAPrefersTheFast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		takes = map[string]time.Duration{dial(0): 50 * time.Millisecond, dial(1): 5 * time.Millisecond, dial(2): 50 * time.Millisecond}
+		h := slowHandler(t, object{"policy": "peak_ewma"}, 3)
+		got := make(map[string]int)
+		for range 500 {
+			got[serve(h, newRequest())]++
+		}
+		if got[dial(1)] < 450 {
+			t.Errorf("%s is ten times as fast, yet %v", dial(1), got)
+		}
+	})
+}
+
+func TestPeakEWMAAvoidsTheHungAndReturnsToTheMended(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		takes = map[string]time.Duration{dial(0): time.Hour, dial(1): 10 * time.Millisecond}
+		h := slowHandler(t, object{"policy": "peak_ewma"}, 2)
+		ctx, cancel := context.WithCancel(context.Background())
+		hung := 0
+		for range 1000 {
+			r := newRequest()
+			u := h.LoadBalancing.SelectionPolicy.Select(h.Upstreams, r, nil)
+			if u.Dial != dial(0) {
+				attempt(h, r, u)
+				continue
+			}
+			hung++
+			go attempt(h, r.WithContext(withValuesOf(ctx, r)), u)
+			synctest.Wait()
+		}
+		if hung > 3 {
+			t.Errorf("%d of 1000 requests went to the hung one", hung)
+		}
+		cancel()
+		synctest.Wait()
+		takes[dial(0)] = time.Millisecond
+		got := make(map[string]int)
+		for range 2000 {
+			got[serve(h, newRequest())]++
+		}
+		if got[dial(0)] < 1000 {
+			t.Errorf("%s is the fastest now, yet %v", dial(0), got)
+		}
+	})
+}
+
+// withValuesOf returns a context that ends with the first and knows what the
+// request's knows.
+func withValuesOf(ctx context.Context, r *http.Request) context.Context {
+	for _, key := range []any{caddy.ReplacerCtxKey, caddyhttp.VarsCtxKey} {
+		ctx = context.WithValue(ctx, key, r.Context().Value(key))
+	}
+	return ctx
+}
+
+func TestClientThatGoesAwayIsNobodysFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		takes = map[string]time.Duration{dial(0): 10 * time.Millisecond, dial(1): 11 * time.Millisecond}
+		h := slowHandler(t, object{"policy": "peak_ewma"}, 2)
+		for range 100 {
+			serve(h, newRequest())
+		}
+		takes[dial(0)] = 40 * time.Millisecond
+		r := newRequest()
+		ctx, cancel := context.WithTimeout(r.Context(), 5*time.Millisecond)
+		defer cancel()
+		attempt(h, r.WithContext(ctx), h.Upstreams[0])
+		takes[dial(0)] = 10 * time.Millisecond
+		got := make(map[string]int)
+		for range 100 {
+			got[serve(h, newRequest())]++
+		}
+		if got[dial(0)] < 50 {
+			t.Errorf("a client that left counts against %s: %v", dial(0), got)
+		}
+	})
+}
+
+// everything is a transport with all optional interfaces.
+type everything struct{ refusing }
+
+func (*everything) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.reverse_proxy.transport.everything", New: func() caddy.Module { return new(everything) }}
+}
+
+var errEverything = errors.New("everything")
+
+func (*everything) TLSEnabled() bool                               { return true }
+func (*everything) EnableTLS(*reverseproxy.TLSConfig) error        { return errEverything }
+func (*everything) EnableH2C() error                               { return errEverything }
+func (*everything) ProxyProtocolEnabled() bool                     { return true }
+func (*everything) OverrideHealthCheckScheme(u *url.URL, _ string) { u.Scheme = "everything" }
+func (*everything) DefaultBufferSizes() (int64, int64)             { return 17, 18 }
+func (*everything) RequestHeaderOps() *headers.HeaderOps           { return new(headers.HeaderOps) }
+func (*everything) RequiresContentLength() bool                    { return true }
+
+// optional asks a transport all that Caddy asks one.
+func optional(rt http.RoundTripper) []any {
+	u := new(url.URL)
+	rt.(reverseproxy.HealthCheckSchemeOverriderTransport).OverrideHealthCheckScheme(u, "80")
+	request, response := rt.(reverseproxy.BufferedTransport).DefaultBufferSizes()
+	return []any{
+		rt.(reverseproxy.TLSTransport).TLSEnabled(),
+		errors.Is(rt.(reverseproxy.TLSTransport).EnableTLS(nil), errEverything),
+		errors.Is(rt.(reverseproxy.H2CTransport).EnableH2C(), errEverything),
+		rt.(reverseproxy.ProxyProtocolTransport).ProxyProtocolEnabled(),
+		u.Scheme,
+		request, response,
+		rt.(reverseproxy.RequestHeaderOpsTransport).RequestHeaderOps() != nil,
+		rt.(reverseproxy.ContentLengthRequiredTransport).RequiresContentLength(),
+	}
+}
+
+func TestObservedTransportKeepsOptionalInterfaces(t *testing.T) {
+	for protocol, want := range map[string][]any{
+		"everything": {true, true, true, true, "everything", int64(17), int64(18), true, true},
+		"refusing":   {false, false, false, false, "", int64(0), int64(0), false, false},
+	} {
+		h := loadHandler(t, object{
+			"load_balancing": object{"selection_policy": object{"policy": "weighted_random"}},
+			"transport":      object{"protocol": protocol},
+			"upstreams":      []object{{"dial": dial(0)}},
+		})
+		got := optional(h.Transport)
+		for i := range want {
+			if got[i] != want[i] {
+				t.Errorf("%s: answer %d is %v, want %v", protocol, i, got[i], want[i])
+			}
+		}
+	}
+}
+
+func TestObservedTransportIsWrappedOnce(t *testing.T) {
+	h := newHandler(t, object{"policy": "header", "field": "X-User", "fallback": object{
+		"policy": "managed", "inner": object{"policy": "peak_ewma"},
+	}}, 2)
+	if _, ok := h.Transport.(interface{ CloseIdleConnections() }); ok {
+		t.Error("a plain http.Transport")
+	}
+	var picked *reverseproxy.Upstream
+	for range 10 { // as Caddy's fallbacks do, with a nil writer
+		picked = h.LoadBalancing.SelectionPolicy.Select(h.Upstreams, newRequest(), nil)
+	}
+	if picked == nil {
+		t.Error("nothing picked")
+	}
+}
