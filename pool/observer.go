@@ -53,9 +53,8 @@ type observer struct {
 	users  int // pools that are not closed
 	nested int // those of policies inside Caddy's own
 
-	marking  atomic.Bool  // nested is above 0
-	closing  atomic.Bool  // users is 0
-	inFlight atomic.Int64 // attempts, to the end of their bodies
+	marking atomic.Bool // nested is above 0
+	closing atomic.Bool // users is 0
 }
 
 // observed is a transport with an observer before it.
@@ -150,7 +149,6 @@ func (o *observer) concerns(r *http.Request) string {
 // roundTrip makes an attempt and takes in what comes of it. Neither request
 // nor response nor error change on the way.
 func (o *observer) roundTrip(r *http.Request) (*http.Response, error) {
-	o.inFlight.Add(1)
 	address := o.concerns(r)
 	began := time.Now()
 	var flying *attempt
@@ -180,32 +178,32 @@ func (o *observer) roundTrip(r *http.Request) (*http.Response, error) {
 		o.end(flying)
 		return res, err
 	}
-	atHeader := !o.toLastByte || a.Failed()
-	if atHeader {
+	if !o.toLastByte || a.Failed() {
 		o.sample(flying, a)
 		flying = flying.landed()
-		// Plain HTTP/1 connections are closed by the standard library when
-		// they become idle after they were asked to; those that carry several
-		// streams are looked at again when the last one ends.
-		if res.ProtoMajor < 2 {
-			o.end(nil)
-			return res, nil
-		}
+	}
+	// Plain HTTP/1 connections that were asked to close when idle do so; those
+	// that carry several streams must be asked again after the last one.
+	if flying == nil && res.ProtoMajor < 2 {
+		o.end(nil)
+		return res, nil
 	}
 	o.watchBody(flying, a)
 	return res, nil
 }
 
-// watchBody takes in the end of an attempt's response, where that is what its
-// latency is measured to (flying is not nil), or keeps a connection busy.
+// watchBody takes in the end of an attempt's response. That is what the latency
+// is measured to, unless flying is nil.
 func (o *observer) watchBody(flying *attempt, a Attempt) {
-	a.Response.Body = &watchedBody{ReadCloser: a.Response.Body, done: func() {
-		if flying != nil {
+	a.Response.Body = &watchedBody{
+		ReadCloser: a.Response.Body,
+		lastByte: func() {
 			a.Duration = time.Since(a.Began)
 			o.sample(flying, a)
-		}
-		o.end(flying)
-	}}
+			flying.landed()
+		},
+		closed: func() { o.end(nil) },
+	}
 }
 
 // landed ends the attempt, if there is one.
@@ -216,10 +214,10 @@ func (a *attempt) landed() *attempt {
 	return nil
 }
 
-// end notes the end of an attempt; flying is nil if its latency is not taken.
+// end notes the end of an attempt; flying is nil if its latency was taken before.
 func (o *observer) end(flying *attempt) {
 	flying.landed()
-	if o.inFlight.Add(-1); o.closing.Load() {
+	if o.closing.Load() {
 		o.closeIdle()
 	}
 }
@@ -239,20 +237,22 @@ func (o *observer) sample(flying *attempt, a Attempt) {
 // watchedBody tells when a response is done with.
 type watchedBody struct {
 	io.ReadCloser
-	once sync.Once
-	done func()
+	once     sync.Once
+	lastByte func() // called once: at the end, or when it is closed before
+	closed   func()
 }
 
 func (b *watchedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err != nil {
-		b.once.Do(b.done)
+		b.once.Do(b.lastByte)
 	}
 	return n, err
 }
 
 func (b *watchedBody) Close() error {
 	err := b.ReadCloser.Close()
-	b.once.Do(b.done)
+	b.once.Do(b.lastByte)
+	b.closed()
 	return err
 }

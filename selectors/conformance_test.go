@@ -2,6 +2,7 @@ package selectors
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"math"
 	"net/http"
@@ -70,17 +71,31 @@ var policies = map[string]struct {
 	"managed ip_hash":             {object{"policy": "managed", "inner": object{"policy": "ip_hash"}}, false, false},
 	"managed cookie":              {object{"policy": "managed", "inner": object{"policy": "cookie"}}, false, true},
 	"managed weighted_random":     {object{"policy": "managed", "inner": object{"policy": "weighted_random"}}, false, true},
-	"managed managed random": {object{"policy": "managed", "inner": object{
+	"random inside managed inside managed": {object{"policy": "managed", "inner": object{
 		"policy": "managed", "inner": object{"policy": "random"},
 	}}, false, true},
+	"peak_ewma inside header":      {inHeader(object{"policy": "peak_ewma"}), false, true},
+	"managed cookie inside header": {inHeader(object{"policy": "managed", "inner": object{"policy": "cookie"}}), false, true},
+	"weighted_random inside query": {object{"policy": "query", "key": "q", "fallback": object{"policy": "weighted_random"}}, true, true},
+}
+
+// inHeader makes the policy what one of Caddy's falls back on, always.
+func inHeader(policy object) object {
+	return object{"policy": "header", "field": "X-Missing", "fallback": policy}
 }
 
 // with returns a copy of the policy's configuration with options added.
 func with(config object, options object) object {
+	if inner, ok := config["fallback"].(object); ok {
+		return with(object{"policy": config["policy"], "field": config["field"], "key": config["key"]},
+			object{"fallback": with(inner, options)})
+	}
 	merged := object{}
 	for _, from := range []object{config, options} {
 		for k, v := range from {
-			merged[k] = v
+			if v != nil {
+				merged[k] = v
+			}
 		}
 	}
 	return merged
@@ -299,7 +314,7 @@ func TestConcurrentPicksWhileVerdictsFlip(t *testing.T) {
 						t.Error("nothing picked")
 						return
 					}
-					time.Sleep(time.Millisecond) // lets the bubble's clock go on
+					time.Sleep(20 * time.Millisecond) // lets the bubble's clock go on
 				}
 			})
 		}
@@ -328,6 +343,28 @@ func TestUpstreamsInAnyOrderAndNumber(t *testing.T) {
 		}
 		if got := picks(h, upstreams(4, 4), 5); got[dial(4)] != 5 {
 			t.Errorf("got %v", got)
+		}
+	})
+}
+
+func TestPolicyOutsideReverseProxyPicks(t *testing.T) {
+	forAll(t, func(t *testing.T, config object) {
+		ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
+		defer cancel()
+		config = with(config, nil)
+		name := config["policy"].(string)
+		delete(config, "policy")
+		raw, err := json.Marshal(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mod, err := ctx.LoadModuleByID(namespace+"."+name, raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := &reverseproxy.Handler{LoadBalancing: &reverseproxy.LoadBalancing{SelectionPolicy: mod.(reverseproxy.Selector)}}
+		if got := picks(h, upstreams(1, 2, 3), 60); got[none] > 0 {
+			t.Errorf("%v", got)
 		}
 	})
 }
