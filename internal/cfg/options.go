@@ -39,11 +39,16 @@ func Args(d *caddyfile.Dispenser, min, max int) ([]string, error) {
 	return args, NoBlock(d, option)
 }
 
-// NoBlock returns an error if a block follows where none is taken.
+// NoBlock returns an error if a block follows where none is taken, be it empty.
 func NoBlock(d *caddyfile.Dispenser, option string) error {
-	for nesting := d.Nesting(); d.NextBlock(nesting); {
+	line := d.Line()
+	if !d.Next() {
+		return nil
+	}
+	if d.Val() == "{" && d.Line() == line {
 		return d.Errf("%s takes no block", option)
 	}
+	d.Prev()
 	return nil
 }
 
