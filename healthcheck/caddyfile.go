@@ -95,6 +95,14 @@ func (c *Check) unmarshalCommon(d *caddyfile.Dispenser, seen cfg.Seen) (common b
 		if err == nil && *text == "" {
 			err = d.Errf("%s: empty", option)
 		}
+		if err == nil && option == "host" {
+			if err := validHost(c.Host); err != nil {
+				return true, d.WrapErr(err)
+			}
+		}
+		if option == "name" {
+			c.nameAt = d.Token()
+		}
 		if err == nil && option == "initial" && *text != Healthy.String() && *text != Checking.String() {
 			err = d.Errf("initial: '%s' is neither healthy nor checking", *text)
 		}

@@ -6,13 +6,17 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/cfg"
 )
 
 // Check is a checker with the options that all checks have.
@@ -61,6 +65,7 @@ type Check struct {
 	// Host header and TLS server name of probes. Default: the upstream's.
 	Host string `json:"host,omitempty"`
 
+	nameAt    caddyfile.Token // where a Caddyfile has the name
 	checker   Checker
 	transport *transport
 	key       string // equal for checks that may share their verdicts
@@ -190,7 +195,24 @@ func (c *Check) setDefaults() error {
 	if c.Port < 0 || c.Port > 65535 {
 		return fmt.Errorf("health_check: port: %d is not between 1 and 65535", c.Port)
 	}
+	if err := validHost(c.Host); err != nil {
+		return fmt.Errorf("health_check: %v", err)
+	}
 	return nil
+}
+
+// validHost returns an error for what cannot be a Host header.
+func validHost(host string) error {
+	if strings.ContainsAny(host, "/?#@ \t\r\n") {
+		return fmt.Errorf("host: '%s' is not a host with or without a port", host)
+	}
+	return nil
+}
+
+// DuplicateName is the error for a check whose name another one has, where a
+// Caddyfile has it.
+func (c *Check) DuplicateName() error {
+	return cfg.ErrAt(c.nameAt, "health_check: duplicate name '%s'", c.Name)
 }
 
 // Close releases the transport, if it is the check's own. Watches are closed

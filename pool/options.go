@@ -4,6 +4,7 @@
 package pool
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -39,9 +40,26 @@ type Options struct {
 	// Active health checks, all of which an upstream must pass.
 	HealthChecks []*healthcheck.Check `json:"health_checks,omitempty"`
 
-	seen cfg.Seen // options met while parsing a Caddyfile
-	set  cfg.Upstreams[int]
+	seen       cfg.Seen         // options met while parsing a Caddyfile
+	first      *caddyfile.Token // the first of them
+	unweighted bool
+	set        cfg.Upstreams[int]
 }
+
+// Unweighted makes weights other than 0 an error, since the policy knows none.
+func (o *Options) Unweighted() { o.unweighted = true }
+
+// CommonOption is the error for the first of these options that a Caddyfile has
+// set, where a policy inside another one of ours may set none; nil if there is
+// none.
+func (o *Options) CommonOption() error {
+	if o.first == nil {
+		return nil
+	}
+	return cfg.ErrAt(*o.first, "%s: %s", o.first.Text, outersBusiness)
+}
+
+const outersBusiness = "options that every policy has belong to the outer policy"
 
 // maxWeight bounds weights, and maxRetries retries.
 const (
@@ -61,27 +79,24 @@ func (o *Options) UnmarshalOption(d *caddyfile.Dispenser) (common bool, err erro
 	if o.seen == nil {
 		o.seen = make(cfg.Seen)
 	}
-	switch d.Val() {
-	case "weight":
-		return true, o.unmarshalWeight(d)
-	case "health_check":
-		check := new(healthcheck.Check)
-		if err := check.UnmarshalCaddyfile(d); err != nil {
-			return true, err
-		}
-		for _, other := range o.HealthChecks {
-			if check.Name != "" && check.Name == other.Name {
-				return true, d.Errf("health_check: duplicate name '%s'", check.Name)
-			}
-		}
-		o.HealthChecks = append(o.HealthChecks, check)
-		return true, nil
+	option := d.Token()
+	switch option.Text {
+	case "weight", "health_check":
 	case "retries", "retry_same", "panic_threshold":
 		if err := o.seen.Once(d); err != nil {
 			return true, err
 		}
+	default:
+		return false, nil
 	}
-	switch d.Val() {
+	if o.first == nil {
+		o.first = &option
+	}
+	switch option.Text {
+	case "weight":
+		err = o.unmarshalWeight(d)
+	case "health_check":
+		err = o.unmarshalCheck(d)
 	case "retries":
 		o.Retries = new(int)
 		*o.Retries, err = cfg.Int(d, 0, maxRetries)
@@ -91,10 +106,22 @@ func (o *Options) UnmarshalOption(d *caddyfile.Dispenser) (common bool, err erro
 	case "panic_threshold":
 		o.PanicThreshold = new(float64)
 		*o.PanicThreshold, err = cfg.Percent(d, 0, 100)
-	default:
-		return false, nil
 	}
 	return true, err
+}
+
+func (o *Options) unmarshalCheck(d *caddyfile.Dispenser) error {
+	check := new(healthcheck.Check)
+	if err := check.UnmarshalCaddyfile(d); err != nil {
+		return err
+	}
+	for _, other := range o.HealthChecks {
+		if check.Name != "" && check.Name == other.Name {
+			return check.DuplicateName()
+		}
+	}
+	o.HealthChecks = append(o.HealthChecks, check)
+	return nil
 }
 
 func (o *Options) unmarshalWeight(d *caddyfile.Dispenser) error {
@@ -121,6 +148,9 @@ func (o *Options) unmarshalWeight(d *caddyfile.Dispenser) error {
 func (o *Options) setWeight(upstream string, weight int) error {
 	if weight < 0 || weight > maxWeight {
 		return fmt.Errorf("weight: %d of upstream '%s' is not between 0 and %d", weight, upstream, maxWeight)
+	}
+	if o.unweighted && weight != 0 {
+		return fmt.Errorf("weight: %d of upstream '%s': managed takes only 0, since its inner policy knows no weights", weight, upstream)
 	}
 	matches, err := cfg.ParseUpstream(upstream)
 	if err != nil {
@@ -155,6 +185,9 @@ func (o *Options) provision() error {
 func (o *Options) nameChecks() error {
 	names := make(map[string]bool)
 	for _, c := range o.HealthChecks {
+		if c == nil {
+			return errors.New("health_check: no checker")
+		}
 		if c.Name != "" && names[c.Name] {
 			return fmt.Errorf("health_check: duplicate name '%s'", c.Name)
 		}
@@ -204,8 +237,19 @@ func (o *Options) checkStatic(addresses []string) error {
 	return nil
 }
 
-// common reports whether any of the options is set: a policy inside another
-// one of ours uses that one's.
-func (o *Options) common() bool {
-	return o.Weights != nil || o.Retries != nil || o.RetrySame || o.PanicThreshold != nil || o.HealthChecks != nil
+// common returns the name of one of the options that is set; empty if none is.
+func (o *Options) common() string {
+	switch {
+	case o.Weights != nil:
+		return "weight"
+	case o.Retries != nil:
+		return "retries"
+	case o.RetrySame:
+		return "retry_same"
+	case o.PanicThreshold != nil:
+		return "panic_threshold"
+	case o.HealthChecks != nil:
+		return "health_check"
+	}
+	return ""
 }

@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -61,8 +60,8 @@ func (h *Handle) Provision(ctx caddy.Context, o *Options, picker Picker) error {
 	h.picker = picker
 	outer, handler, nested := around(ctx)
 	if outer != nil {
-		if o.common() {
-			return errors.New("options that every policy has belong to the outer policy")
+		if option := o.common(); option != "" {
+			return fmt.Errorf("%s: %s", option, outersBusiness)
 		}
 		h.pool = outer.pool
 		h.slot = len(h.pool.pickers)
@@ -216,6 +215,9 @@ func (h *Handle) Close() error {
 	p.builds.Wait()
 	var err error
 	for _, check := range p.options.HealthChecks {
+		if check == nil {
+			continue
+		}
 		if e := check.Close(); e != nil {
 			err = e
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
+	"github.com/caddy-evenkeel/evenkeel/internal/cfg"
 	"github.com/caddy-evenkeel/evenkeel/pool"
 )
 
@@ -41,11 +42,7 @@ func (*Managed) CaddyModule() caddy.ModuleInfo {
 
 // Provision sets up the policy and the one inside.
 func (p *Managed) Provision(ctx caddy.Context) error {
-	for upstream, weight := range p.Weights {
-		if weight != 0 {
-			return errWeight(upstream, weight)
-		}
-	}
+	p.Unweighted()
 	if p.InnerRaw == nil {
 		return errors.New("managed: no policy")
 	}
@@ -60,10 +57,6 @@ func (p *Managed) Provision(ctx caddy.Context) error {
 	_, p.ours = p.inner.(pool.Picker)
 	p.cookies = fmt.Sprintf("http.load_balancer.cookies.%p", p)
 	return p.Start()
-}
-
-func errWeight(upstream string, weight int) error {
-	return fmt.Errorf("weight: %d of upstream '%s': managed takes only 0, since its inner policy knows no weights", weight, upstream)
 }
 
 // Build implements [pool.Picker].
@@ -141,6 +134,8 @@ func (nobody) WriteHeader(int)             {}
 //	}
 func (p *Managed) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // consume the policy's name
+	name := d.Token()
+	p.Unweighted()
 	if d.NextArg() {
 		inner := []caddyfile.Token{d.Token()}
 		for d.NextArg() {
@@ -166,12 +161,7 @@ func (p *Managed) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		return err
 	}
 	if p.InnerRaw == nil {
-		return d.Err("managed: missing policy")
-	}
-	for upstream, weight := range p.Weights {
-		if weight != 0 {
-			return d.WrapErr(errWeight(upstream, weight))
-		}
+		return cfg.ErrAt(name, "managed: missing policy")
 	}
 	return nil
 }
@@ -186,6 +176,11 @@ func (p *Managed) unmarshalInner(d *caddyfile.Dispenser) error {
 	}
 	if _, ok := policy.(reverseproxy.Selector); !ok {
 		return d.Errf("managed: %T is not a policy", policy)
+	}
+	if ours, ok := policy.(interface{ CommonOption() error }); ok {
+		if err := ours.CommonOption(); err != nil {
+			return err
+		}
 	}
 	p.InnerRaw = caddyconfig.JSONModuleObject(policy, "policy", name, nil)
 	return nil

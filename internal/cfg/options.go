@@ -158,6 +158,13 @@ func Size(d *caddyfile.Dispenser) (int64, error) {
 	return int64(n), nil
 }
 
+// ErrAt is an error with the file and line of a token that has gone by.
+func ErrAt(t caddyfile.Token, format string, args ...any) error {
+	d := caddyfile.NewDispenser([]caddyfile.Token{t})
+	d.Next()
+	return d.Errf(format, args...)
+}
+
 // Unknown is the error for an option that the block of what does not have.
 func Unknown(d *caddyfile.Dispenser, what string) error {
 	return d.Errf("unknown option '%s' for %s", d.Val(), what)

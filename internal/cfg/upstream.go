@@ -1,15 +1,15 @@
 package cfg
 
 import (
+	"errors"
 	"fmt"
-	"net"
 	"net/netip"
-	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 )
 
 // Match is how an option names upstreams: by exact address, by host or by an
@@ -20,82 +20,55 @@ type Match struct {
 	Range   netip.Prefix // any port
 }
 
-// maxPorts bounds a port range.
-const maxPorts = 65536
-
 // ParseUpstream parses an upstream as users write it: as an upstream of
 // reverse_proxy (https://h, [::1]:80, unix//run/a.sock, h:8080-8083), as it is
 // dialled, as a bare host, or as a CIDR range. A range of ports gives several
 // matches.
 func ParseUpstream(text string) ([]Match, error) {
-	if text == "" {
+	switch {
+	case text == "":
 		return nil, fmt.Errorf("empty upstream")
-	}
-	if strings.Contains(text, "{") {
+	case strings.Contains(text, "{"):
 		return []Match{{Address: text}}, nil // with placeholders: to the letter
 	}
-	if scheme, rest, ok := strings.Cut(text, "://"); ok {
-		return parseURL(text, scheme, rest)
-	}
 	if prefix, err := netip.ParsePrefix(text); err == nil {
+		if ip := prefix.Addr(); ip.Is4In6() && prefix.Bits() >= 96 {
+			prefix = netip.PrefixFrom(ip.Unmap(), prefix.Bits()-96)
+		}
 		return []Match{{Range: prefix.Masked()}}, nil
 	}
+	if strings.Contains(text, "://") {
+		return dialled(text)
+	}
 	network, host, port, err := caddy.SplitNetworkAddress(text)
-	if err != nil {
-		host, port = text, "" // an IPv6 address without brackets, say
+	if caddy.IsUnixNetwork(network) || caddy.IsFdNetwork(network) || network == "unix+h2c" {
+		return dialled(text)
 	}
-	switch {
-	case network == "unix+h2c":
-		return []Match{{Address: "unix/" + host}}, nil
-	case caddy.IsUnixNetwork(network) || caddy.IsFdNetwork(network):
-		return []Match{{Address: network + "/" + host}}, nil
-	case strings.ContainsAny(network, ".:") || strings.Contains(host, "/"):
+	if err != nil || strings.Count(text, "[") != strings.Count(text, "]") ||
+		strings.ContainsAny(network, ".:") || strings.ContainsAny(host, "/[]") {
 		return nil, fmt.Errorf("'%s' is neither an upstream nor a CIDR range", text)
-	case port == "" && network == "":
-		return []Match{{Host: strings.Trim(host, "[]")}}, nil
 	}
-	return expand(network, host, port)
+	if network == "" && port == "" && !strings.HasSuffix(text, ":") {
+		return []Match{{Host: host}}, nil
+	}
+	return dialled(text)
 }
 
-// parseURL parses an upstream written with a scheme.
-func parseURL(text, scheme, rest string) ([]Match, error) {
-	standard := map[string]string{"http": "80", "h2c": "80", "https": "443"}[scheme]
-	if standard == "" {
-		return nil, fmt.Errorf("'%s': unsupported scheme %s://", text, scheme)
+// dialled returns the addresses that Caddy dials for an upstream.
+func dialled(text string) ([]Match, error) {
+	var h reverseproxy.Handler
+	err := h.UnmarshalCaddyfile(caddyfile.NewDispenser([]caddyfile.Token{
+		{File: "upstream", Line: 1, Text: "reverse_proxy"},
+		{File: "upstream", Line: 1, Text: text},
+	}))
+	if err != nil {
+		// Where that is, the caller knows better.
+		message, _, _ := strings.Cut(err.Error(), ", at upstream:1")
+		return nil, errors.New(message)
 	}
-	// url.Parse does not take port ranges, and needs not see the port.
-	host, port := rest, standard
-	if h, p, err := net.SplitHostPort(rest); err == nil {
-		host, port = h, p
-	}
-	if strings.Contains(host, ":") && !strings.HasPrefix(host, "[") {
-		host = "[" + host + "]"
-	}
-	u, err := url.Parse(scheme + "://" + host)
-	if err != nil || u.Host != host || strings.Contains(port, "/") {
-		return nil, fmt.Errorf("'%s': an upstream has a scheme, a host and a port, and nothing else", text)
-	}
-	return expand("", u.Hostname(), port)
-}
-
-// expand returns a match for each port of a range.
-func expand(network, host, port string) ([]Match, error) {
-	first, last, isRange := strings.Cut(port, "-")
-	if port == "" {
-		first = "80"
-	}
-	if !isRange {
-		last = first
-	}
-	from, err1 := strconv.ParseUint(first, 10, 16)
-	to, err2 := strconv.ParseUint(last, 10, 16)
-	if err1 != nil || err2 != nil || to < from || to-from >= maxPorts {
-		return nil, fmt.Errorf("'%s' is not a port or a range of ports", port)
-	}
-	matches := make([]Match, 0, to-from+1)
-	for p := from; p <= to; p++ {
-		address := caddy.JoinNetworkAddress(network, host, strconv.FormatUint(p, 10))
-		matches = append(matches, Match{Address: address})
+	matches := make([]Match, len(h.Upstreams))
+	for i, u := range h.Upstreams {
+		matches[i] = Match{Address: u.Dial}
 	}
 	return matches, nil
 }
