@@ -82,7 +82,7 @@ func TestNewcomerAndLongUnheardOfAreHeldToBeAsFastAsTheFleet(t *testing.T) {
 	l.observe(at(100), 70*time.Millisecond, false, time.Second)
 	expect("heard of", 100, 0, 70)
 	expect("not heard of", 101, 0, 20)
-	a = l.begin(at(200))
+	l.begin(at(200))
 	expect("not heard of, but about to be", 201, 210, 70)
 }
 

@@ -116,16 +116,18 @@ func setNew[K comparable, V any](m map[K]V, key K, value V) bool {
 
 // Get returns the value for the upstream that is dialled at the given address.
 func (u *Upstreams[V]) Get(address string) (value V, ok bool) {
-	for _, m := range u.All(address) {
-		switch {
-		case m.Address != "":
-			return u.exact[m.Address], true
-		case m.Host != "":
-			return u.hosts[m.Host], true
-		}
+	matches := u.All(address)
+	if len(matches) == 0 {
+		return value, false
+	}
+	switch m := matches[0]; {
+	case m.Address != "":
+		return u.exact[m.Address], true
+	case m.Host != "":
+		return u.hosts[m.Host], true
+	default:
 		return u.ranges[m.Range], true
 	}
-	return value, false
 }
 
 // All returns the matches that hold for the upstream which is dialled at the
