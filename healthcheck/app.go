@@ -59,8 +59,8 @@ func (a *App) Provision(caddy.Context) error {
 
 // Validate rejects what is out of range.
 func (a *App) Validate() error {
-	if a.DynamicExpiry < 0 {
-		return fmt.Errorf("dynamic_expiry: %s is not above zero", time.Duration(a.DynamicExpiry))
+	if a.DynamicExpiry < 0 || a.DynamicExpiry > caddy.Duration(cfg.MaxDuration) {
+		return fmt.Errorf("dynamic_expiry: %s is not above zero and below ten years", time.Duration(a.DynamicExpiry))
 	}
 	if a.DynamicLimit < 0 {
 		return fmt.Errorf("dynamic_limit: %d is not above zero", a.DynamicLimit)

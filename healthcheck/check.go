@@ -155,8 +155,8 @@ func (c *Check) setDefaults() error {
 		{"transition_interval", &c.TransitionInterval, time.Duration(c.Interval)},
 		{"down_interval", &c.DownInterval, time.Duration(c.Interval)},
 	} {
-		if *d.value < 0 {
-			return fmt.Errorf("health_check: %s: %s is not above zero", d.option, time.Duration(*d.value))
+		if *d.value < 0 || *d.value > caddy.Duration(cfg.MaxDuration) {
+			return fmt.Errorf("health_check: %s: %s is not above zero and below ten years", d.option, time.Duration(*d.value))
 		}
 		if *d.value == 0 {
 			*d.value = caddy.Duration(d.missing)
@@ -182,8 +182,11 @@ func (c *Check) setDefaults() error {
 	if c.Fails == 0 {
 		c.Fails = defaultFails
 	}
-	if c.Passes < 0 || c.Fails < 0 {
-		return fmt.Errorf("health_check: passes %d, fails %d: must be above zero", c.Passes, c.Fails)
+	if c.Passes < 0 {
+		return fmt.Errorf("health_check: passes: %d is not above zero", c.Passes)
+	}
+	if c.Fails < 0 {
+		return fmt.Errorf("health_check: fails: %d is not above zero", c.Fails)
 	}
 	switch c.Initial {
 	case "":

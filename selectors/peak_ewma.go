@@ -68,8 +68,8 @@ func (p *PeakEWMA) Provision(ctx caddy.Context) error {
 	if p.Decay == 0 {
 		p.Decay = caddy.Duration(pool.DefaultDecay)
 	}
-	if p.Decay < 0 {
-		return fmt.Errorf("decay: %s is not above zero", time.Duration(p.Decay))
+	if p.Decay < 0 || p.Decay > caddy.Duration(cfg.MaxDuration) {
+		return fmt.Errorf("decay: %s is not above zero and below ten years", time.Duration(p.Decay))
 	}
 	p.believed = 5 * time.Duration(p.Decay)
 	switch p.Measure {

@@ -88,7 +88,12 @@ func parseInt(d *caddyfile.Dispenser, option, arg string, min, max int) (int, er
 	return n, nil
 }
 
-// Duration parses the option's only argument as a duration above zero.
+// MaxDuration is the longest that an option takes: enough for anything, and
+// several of them can be added up.
+const MaxDuration = 10 * 365 * 24 * time.Hour
+
+// Duration parses the option's only argument as a duration above zero, and up
+// to [MaxDuration].
 func Duration(d *caddyfile.Dispenser) (caddy.Duration, error) {
 	option := d.Val()
 	arg, err := Arg(d)
@@ -101,6 +106,9 @@ func Duration(d *caddyfile.Dispenser) (caddy.Duration, error) {
 	}
 	if dur <= 0 {
 		return 0, d.Errf("%s: %s is not above zero", option, time.Duration(dur))
+	}
+	if dur > MaxDuration {
+		return 0, d.Errf("%s: %s is more than ten years", option, time.Duration(dur))
 	}
 	return caddy.Duration(dur), nil
 }

@@ -45,7 +45,7 @@ func ParseUpstream(text string) ([]Match, error) {
 		return dialled(text)
 	}
 	if err != nil || strings.Count(text, "[") != strings.Count(text, "]") ||
-		strings.ContainsAny(network, ".:") || strings.ContainsAny(host, "/[]") {
+		strings.ContainsAny(network, ".:") || strings.ContainsAny(host, "/[] \t") {
 		return nil, fmt.Errorf("'%s' is neither an upstream nor a CIDR range", text)
 	}
 	if network == "" && port == "" && !strings.HasSuffix(text, ":") {
