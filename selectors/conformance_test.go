@@ -20,22 +20,24 @@ import (
 
 func init() { caddy.RegisterModule(new(switchboard)) }
 
-// switchboard is a checker that fails for the upstreams in down.
+// switchboard is a checker that fails for the upstreams that are switched off.
 type switchboard struct{}
 
-var (
-	downMu sync.Mutex
-	down   = map[string]bool{}
-)
+var board = struct {
+	sync.Mutex
+	down   map[string]bool
+	probes map[string]int
+}{down: map[string]bool{}, probes: map[string]int{}}
 
 func (*switchboard) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: healthcheck.Namespace + ".switchboard", New: func() caddy.Module { return new(switchboard) }}
 }
 
 func (*switchboard) Check(_ context.Context, t healthcheck.Target) error {
-	downMu.Lock()
-	defer downMu.Unlock()
-	if down[t.Upstream] {
+	board.Lock()
+	defer board.Unlock()
+	board.probes[t.Upstream]++
+	if board.down[t.Upstream] {
 		return errors.New("switched off")
 	}
 	return nil
@@ -43,14 +45,21 @@ func (*switchboard) Check(_ context.Context, t healthcheck.Target) error {
 
 // setDown switches off just these upstreams, and lets the checks notice.
 func setDown(upstreams ...string) {
-	downMu.Lock()
-	clear(down)
+	board.Lock()
+	clear(board.down)
 	for _, u := range upstreams {
-		down[u] = true
+		board.down[u] = true
 	}
-	downMu.Unlock()
+	board.Unlock()
 	time.Sleep(10 * time.Second) // of the bubble's clock
 	synctest.Wait()
+}
+
+// resetProbes has the switchboard count from zero.
+func resetProbes() {
+	board.Lock()
+	defer board.Unlock()
+	clear(board.probes)
 }
 
 // policies are all of ours, in all of their shapes.

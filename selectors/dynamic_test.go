@@ -1,46 +1,18 @@
 package selectors
 
 import (
-	"context"
-	"fmt"
-	"sync"
+	"maps"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
-
-	"github.com/caddy-evenkeel/evenkeel/healthcheck"
 )
-
-func init() { caddy.RegisterModule(new(counting)) }
-
-// counting is a checker that counts its probes.
-type counting struct{}
-
-var (
-	probesMu sync.Mutex
-	probes   = map[string]int{}
-)
-
-func (*counting) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{ID: healthcheck.Namespace + ".counting", New: func() caddy.Module { return new(counting) }}
-}
-
-func (*counting) Check(_ context.Context, t healthcheck.Target) error {
-	probesMu.Lock()
-	defer probesMu.Unlock()
-	probes[t.Upstream]++
-	return nil
-}
 
 // probed returns who was probed within the next minute, and how often, while the
 // given upstreams are asked for every second.
 func probed(h *reverseproxy.Handler, numbers ...int) map[string]int {
-	probesMu.Lock()
-	clear(probes)
-	probesMu.Unlock()
+	resetProbes()
 	for range 60 {
 		if len(numbers) > 0 {
 			pick(h, upstreams(numbers...), newRequest())
@@ -48,16 +20,12 @@ func probed(h *reverseproxy.Handler, numbers ...int) map[string]int {
 		time.Sleep(time.Second)
 	}
 	synctest.Wait()
-	probesMu.Lock()
-	defer probesMu.Unlock()
-	counts := make(map[string]int)
-	for k, v := range probes {
-		counts[k] = v
-	}
-	return counts
+	board.Lock()
+	defer board.Unlock()
+	return maps.Clone(board.probes)
 }
 
-var countingPolicy = object{"policy": "weighted_random", "health_checks": []object{{"interval": "10s", "checker": object{"type": "counting"}}}}
+var countingPolicy = object{"policy": "weighted_random", "health_checks": []object{{"interval": "10s", "checker": object{"type": "switchboard"}}}}
 
 func TestDynamicUpstreamIsCheckedFromItsFirstAppearance(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -112,13 +80,13 @@ func TestDynamicUpstreamsAreBoundedInNumber(t *testing.T) {
 		if pick(h, all, newRequest()) == none {
 			t.Error("nothing picked")
 		}
-		probesMu.Lock()
-		clear(probes)
-		probesMu.Unlock()
+		resetProbes()
 		time.Sleep(30 * time.Second)
 		synctest.Wait()
-		if len(probes) != 10_000 {
-			t.Errorf("%d addresses are probed", len(probes))
+		board.Lock()
+		defer board.Unlock()
+		if len(board.probes) != 10_000 {
+			t.Errorf("%d addresses are probed", len(board.probes))
 		}
 		unchecked := all[10_000:]
 		if pick(h, unchecked, newRequest()) == none {
@@ -143,7 +111,7 @@ func TestSourcesThatAnswerByRequestKeepApart(t *testing.T) {
 		}
 		for i := range 3000 { // more sets than are kept
 			if got := pick(h, upstreams(i, i+1), newRequest()); got == none {
-				t.Fatal(fmt.Sprint(i))
+				t.Fatalf("nothing picked of set %d", i)
 			}
 		}
 	})

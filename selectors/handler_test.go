@@ -50,7 +50,12 @@ func tryHandler(tb testing.TB, config object) (*reverseproxy.Handler, error) {
 		tb.Fatal(err)
 	}
 	ctx, cancel := caddy.NewContext(ctx)
-	tb.Cleanup(cancel)
+	tb.Cleanup(func() {
+		cancel()
+		board.Lock()
+		defer board.Unlock()
+		clear(board.down)
+	})
 	raw, err := json.Marshal(config)
 	if err != nil {
 		tb.Fatal(err)
