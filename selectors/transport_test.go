@@ -79,8 +79,12 @@ func TestPeakEWMAPrefersTheFast(t *testing.T) {
 
 func TestPeakEWMAAvoidsTheHungAndReturnsToTheMended(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		takes = map[string]time.Duration{dial(0): time.Hour, dial(1): 10 * time.Millisecond}
+		takes = map[string]time.Duration{dial(0): 10 * time.Millisecond, dial(1): 10 * time.Millisecond}
 		h := slowHandler(t, object{"policy": "peak_ewma"}, 2)
+		for range 100 {
+			serve(h, newRequest())
+		}
+		takes[dial(0)] = time.Hour
 		ctx, cancel := context.WithCancel(context.Background())
 		hung := 0
 		for range 1000 {
@@ -91,14 +95,16 @@ func TestPeakEWMAAvoidsTheHungAndReturnsToTheMended(t *testing.T) {
 				continue
 			}
 			hung++
+			busy(u, int64(hung))
 			go attempt(h, r.WithContext(withValuesOf(ctx, r)), u)
 			synctest.Wait()
 		}
-		if hung > 3 {
+		if hung < 1 || hung > 3 {
 			t.Errorf("%d of 1000 requests went to the hung one", hung)
 		}
 		cancel()
 		synctest.Wait()
+		busy(h.Upstreams[0], 0)
 		takes[dial(0)] = time.Millisecond
 		got := make(map[string]int)
 		for range 2000 {
