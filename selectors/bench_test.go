@@ -10,12 +10,21 @@ import (
 //
 //	go test -run '^$' -bench Pick ./selectors
 func BenchmarkPick(b *testing.B) {
+	unequal := object{"10.0.0.0/31": 3, "10.0.0.0/18": 2}
 	groups := []struct {
 		role     string
 		policies []object
 	}{
-		{"in turn", []object{{"policy": "round_robin"}, {"policy": "smooth_weighted_round_robin"}}},
-		{"random", []object{{"policy": "random"}, {"policy": "weighted_random"}}},
+		{"in turn", []object{
+			{"policy": "round_robin"},
+			{"policy": "smooth_weighted_round_robin"},
+			{"policy": "smooth_weighted_round_robin", "weights": unequal},
+		}},
+		{"random", []object{
+			{"policy": "random"},
+			{"policy": "weighted_random"},
+			{"policy": "weighted_random", "weights": unequal},
+		}},
 		{"least", []object{
 			{"policy": "least_conn"},
 			{"policy": "random_choose", "choose": 2},
@@ -27,7 +36,11 @@ func BenchmarkPick(b *testing.B) {
 	for _, g := range groups {
 		for _, n := range []int{4, 16, 128, 1024, 10_000} {
 			for _, policy := range g.policies {
-				b.Run(fmt.Sprintf("role=%s/upstreams=%d/policy=%s", g.role, n, policy["policy"]), func(b *testing.B) {
+				name := fmt.Sprintf("role=%s/upstreams=%d/policy=%s", g.role, n, policy["policy"])
+				if policy["weights"] != nil {
+					name += "_unequal"
+				}
+				b.Run(name, func(b *testing.B) {
 					h := newHandler(b, policy, n)
 					selector := h.LoadBalancing.SelectionPolicy
 					b.ReportAllocs()
