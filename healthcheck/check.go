@@ -230,7 +230,7 @@ func (c *Check) Close() error {
 // initial is the state of an upstream that was never probed.
 func (c *Check) initial() State {
 	if c.Initial == Checking.String() {
-		return State{Verdict: Checking}
+		return State{Verdict: Checking, Unproven: true}
 	}
 	return State{}
 }

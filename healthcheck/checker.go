@@ -51,8 +51,13 @@ type Target struct {
 	TLS *tls.Config
 }
 
-// Connect opens a plain connection to the target.
+// Connect opens a plain connection to the target: where the transport is Caddy's
+// own, with its dialer, and so with its name servers, local address and PROXY
+// header.
 func (t Target) Connect(ctx context.Context) (net.Conn, error) {
+	if m, ok := t.Transport.(*reverseproxy.HTTPTransport); ok && m.Transport != nil && m.Transport.DialContext != nil {
+		return m.Transport.DialContext(transportContext(ctx, t, newReplacer(t)), t.Dial.Network, t.Dial.Address)
+	}
 	var d net.Dialer
 	return d.DialContext(ctx, t.Dial.Network, t.Dial.Address)
 }

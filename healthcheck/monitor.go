@@ -1,6 +1,7 @@
 package healthcheck
 
 import (
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -31,6 +32,11 @@ type Monitor struct {
 	mu      sync.Mutex
 	targets map[targetKey]*target
 	byName  map[targetName][]*target // those that may inherit from each other
+
+	// What was known of addresses of dynamic sources whose last watch has gone
+	// with its configuration: the next one learns of them by its requests only.
+	remembered map[targetName]remembered
+
 	due     schedule
 	seen    uint64 // targets ever made
 	limit   int    // probes at once
@@ -44,6 +50,13 @@ type Monitor struct {
 type targetKey struct{ check, address string }
 
 type targetName struct{ check, address string }
+
+// remembered is the state of a target that is no more.
+type remembered struct {
+	key   targetKey
+	state State
+	until time.Time
+}
 
 // target is one check of one address.
 type target struct {
@@ -62,10 +75,11 @@ type target struct {
 // NewMonitor returns a monitor without targets.
 func NewMonitor() *Monitor {
 	return &Monitor{
-		random:  rand.Float64,
-		targets: make(map[targetKey]*target),
-		byName:  make(map[targetName][]*target),
-		limit:   defaultConcurrency,
+		random:     rand.Float64,
+		targets:    make(map[targetKey]*target),
+		byName:     make(map[targetName][]*target),
+		remembered: make(map[targetName]remembered),
+		limit:      defaultConcurrency,
 	}
 }
 
@@ -136,6 +150,12 @@ func (m *Monitor) heritage(t *target, c *Check) State {
 		}
 	}
 	if latest == nil {
+		if r, ok := m.remembered[t.name]; ok && time.Now().Before(r.until) {
+			if r.key == t.key {
+				return r.state
+			}
+			return r.state.inherited()
+		}
 		return c.initial()
 	}
 	return latest.state.Load().inherited()
@@ -203,6 +223,11 @@ func (m *Monitor) remove(w *Watch) (cut *probe) {
 		m.unschedule(t)
 	}
 	if len(t.watches) == 0 {
+		if now := time.Now(); w.expired != nil && !w.expired(now) {
+			if state := *t.state.Load(); state.Decided {
+				m.remembered[t.name] = remembered{t.key, state, now.Add(time.Duration(w.check.app.DynamicExpiry))}
+			}
+		}
 		delete(m.targets, t.key)
 		m.byName[t.name] = slices.DeleteFunc(m.byName[t.name], func(o *target) bool { return o == t })
 		if len(m.byName[t.name]) == 0 {
@@ -223,6 +248,8 @@ func (w *Watch) Closed() bool {
 // watch of all, the monitor's own goroutine ends.
 func (m *Monitor) closeAll(watches []*Watch) {
 	m.mu.Lock()
+	now := time.Now()
+	maps.DeleteFunc(m.remembered, func(_ targetName, r remembered) bool { return !now.Before(r.until) })
 	var cut, reporting []*probe
 	for _, w := range watches {
 		if p := m.remove(w); p != nil {

@@ -26,10 +26,11 @@ func (v Verdict) String() string {
 
 // State is what a check knows of one upstream.
 type State struct {
-	Verdict Verdict
-	Decided bool // a probe has had its say; until then one result decides
-	Passes  int  // consecutive, up to the latest probe
-	Fails   int  // likewise
+	Verdict  Verdict
+	Decided  bool // a probe has had its say; until then one result decides
+	Unproven bool // it gets nothing before a probe has passed, and none has
+	Passes   int  // consecutive, up to the latest probe
+	Fails    int  // likewise
 
 	Reason   string        // why the latest failed probe failed
 	Probed   time.Time     // when the latest probe ended; zero for never
@@ -52,7 +53,7 @@ func (s State) Next(r Result, passes, fails int) (next State, flipped bool) {
 	next.Decided = true
 	next.Probed, next.Duration = r.Ended, r.Duration
 	if r.Err == nil {
-		next.Passes, next.Fails = s.Passes+1, 0
+		next.Passes, next.Fails, next.Unproven = s.Passes+1, 0, false
 	} else {
 		next.Passes, next.Fails = 0, s.Fails+1
 		next.Reason = r.Err.Error()

@@ -90,3 +90,12 @@ func TestStateTellsWhy(t *testing.T) {
 		t.Error("only results against the verdict make it sway")
 	}
 }
+
+func TestUnprovenUntilTheFirstPass(t *testing.T) {
+	state := State{Verdict: Checking, Unproven: true}
+	for _, step := range []struct{ passed, unproven bool }{{false, true}, {false, true}, {true, false}, {false, false}} {
+		if state, _ = state.Next(result(step.passed), 2, 3); state.Unproven != step.unproven {
+			t.Fatalf("%+v after %+v", state, step)
+		}
+	}
+}

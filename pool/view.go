@@ -80,11 +80,11 @@ func (m *member) release() { latencies.release(m.address) }
 func (m *member) verdict() healthcheck.Verdict {
 	worst := healthcheck.Healthy
 	for _, w := range m.watches {
-		switch v := w.State().Verdict; v {
-		case healthcheck.Checking:
-			return v
-		case healthcheck.Unhealthy:
-			worst = v
+		switch s := w.State(); {
+		case s.Unproven:
+			return healthcheck.Checking
+		case s.Verdict == healthcheck.Unhealthy:
+			worst = s.Verdict
 		}
 	}
 	return worst

@@ -1,0 +1,126 @@
+package integration
+
+import (
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// nameServer answers with the records that it is told to.
+type nameServer struct {
+	addr    string
+	records atomic.Pointer[[]string] // in zone file format
+}
+
+func startDNS(t *testing.T) *nameServer {
+	t.Helper()
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &nameServer{addr: conn.LocalAddr().String()}
+	s.set()
+	server := &dns.Server{PacketConn: conn, Handler: s}
+	go server.ActivateAndServe()
+	t.Cleanup(func() { server.Shutdown() })
+	return s
+}
+
+func (s *nameServer) set(records ...string) { s.records.Store(&records) }
+
+// ServeDNS implements dns.Handler.
+func (s *nameServer) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
+	answer := new(dns.Msg).SetReply(q)
+	for _, text := range *s.records.Load() {
+		record, err := dns.NewRR(text)
+		if err != nil {
+			panic(err)
+		}
+		header := record.Header()
+		if header.Name == q.Question[0].Name && header.Rrtype == q.Question[0].Qtype {
+			answer.Answer = append(answer.Answer, record)
+		}
+	}
+	w.WriteMsg(answer)
+}
+
+// startOn starts a backend on the given host, and on the given port unless
+// that is empty.
+func startOn(t *testing.T, name, host, port string) *backend {
+	t.Helper()
+	b := newBackend(name)
+	if port == "" {
+		port = "0"
+	}
+	b.addr = net.JoinHostPort(host, port)
+	if l, err := net.Listen("tcp", net.JoinHostPort(host, "0")); err != nil {
+		t.Skipf("no address %s here: %v", host, err)
+	} else {
+		l.Close()
+	}
+	b.start(t)
+	return b
+}
+
+func TestDynamicA(t *testing.T) {
+	a := startOn(t, "a", "127.0.0.1", "")
+	_, port, _ := net.SplitHostPort(a.addr)
+	down := startOn(t, "down", "127.0.0.2", port)
+	down.setHealth(status(500))
+	server := startDNS(t)
+	server.set("backends.test. 1 IN A 127.0.0.1", "backends.test. 1 IN A 127.0.0.2")
+	p := run(t, dynamic("smooth_weighted_round_robin",
+		"a backends.test "+port+" {\n resolvers "+server.addr+"\n refresh 100ms\n versions ipv4\n}", quick), expireSoon)
+	p.sequence(1)
+	awaitDown(t, down)
+	down.requests.Store(0)
+	if got := p.sequence(10); strings.Contains(got, "down") {
+		t.Error(got)
+	}
+	c := startOn(t, "c", "127.0.0.3", port)
+	server.set("backends.test. 1 IN A 127.0.0.1", "backends.test. 1 IN A 127.0.0.3", "backends.test. 1 IN A 127.0.0.2")
+	eventually(t, 3*time.Second, "c gets traffic", func() bool { return p.get("/").from() == "c" })
+	eventually(t, 3*time.Second, "c is probed", func() bool { return c.probes.Load() > 0 })
+	if n := down.requests.Load(); n != 0 {
+		t.Errorf("down and got %d requests", n)
+	}
+}
+
+func TestDynamicSRV(t *testing.T) {
+	for name, checker := range map[string]string{"http": "http " + healthPath, "tcp": "tcp"} {
+		t.Run(name, func(t *testing.T) {
+			service := "_http._tcp." + name + ".test" // Caddy remembers answers over configs
+			a, down := startOn(t, "a", "127.0.0.1", ""), startOn(t, "down", "127.0.0.2", "")
+			if checker == "tcp" {
+				down.stop()
+			} else {
+				down.setHealth(status(500))
+			}
+			_, portA, _ := net.SplitHostPort(a.addr)
+			_, portDown, _ := net.SplitHostPort(down.addr)
+			server := startDNS(t)
+			server.set("a.test. 1 IN A 127.0.0.1", "down.test. 1 IN A 127.0.0.2",
+				service+". 1 IN SRV 0 0 "+portA+" a.test.",
+				service+". 1 IN SRV 0 0 "+portDown+" down.test.")
+			p := run(t, dynamic("smooth_weighted_round_robin",
+				"srv "+service+" {\n resolvers "+server.addr+"\n}", check(checker),
+				"transport http {\n resolvers "+server.addr+"\n}"), expireSoon)
+			p.sequence(1)
+			eventually(t, 5*time.Second, "down is out", func() bool {
+				return logs.count("upstream is unhealthy", "upstream", "down.test.:"+portDown) > 0
+			})
+			holds(t, 3*interval, "a is not held to be down", func() bool {
+				return logs.count("upstream is unhealthy", "upstream", "a.test.:"+portA) == 0
+			})
+			for range 6 {
+				if a := p.get("/"); a.from() != "a" {
+					t.Errorf("down is out: %v", a)
+				}
+			}
+		})
+	}
+}

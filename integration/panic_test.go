@@ -1,0 +1,111 @@
+package integration
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// quick is a check that decides fast; its result is that of the first probe.
+const quick = "health_check http " + healthPath + " {\n interval 100ms\n timeout 300ms\n fails 2\n}"
+
+// checking is quick for upstreams that get nothing before they have passed.
+const checking = "health_check http " + healthPath + " {\n interval 100ms\n timeout 300ms\n fails 2\n initial checking\n}"
+
+// awaitDown waits until the backends' failing checks are noticed.
+func awaitDown(t *testing.T, all ...*backend) {
+	t.Helper()
+	for _, b := range all {
+		eventually(t, 5*time.Second, b.name+" is logged as down", func() bool {
+			return logs.count("upstream is unhealthy", "upstream", b.addr) > 0
+		})
+	}
+}
+
+func TestWhenAllAreDownTrafficGoesOn(t *testing.T) {
+	b := backends(t, "a", "b")
+	for _, b := range b {
+		b.setHealth(status(http.StatusServiceUnavailable))
+	}
+	p := run(t, policy(addrs(b...), "smooth_weighted_round_robin", quick))
+	awaitDown(t, b...)
+	if got, want := p.sequence(4), "a b a b"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if n := logs.count("no upstream left"); n != 0 {
+		t.Errorf("%d log lines say that no upstream was left", n)
+	}
+}
+
+func TestWithoutPanicAllDownIs503AndTheLogSaysWhy(t *testing.T) {
+	b := backends(t, "a", "b", "c")
+	b[0].setHealth(status(http.StatusServiceUnavailable))
+	b[1].stop()
+	p := run(t, policy(addrs(b...), "smooth_weighted_round_robin", "panic_threshold 0\n weight 0 "+b[2].addr+"\n"+quick))
+	awaitDown(t, b[0], b[1])
+	if a := p.get("/"); a.status != http.StatusServiceUnavailable {
+		t.Fatalf("all are down: %v", a)
+	}
+	lines := logs.find("no upstream left")
+	if len(lines) != 1 {
+		t.Fatalf("%d log lines, want one", len(lines))
+	}
+	for _, reason := range []string{
+		b[0].addr + ": unhealthy: http check: status 503, expected 200-299",
+		b[1].addr + ": unhealthy: http check: dial tcp " + b[1].addr + ": connection refused",
+		b[2].addr + ": weight is 0",
+	} {
+		if !strings.Contains(lines[0]["upstreams"], reason) {
+			t.Errorf("log has %q, want also %q", lines[0]["upstreams"], reason)
+		}
+	}
+}
+
+func TestBelowThePanicThresholdVerdictsAreIgnored(t *testing.T) {
+	b := backends(t, "a", "b", "c", "d")
+	p := run(t, policy(addrs(b...), "smooth_weighted_round_robin", "panic_threshold 50%\n"+quick))
+	b[0].setHealth(status(http.StatusServiceUnavailable))
+	b[1].setHealth(status(http.StatusServiceUnavailable))
+	awaitDown(t, b[0], b[1])
+	if got := p.sequence(8); strings.ContainsAny(got, "ab") {
+		t.Errorf("half are healthy, which is enough: %s", got)
+	}
+	b[2].setHealth(status(http.StatusServiceUnavailable))
+	awaitDown(t, b[2])
+	eventually(t, time.Second, "all get traffic", func() bool {
+		got := p.sequence(4)
+		return strings.Contains(got, "a") && strings.Contains(got, "b") && strings.Contains(got, "c")
+	})
+}
+
+func TestInitialCheckingGetsNothingBeforeTheFirstPass(t *testing.T) {
+	b := start(t, "a")
+	release := make(chan struct{})
+	b.setHealth(held(release))
+	p := run(t, policy(b.addr, "smooth_weighted_round_robin", strings.Replace(checking, "300ms", "10s", 1)))
+	holds(t, 500*time.Millisecond, "503 while the first probe is under way", func() bool {
+		return p.get("/").status == http.StatusServiceUnavailable
+	})
+	lines := logs.find("no upstream left")
+	if want := b.addr + ": checking: http check has not passed yet"; len(lines) == 0 || !strings.Contains(lines[0]["upstreams"], want) {
+		t.Errorf("log has %v, want %q", lines, want)
+	}
+	close(release)
+	eventually(t, 3*time.Second, "200 after the first pass", func() bool { return p.get("/").status == http.StatusOK })
+	if n := b.requests.Load(); n != 1 {
+		t.Errorf("got %d requests, want only the one after the first pass", n)
+	}
+}
+
+func TestInitialCheckingStaysOutWhileProbesFail(t *testing.T) {
+	b := start(t, "a")
+	b.setHealth(status(http.StatusServiceUnavailable))
+	p := run(t, policy(b.addr, "smooth_weighted_round_robin", checking))
+	awaitDown(t, b)
+	holds(t, 300*time.Millisecond, "503 although nobody else is there: it has never passed", func() bool {
+		return p.get("/").status == http.StatusServiceUnavailable
+	})
+	b.setHealth(ok)
+	eventually(t, 3*time.Second, "200 after it has passed", func() bool { return p.get("/").status == http.StatusOK })
+}

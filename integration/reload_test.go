@@ -1,0 +1,134 @@
+package integration
+
+import (
+	"bytes"
+	"net/http"
+	"os"
+	"runtime"
+	"runtime/pprof"
+	"strings"
+	"testing"
+	"time"
+)
+
+// reloads has the site loaded 20 times at 10 per second under load, and
+// returns what came of the load.
+func (p *proxy) reloads(site string) tally {
+	p.t.Helper()
+	l := p.load(150)
+	ticker := time.NewTicker(100 * time.Millisecond)
+	defer ticker.Stop()
+	for range 20 {
+		<-ticker.C
+		p.reload(site)
+	}
+	return l.stop()
+}
+
+// resources is what this process holds. Backends are in it: a connection that
+// somebody forgets counts twice, with some goroutines each.
+type resources struct{ goroutines, sockets int }
+
+func measure() resources {
+	r := resources{goroutines: runtime.NumGoroutine()}
+	files, _ := os.ReadDir("/proc/self/fd")
+	for _, f := range files {
+		if target, err := os.Readlink("/proc/self/fd/" + f.Name()); err == nil && strings.HasPrefix(target, "socket:") {
+			r.sockets++
+		}
+	}
+	return r
+}
+
+// expectNoMore waits until no more is held than at first, give or take what
+// probes are just doing.
+func expectNoMore(t *testing.T, p *proxy, first resources) {
+	t.Helper()
+	var now resources
+	if await(10*time.Second, func() bool {
+		p.client.CloseIdleConnections()
+		now = measure()
+		return now.goroutines <= first.goroutines+6 && now.sockets <= first.sockets+4
+	}) {
+		return
+	}
+	var stacks bytes.Buffer
+	pprof.Lookup("goroutine").WriteTo(&stacks, 1)
+	t.Errorf("%+v at first, %+v after the reloads:\n%.6000s", first, now, &stacks)
+}
+
+func TestReloadsUnderLoad(t *testing.T) {
+	ca := newAuthority(t)
+	trusting := "transport http {\n tls_trust_pool file " + ca.file + "\n}"
+	for name, c := range map[string]struct {
+		protocols []string // of TLS; nil: none
+		dynamic   bool
+		block     string
+	}{
+		"without transport block": {},
+		"with transport block":    {block: "transport http {\n dial_timeout 2s\n}"},
+		"https upstreams, HTTP/2": {protocols: []string{"h2", "http/1.1"}, block: trusting},
+		"https upstreams, HTTP/1": {protocols: []string{"http/1.1"}, block: trusting},
+		"dynamic upstreams":       {dynamic: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var all []*backend
+			upstreams := ""
+			for _, name := range []string{"a", "b", "down"} {
+				if c.protocols != nil {
+					all = append(all, startTLS(t, name, ca.server(t, c.protocols)))
+					upstreams += " https://" + all[len(all)-1].addr
+				} else {
+					all = append(all, start(t, name))
+					upstreams += " " + all[len(all)-1].addr
+				}
+			}
+			if c.dynamic {
+				members.set("reloads", all...)
+				upstreams, c.block = "", c.block+"\ndynamic shuffled reloads"
+			}
+			all[2].setHealth(status(http.StatusServiceUnavailable))
+
+			caddys := "reverse_proxy " + upstreams + " {\n lb_policy random\n " + c.block + "\n}"
+			ours := policy(upstreams, "peak_ewma", quick, c.block)
+			p := run(t, caddys)
+			reference := p.reloads(caddys)
+
+			p.reload(ours)
+			if a := p.get("/"); a.status != http.StatusOK { // has a dynamic source asked
+				t.Fatal(a)
+			}
+			awaitDown(t, all[2])
+			// What the reloads with Caddy's policy have left behind must not
+			// hide what ours do.
+			settle()
+			first := measure()
+			all[2].requests.Store(0)
+			logs.reset()
+			got := p.reloads(ours)
+			t.Logf("random: %v\npeak_ewma: %v", reference, got)
+			if n := all[2].requests.Load(); n != 0 {
+				t.Errorf("the down upstream got %d requests", n)
+			}
+			// Caddy loses a connection now and then when listeners change hands.
+			if len(got.failed) > 0 || sum(got.lost) > sum(reference.lost)+2 {
+				t.Errorf("more requests failed than with Caddy's own policy")
+			}
+			if n := logs.count("upstream is healthy") + logs.count("upstream is unhealthy"); n != 0 {
+				t.Errorf("reloads made verdicts flip: %d log lines", n)
+			}
+			expectNoMore(t, p, first)
+		})
+	}
+}
+
+// settle waits until the number of goroutines stays the same for a while.
+func settle() {
+	before, since := 0, time.Now()
+	await(10*time.Second, func() bool {
+		if now := runtime.NumGoroutine(); now != before {
+			before, since = now, time.Now()
+		}
+		return time.Since(since) > 300*time.Millisecond
+	})
+}
