@@ -64,13 +64,16 @@ func newReplacer(t Target) *caddy.Replacer {
 	return repl
 }
 
+// noServer is the server of probes, of which transports ask how it logs.
+var noServer = new(caddyhttp.Server)
+
 // transportContext adds what transports look for in a request's context: where
 // to dial, placeholders (in a server name, say), the client that a PROXY
 // protocol header is about, and for FastCGI the server.
 func transportContext(ctx context.Context, t Target, repl *caddy.Replacer) context.Context {
 	ctx = context.WithValue(ctx, caddy.CtxKey("reverse_proxy.dial_info"), t.Dial)
 	ctx = context.WithValue(ctx, caddy.ReplacerCtxKey, repl)
-	ctx = context.WithValue(ctx, caddyhttp.ServerCtxKey, new(caddyhttp.Server))
+	ctx = context.WithValue(ctx, caddyhttp.ServerCtxKey, noServer)
 	return context.WithValue(ctx, caddyhttp.VarsCtxKey, map[string]any{
 		"reverse_proxy.proxy_protocol_info": reverseproxy.ProxyProtocolInfo{
 			AddrPort: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 0),

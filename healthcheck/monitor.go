@@ -30,12 +30,11 @@ type Monitor struct {
 	random func() float64 // 0 to 1
 
 	mu      sync.Mutex
-	targets map[targetKey]*target
-	byName  map[targetName][]*target // those that may inherit from each other
+	targets map[string][]*target // by address
 
 	// What was known of addresses of dynamic sources whose last watch has gone
 	// with its configuration: the next one learns of them by its requests only.
-	remembered map[targetName]remembered
+	remembered map[nameOf]remembered
 
 	due     schedule
 	seen    uint64 // targets ever made
@@ -47,21 +46,20 @@ type Monitor struct {
 	stopped chan struct{} // closed when it has ended
 }
 
-type targetKey struct{ check, address string }
-
-type targetName struct{ check, address string }
+// nameOf is a check of an address, whatever its options.
+type nameOf struct{ check, address string }
 
 // remembered is the state of a target that is no more.
 type remembered struct {
-	key   targetKey
+	key   string
 	state State
 	until time.Time
 }
 
 // target is one check of one address.
 type target struct {
-	key   targetKey
-	name  targetName
+	key   string // the check's
+	name  nameOf
 	state atomic.Pointer[State]
 
 	// All below is guarded by the monitor's mu.
@@ -76,9 +74,8 @@ type target struct {
 func NewMonitor() *Monitor {
 	return &Monitor{
 		random:     rand.Float64,
-		targets:    make(map[targetKey]*target),
-		byName:     make(map[targetName][]*target),
-		remembered: make(map[targetName]remembered),
+		targets:    make(map[string][]*target),
+		remembered: make(map[nameOf]remembered),
 		limit:      defaultConcurrency,
 	}
 }
@@ -113,14 +110,17 @@ func (w *Watch) Name() string { return w.check.Name }
 func (m *Monitor) watch(c *Check, aim Target, notify func(), expired func(time.Time) bool) *Watch {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	key := targetKey{check: c.key, address: aim.Upstream}
-	t := m.targets[key]
+	var t *target
+	for _, known := range m.targets[aim.Upstream] {
+		if known.key == c.key {
+			t = known
+		}
+	}
 	if t == nil {
-		t = &target{key: key, name: targetName{c.Name, aim.Upstream}, index: -1, phase: m.phase()}
+		t = &target{key: c.key, name: nameOf{c.Name, aim.Upstream}, index: -1, phase: m.phase()}
 		state := m.heritage(t, c)
 		t.state.Store(&state)
-		m.targets[key] = t
-		m.byName[t.name] = append(m.byName[t.name], t)
+		m.targets[aim.Upstream] = append(m.targets[aim.Upstream], t)
 	}
 	w := &Watch{monitor: m, target: t, check: c, aim: aim, notify: notify, expired: expired}
 	t.watches = append(t.watches, w)
@@ -141,8 +141,8 @@ func (m *Monitor) phase() float64 {
 // check keeps its verdicts when its options change.
 func (m *Monitor) heritage(t *target, c *Check) State {
 	var latest *target
-	for _, old := range m.byName[t.name] {
-		if old.usedBy(c.app) {
+	for _, old := range m.targets[t.name.address] {
+		if old.name != t.name || old.usedBy(c.app) {
 			continue
 		}
 		if state := old.state.Load(); state.Decided && (latest == nil || state.Probed.After(latest.state.Load().Probed)) {
@@ -228,10 +228,10 @@ func (m *Monitor) remove(w *Watch) (cut *probe) {
 				m.remembered[t.name] = remembered{t.key, state, now.Add(time.Duration(w.check.app.DynamicExpiry))}
 			}
 		}
-		delete(m.targets, t.key)
-		m.byName[t.name] = slices.DeleteFunc(m.byName[t.name], func(o *target) bool { return o == t })
-		if len(m.byName[t.name]) == 0 {
-			delete(m.byName, t.name)
+		address := t.name.address
+		m.targets[address] = slices.DeleteFunc(m.targets[address], func(o *target) bool { return o == t })
+		if len(m.targets[address]) == 0 {
+			delete(m.targets, address)
 		}
 	}
 	return cut
@@ -249,7 +249,7 @@ func (w *Watch) Closed() bool {
 func (m *Monitor) closeAll(watches []*Watch) {
 	m.mu.Lock()
 	now := time.Now()
-	maps.DeleteFunc(m.remembered, func(_ targetName, r remembered) bool { return !now.Before(r.until) })
+	maps.DeleteFunc(m.remembered, func(_ nameOf, r remembered) bool { return !now.Before(r.until) })
 	var cut, reporting []*probe
 	for _, w := range watches {
 		if p := m.remove(w); p != nil {
