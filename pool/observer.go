@@ -41,20 +41,18 @@ func (a Attempt) Failed() bool {
 // transport. There is one for each handler, whatever the number of policies.
 type observer struct {
 	inner      http.RoundTripper
-	own        *reverseproxy.HTTPTransport // inner, where it is provisioned here
-	key        string                      // of what a request has tried, in its replacer
-	picked     string                      // of what was picked, likewise
-	answered   bool                        // an answered request may be retried, too
-	decay      time.Duration               // of the latency estimates
-	toLastByte bool                        // latency is until the last byte, not until the header
+	key        string        // of what a request has tried, in its replacer
+	picked     string        // of what was picked, likewise
+	answered   bool          // an answered request may be retried, too
+	decay      time.Duration // of the latency estimates
+	toLastByte bool          // latency is until the last byte, not until the header
 	fleet      fleet
 
-	mu     sync.Mutex
-	users  int // pools that are not closed
-	nested int // those of policies inside Caddy's own
-
-	marking atomic.Bool // nested is above 0
+	marking atomic.Bool // one of the policies is inside one of Caddy's
 	closing atomic.Bool // users is 0
+
+	mu    sync.Mutex
+	users int // pools that are not closed
 }
 
 // observed is a transport with an observer before it.
@@ -69,11 +67,11 @@ func observe(ctx caddy.Context, h *reverseproxy.Handler) (*observer, error) {
 	if o.inner == nil {
 		// Caddy would make one when its policy is provisioned, and never
 		// close it.
-		o.own = new(reverseproxy.HTTPTransport)
-		if err := o.own.Provision(ctx); err != nil {
+		own := new(reverseproxy.HTTPTransport)
+		if err := own.Provision(ctx); err != nil {
 			return nil, fmt.Errorf("provisioning default transport: %v", err)
 		}
-		o.inner = o.own
+		o.inner = own
 	}
 	o.key = fmt.Sprintf("http.load_balancer.tried.%p", o)
 	o.picked = fmt.Sprintf("http.load_balancer.picked.%p", o)
@@ -89,7 +87,6 @@ func (o *observer) join(nested bool) {
 	defer o.mu.Unlock()
 	o.users++
 	if nested {
-		o.nested++
 		o.marking.Store(true)
 	}
 }
@@ -193,13 +190,16 @@ func (o *observer) roundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // watchBody takes in the end of an attempt's response. That is what the latency
-// is measured to, unless flying is nil.
+// is measured to, unless flying is nil; a response that was not read to its end
+// tells nothing.
 func (o *observer) watchBody(flying *attempt, a Attempt) {
 	a.Response.Body = &watchedBody{
 		ReadCloser: a.Response.Body,
-		lastByte: func() {
-			a.Duration = time.Since(a.Began)
-			o.sample(flying, a)
+		ended: func(complete bool) {
+			if complete {
+				a.Duration = time.Since(a.Began)
+				o.sample(flying, a)
+			}
 			flying.landed()
 		},
 		closed: func() { o.end(nil) },
@@ -237,22 +237,22 @@ func (o *observer) sample(flying *attempt, a Attempt) {
 // watchedBody tells when a response is done with.
 type watchedBody struct {
 	io.ReadCloser
-	once     sync.Once
-	lastByte func() // called once: at the end, or when it is closed before
-	closed   func()
+	once   sync.Once
+	ended  func(complete bool) // called once
+	closed func()
 }
 
 func (b *watchedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err != nil {
-		b.once.Do(b.lastByte)
+		b.once.Do(func() { b.ended(err == io.EOF) })
 	}
 	return n, err
 }
 
 func (b *watchedBody) Close() error {
 	err := b.ReadCloser.Close()
-	b.once.Do(b.lastByte)
+	b.once.Do(func() { b.ended(false) })
 	b.closed()
 	return err
 }

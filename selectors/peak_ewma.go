@@ -35,7 +35,8 @@ type PeakEWMA struct {
 	Decay caddy.Duration `json:"decay,omitempty"`
 
 	// Latency is the time until the response's header, or, with last_byte,
-	// until its end. Default: header.
+	// until its end, which is of no use where responses are streams without
+	// one. Default: header.
 	Measure string `json:"measure,omitempty"`
 
 	random   func() uint64

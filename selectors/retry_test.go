@@ -43,13 +43,26 @@ func busy(u *reverseproxy.Upstream, requests int64) {
 
 // attempt lets the handler's transport make an attempt for the request.
 func attempt(h *reverseproxy.Handler, r *http.Request, u *reverseproxy.Upstream) {
-	r.URL.Host = u.Dial // as Caddy directs it
-	ctx := context.WithValue(r.Context(), caddy.CtxKey("reverse_proxy.dial_info"), reverseproxy.DialInfo{Upstream: u, Address: u.Dial})
-	ctx = context.WithValue(ctx, caddyhttp.ServerCtxKey, new(caddyhttp.Server))
-	res, err := h.Transport.RoundTrip(r.WithContext(ctx))
-	if err == nil {
+	if res, err := h.Transport.RoundTrip(directed(r, u)); err == nil {
 		res.Body.Close()
 	}
+}
+
+// roundTrip is an attempt that succeeds.
+func roundTrip(t *testing.T, h *reverseproxy.Handler, r *http.Request, u *reverseproxy.Upstream) *http.Response {
+	t.Helper()
+	res, err := h.Transport.RoundTrip(directed(r, u))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res
+}
+
+// directed returns the request as Caddy passes it to a transport.
+func directed(r *http.Request, u *reverseproxy.Upstream) *http.Request {
+	r.URL.Host = u.Dial
+	ctx := context.WithValue(r.Context(), caddy.CtxKey("reverse_proxy.dial_info"), reverseproxy.DialInfo{Upstream: u, Address: u.Dial})
+	return r.WithContext(context.WithValue(ctx, caddyhttp.ServerCtxKey, new(caddyhttp.Server)))
 }
 
 func TestRetryAvoidsAllThatWasTried(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,7 +24,7 @@ func init() {
 // slowFor is a transport that takes as long for an upstream as the test says.
 type slowFor struct{}
 
-var takes = map[string]time.Duration{}
+var takes, late map[string]time.Duration // until the header, and from there to the end
 
 func (*slowFor) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "http.reverse_proxy.transport.slow_for", New: func() caddy.Module { return new(slowFor) }}
@@ -38,7 +37,7 @@ func (*slowFor) RoundTrip(r *http.Request) (*http.Response, error) {
 	case <-r.Context().Done():
 		return nil, r.Context().Err()
 	}
-	return &http.Response{StatusCode: 200, ProtoMajor: 1, Body: io.NopCloser(strings.NewReader("body"))}, nil
+	return &http.Response{StatusCode: 200, ProtoMajor: 1, Body: &lateBody{late[dial.Upstream.Dial]}}, nil
 }
 
 func slowHandler(t *testing.T, policy object, n int) *reverseproxy.Handler {
@@ -216,4 +215,46 @@ func TestObservedTransportIsWrappedOnce(t *testing.T) {
 	if picked == nil {
 		t.Error("nothing picked")
 	}
+}
+
+// lateBody is a body that ends only when it is told to.
+type lateBody struct{ left time.Duration }
+
+func (b *lateBody) Read([]byte) (int, error) {
+	time.Sleep(b.left)
+	return 0, io.EOF
+}
+
+func (*lateBody) Close() error { return nil }
+
+func TestLastByteIsMeasuredToTheEndOnlyOfWhatEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		takes = map[string]time.Duration{dial(0): 2 * time.Millisecond, dial(1): 5 * time.Millisecond}
+		h := slowHandler(t, object{"policy": "peak_ewma", "measure": "last_byte"}, 2)
+		late = map[string]time.Duration{dial(0): 100 * time.Millisecond, dial(1): 5 * time.Millisecond}
+		defer func() { late = nil }()
+		count := func(finish func(io.ReadCloser)) map[string]int {
+			got := make(map[string]int)
+			for range 200 {
+				r := newRequest()
+				u := h.LoadBalancing.SelectionPolicy.Select(h.Upstreams, r, nil)
+				finish(roundTrip(t, h, r, u).Body)
+				got[u.Dial]++
+			}
+			return got
+		}
+		read := func(b io.ReadCloser) {
+			_, _ = io.Copy(io.Discard, b)
+			b.Close()
+		}
+		if got := count(read); got[dial(1)] < 190 {
+			t.Errorf("%s is slower to its last byte, yet %v", dial(0), got)
+		}
+		for range 50 { // clients that leave after the header
+			roundTrip(t, h, newRequest(), h.Upstreams[0]).Body.Close()
+		}
+		if got := count(read); got[dial(1)] < 190 {
+			t.Errorf("responses without end made %s look fast: %v", dial(0), got)
+		}
+	})
 }
