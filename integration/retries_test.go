@@ -2,6 +2,7 @@ package integration
 
 import (
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -116,9 +117,9 @@ func TestRetryMatchSendsOtherStatusesElsewhere(t *testing.T) {
 func TestWhenAllWereTriedARetryMayRepeat(t *testing.T) {
 	b := backends(t, "a", "b")
 	b[0].stop()
-	answers := 0
+	var answers atomic.Int32
 	b[1].set(func(w http.ResponseWriter, r *http.Request) {
-		if answers++; answers%2 == 1 {
+		if answers.Add(1)%2 == 1 {
 			drop(w, r)
 		}
 		ok(w, r)
