@@ -2,6 +2,7 @@ package integration
 
 import (
 	"bytes"
+	"flag"
 	"net/http"
 	"os"
 	"runtime"
@@ -11,14 +12,17 @@ import (
 	"time"
 )
 
-// reloads has the site loaded 20 times at 10 per second under load, and
-// returns what came of the load.
+// More than the default takes longer and shows the same, only clearer.
+var numReloads = flag.Int("reloads", 20, "how many reloads TestReloadsUnderLoad makes with each policy")
+
+// reloads has the site loaded a number of times at 10 per second under load,
+// and returns what came of the load.
 func (p *proxy) reloads(site string) tally {
 	p.t.Helper()
 	l := p.load(150)
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
-	for range 20 {
+	for range *numReloads {
 		<-ticker.C
 		p.reload(site)
 	}
