@@ -128,8 +128,8 @@ func (c *Check) Dynamic() (expiry time.Duration, limit int) {
 //	}
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) (err error) {
 	d.Next() // consume the option's name
-	if d.NextArg() {
-		return d.ArgErr()
+	if err := cfg.NoArgs(d); err != nil {
+		return err
 	}
 	seen := make(cfg.Seen)
 	for d.NextBlock(0) {

@@ -176,9 +176,9 @@ func (c *GRPC) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // consume the checker's name
 	if d.NextArg() {
 		c.Service = d.Val()
-	}
-	if d.NextArg() {
-		return d.Errf("grpc: unexpected argument '%s'", d.Val())
+		if d.NextArg() {
+			return d.Errf("grpc: unexpected argument '%s'", d.Val())
+		}
 	}
 	seen := make(cfg.Seen)
 	for nesting := d.Nesting(); d.NextBlock(nesting); {

@@ -150,8 +150,8 @@ func (c *TCP) await(conn net.Conn) error {
 //	}
 func (c *TCP) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // consume the checker's name
-	if d.NextArg() {
-		return d.Errf("tcp: unexpected argument '%s'", d.Val())
+	if err := cfg.NoArgs(d); err != nil {
+		return err
 	}
 	seen := make(cfg.Seen)
 	for nesting := d.Nesting(); d.NextBlock(nesting); {

@@ -84,8 +84,8 @@ func (t *TLS) Config() (*tls.Config, error) {
 //	}
 func (t *TLS) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // consume "tls"
-	if d.NextArg() {
-		return d.Errf("tls: unexpected argument '%s'", d.Val())
+	if err := cfg.NoArgs(d); err != nil {
+		return err
 	}
 	seen := make(cfg.Seen)
 	for nesting := d.Nesting(); d.NextBlock(nesting); {

@@ -45,16 +45,6 @@ func (c *common) unmarshalBlock(d *caddyfile.Dispenser, policy string, own func(
 	return nil
 }
 
-// noArgs consumes the policy's name, and returns an error for arguments.
-func noArgs(d *caddyfile.Dispenser) error {
-	d.Next()
-	policy := d.Val()
-	if d.NextArg() {
-		return d.Errf("%s: unexpected argument '%s'", policy, d.Val())
-	}
-	return nil
-}
-
 // attempts is how many choices of its own a policy makes before it settles for
 // any candidate that may be picked.
 const attempts = 8

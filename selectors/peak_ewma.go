@@ -118,7 +118,8 @@ func (p *PeakEWMA) cost(q *pool.Query, i int) float64 {
 //		# options that every policy has
 //	}
 func (p *PeakEWMA) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	if err := noArgs(d); err != nil {
+	d.Next() // consume the policy's name
+	if err := cfg.NoArgs(d); err != nil {
 		return err
 	}
 	return p.unmarshalBlock(d, "peak_ewma", func() (known bool, err error) {

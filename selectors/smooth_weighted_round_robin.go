@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/caddy-evenkeel/evenkeel/internal/balance"
+	"github.com/caddy-evenkeel/evenkeel/internal/cfg"
 	"github.com/caddy-evenkeel/evenkeel/pool"
 )
 
@@ -127,7 +128,8 @@ func (r *rotation) next() (i int) {
 //		# options that every policy has
 //	}
 func (p *SmoothWeightedRoundRobin) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	if err := noArgs(d); err != nil {
+	d.Next() // consume the policy's name
+	if err := cfg.NoArgs(d); err != nil {
 		return err
 	}
 	return p.unmarshalBlock(d, "smooth_weighted_round_robin", nil)

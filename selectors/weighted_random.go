@@ -8,6 +8,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/caddy-evenkeel/evenkeel/internal/balance"
+	"github.com/caddy-evenkeel/evenkeel/internal/cfg"
 	"github.com/caddy-evenkeel/evenkeel/pool"
 )
 
@@ -70,7 +71,8 @@ func weights(s *pool.Snapshot) []uint32 {
 //		# options that every policy has
 //	}
 func (p *WeightedRandom) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	if err := noArgs(d); err != nil {
+	d.Next() // consume the policy's name
+	if err := cfg.NoArgs(d); err != nil {
 		return err
 	}
 	return p.unmarshalBlock(d, "weighted_random", nil)

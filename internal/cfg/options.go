@@ -39,6 +39,16 @@ func Args(d *caddyfile.Dispenser, min, max int) ([]string, error) {
 	return args, NoBlock(d, option)
 }
 
+// NoArgs returns an error if the name at the cursor has arguments: its options
+// come in a block.
+func NoArgs(d *caddyfile.Dispenser) error {
+	name := d.Val()
+	if d.NextArg() {
+		return d.Errf("%s: unexpected argument '%s'", name, d.Val())
+	}
+	return nil
+}
+
 // NoBlock returns an error if a block follows where none is taken, be it empty.
 func NoBlock(d *caddyfile.Dispenser, option string) error {
 	line := d.Line()
