@@ -178,7 +178,7 @@ func (m *Monitor) start(watches []*Watch) {
 		w.started = true
 		t := w.target
 		if t.probe == nil && t.index < 0 {
-			window := min(time.Duration(w.check.Interval), time.Second)
+			window := max(min(time.Duration(w.check.Interval), time.Second)-beat, 0) // a beat is how late it may be
 			m.schedule(t, now.Add(time.Duration(t.phase*float64(window))))
 		}
 	}
