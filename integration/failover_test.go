@@ -2,31 +2,48 @@ package integration
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 )
 
 func TestAKilledUpstreamCostsNoRequest(t *testing.T) {
+	quick := check("http " + healthPath)
 	for _, name := range policies {
 		t.Run(name, func(t *testing.T) {
-			b, c := backends(t, "a", "b"), startChild(t, "killed")
-			b[0].set(working)
-			b[1].set(working)
-			p := run(t, policy(addrs(b...)+" "+c.addr, name, check("http "+healthPath)))
-			l := p.load(200)
-			eventually(t, 5*time.Second, "all get traffic", func() bool { return l.answers(c.name) > 20 })
-			c.kill()
-			eventually(t, outBound, "out", func() bool { return logs.count("upstream is unhealthy", "upstream", c.addr) == 1 })
-			c.start(t)
-			eventually(t, inBound+time.Second, "in", func() bool { return logs.count("upstream is healthy", "upstream", c.addr) == 1 })
-			before := l.answers(c.name)
-			eventually(t, 5*time.Second, "traffic comes back", func() bool { return l.answers(c.name) > before+20 })
-			counts := l.stop()
-			t.Log(counts)
-			if counts.failures() > 0 {
-				t.Errorf("requests failed: %v", counts)
-			}
+			killAndRestart(t, func(addrs []string) string { return policy(strings.Join(addrs, " "), name, quick) })
 		})
+	}
+	t.Run("dynamic upstreams", func(t *testing.T) {
+		killAndRestart(t, func(addrs []string) string {
+			sources := "dynamic multi {\n"
+			for _, addr := range addrs {
+				sources += "a " + strings.Replace(addr, ":", " ", 1) + "\n"
+			}
+			return policy("", "peak_ewma", quick, sources+"}")
+		})
+	})
+}
+
+// killAndRestart kills one of three upstreams of the site under load, and starts
+// it again.
+func killAndRestart(t *testing.T, site func(addrs []string) string) {
+	b, c := backends(t, "a", "b"), startChild(t, "killed")
+	b[0].set(working)
+	b[1].set(working)
+	p := run(t, site([]string{b[0].addr, b[1].addr, c.addr}))
+	l := p.load(200)
+	eventually(t, 5*time.Second, "all get traffic", func() bool { return l.answers(c.name) > 20 })
+	c.kill()
+	eventually(t, outBound, "out", func() bool { return logs.count("upstream is unhealthy", "upstream", c.addr) == 1 })
+	c.start(t)
+	eventually(t, inBound+time.Second, "in", func() bool { return logs.count("upstream is healthy", "upstream", c.addr) == 1 })
+	before := l.answers(c.name)
+	eventually(t, 5*time.Second, "traffic comes back", func() bool { return l.answers(c.name) > before+20 })
+	counts := l.stop()
+	t.Log(counts)
+	if counts.failures() > 0 {
+		t.Errorf("requests failed: %v", counts)
 	}
 }
 
