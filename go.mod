@@ -3,16 +3,24 @@ module github.com/caddy-evenkeel/evenkeel
 go 1.26.0
 
 require (
-	cel.dev/cel-go v0.32.0
 	github.com/caddyserver/caddy/v2 v2.11.9
+	go.uber.org/zap v1.28.0
+)
+
+// Caddy brings these.
+require (
+	cel.dev/cel-go v0.32.0
 	github.com/dustin/go-humanize v1.1.0
+	golang.org/x/net v0.60.0
+	google.golang.org/grpc v1.83.2
+)
+
+// Only tests need these; Caddy brings the first three.
+require (
 	github.com/miekg/dns v1.1.73
 	github.com/pires/go-proxyproto v0.15.0
 	github.com/quic-go/quic-go v0.63.0
 	go.uber.org/goleak v1.3.0
-	go.uber.org/zap v1.28.0
-	golang.org/x/net v0.60.0
-	google.golang.org/grpc v1.83.2
 	pgregory.net/rapid v1.3.0
 )
 
