@@ -25,7 +25,10 @@ type Latency struct {
 
 	mu          sync.Mutex // guards writes of the above, and:
 	first, last *attempt   // in flight, oldest first
-	refs        int        // guarded by the registry
+
+	// Guarded by the registry.
+	refs     int
+	released int64 // latest
 
 	_ [32]byte // the next one's counters are on another cache line
 }
@@ -110,17 +113,23 @@ func (l *Latency) forget() {
 	l.estimate.Store(0)
 }
 
-// latencies are those of all addresses in use.
+// latencies are those of all addresses in use, or in use a while ago: between a
+// reload and its first request, nobody uses what a dynamic source returns.
 var latencies = registry{byAddress: make(map[string]*Latency)}
 
 type registry struct {
 	mu        sync.RWMutex
 	byAddress map[string]*Latency
+	swept     int64
 }
 
-func (r *registry) acquire(address string) *Latency {
+// keep is how long a latency is kept that nobody uses.
+const keep = int64(5 * time.Minute)
+
+func (r *registry) acquire(address string, now int64) *Latency {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.sweep(now)
 	l := r.byAddress[address]
 	if l == nil {
 		l = new(Latency)
@@ -130,17 +139,30 @@ func (r *registry) acquire(address string) *Latency {
 	return l
 }
 
-func (r *registry) release(address string) {
+func (r *registry) release(address string, now int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if l := r.byAddress[address]; l != nil {
-		if l.refs--; l.refs == 0 {
+	r.sweep(now)
+	if l := r.byAddress[address]; l != nil && l.refs > 0 {
+		l.refs--
+		l.released = now
+	}
+}
+
+// sweep drops what has not been in use for long enough.
+func (r *registry) sweep(now int64) {
+	if now-r.swept < keep {
+		return
+	}
+	r.swept = now
+	for address, l := range r.byAddress {
+		if l.refs == 0 && now-l.released >= keep {
 			delete(r.byAddress, address)
 		}
 	}
 }
 
-// get returns nil for an address that is not in use.
+// get returns nil for an address that is not known.
 func (r *registry) get(address string) *Latency {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

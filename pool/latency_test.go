@@ -86,20 +86,27 @@ func TestNewcomerAndLongUnheardOfAreHeldToBeAsFastAsTheFleet(t *testing.T) {
 	expect("not heard of, but about to be", 201, 210, 70)
 }
 
-func TestLatencyIsSharedWhileInUse(t *testing.T) {
+func TestLatencyIsSharedWhileInUseAndKeptForAWhile(t *testing.T) {
 	r := registry{byAddress: make(map[string]*Latency)}
-	a, b := r.acquire("a"), r.acquire("a")
+	const minute = int64(time.Minute)
+	a, b := r.acquire("a", minute), r.acquire("a", minute)
 	if a != b || r.get("a") != a {
 		t.Error("two latencies of one address")
 	}
-	r.release("a")
+	r.release("a", minute)
+	r.acquire("b", 20*minute)
 	if r.get("a") != a {
 		t.Error("gone although in use")
 	}
-	r.release("a")
-	r.release("a") // once too often
-	if r.get("a") != nil {
-		t.Error("kept although not in use")
+	r.release("a", 20*minute)
+	r.release("a", 20*minute) // once too often
+	if got := r.acquire("a", 24*minute); got != a {
+		t.Error("gone although it was in use a while ago")
+	}
+	r.release("a", 24*minute)
+	r.acquire("c", 30*minute)
+	if r.get("a") != nil || r.get("b") == nil {
+		t.Error("what nobody has used for long should be gone, and nothing else")
 	}
 }
 

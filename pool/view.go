@@ -49,7 +49,7 @@ func same(a, b []*reverseproxy.Upstream) bool {
 
 // newMember returns a member for the upstream at the given dial address.
 func (p *Pool) newMember(address string) *member {
-	m := &member{address: address, weight: p.options.weight(address), latency: latencies.acquire(address)}
+	m := &member{address: address, weight: p.options.weight(address), latency: latencies.acquire(address, instant(time.Now()))}
 	m.wasUp.Store(true)
 	return m
 }
@@ -73,7 +73,7 @@ func (p *Pool) watch(m *member, expired func(time.Time) bool) error {
 }
 
 // release gives back what the member holds but for its watches.
-func (m *member) release() { latencies.release(m.address) }
+func (m *member) release() { latencies.release(m.address, instant(time.Now())) }
 
 // verdict returns what the checks hold the member to be. One that fails counts
 // for more than one that has not had its say.

@@ -116,6 +116,7 @@ var checked = object{"health_checks": []object{{"interval": "1s", "checker": obj
 func forAll(t *testing.T, test func(t *testing.T, config object)) {
 	for name, policy := range policies {
 		t.Run(name, func(t *testing.T) {
+			isolate()
 			synctest.Test(t, func(t *testing.T) { test(t, policy.config) })
 		})
 	}
@@ -179,6 +180,7 @@ func TestReturningUpstreamGetsItsShareAgain(t *testing.T) {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
+			isolate()
 			synctest.Test(t, func(t *testing.T) {
 				h := newHandler(t, with(policy.config, checked), 4)
 				setDown(dial(1))
@@ -260,9 +262,10 @@ func TestWeightedShares(t *testing.T) {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
+			isolate()
 			synctest.Test(t, func(t *testing.T) {
 				h := newHandler(t, with(policy.config, with(checked, object{
-					"weights": object{dial(0): 5, "10.0.0.2": 3, "10.0.0.3/32": 0},
+					"weights": object{dial(0): 5, host(2): 3, host(3) + "/32": 0},
 				})), 5)
 				expect := func(n int, weights map[string]int) {
 					t.Helper()

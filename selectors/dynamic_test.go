@@ -28,6 +28,7 @@ func probed(h *reverseproxy.Handler, numbers ...int) map[string]int {
 var countingPolicy = object{"policy": "weighted_random", "health_checks": []object{{"interval": "10s", "checker": object{"type": "switchboard"}}}}
 
 func TestDynamicUpstreamIsCheckedFromItsFirstAppearance(t *testing.T) {
+	isolate()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHandler(t, countingPolicy, 0)
 		if got := probed(h, 1, 2); got[dial(1)] < 6 || got[dial(2)] < 6 || len(got) != 2 {
@@ -40,6 +41,7 @@ func TestDynamicUpstreamIsCheckedFromItsFirstAppearance(t *testing.T) {
 }
 
 func TestGoneDynamicUpstreamIsCheckedForFiveMinutesMore(t *testing.T) {
+	isolate()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHandler(t, countingPolicy, 0)
 		probed(h, 1, 2)
@@ -59,6 +61,7 @@ func TestGoneDynamicUpstreamIsCheckedForFiveMinutesMore(t *testing.T) {
 }
 
 func TestNothingIsGoneWhileNobodyAsks(t *testing.T) {
+	isolate()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHandler(t, countingPolicy, 0)
 		probed(h, 1, 2)
@@ -70,6 +73,7 @@ func TestNothingIsGoneWhileNobodyAsks(t *testing.T) {
 }
 
 func TestDynamicUpstreamsAreBoundedInNumber(t *testing.T) {
+	isolate()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHandler(t, countingPolicy, 0)
 		var numbers []int
@@ -96,6 +100,7 @@ func TestDynamicUpstreamsAreBoundedInNumber(t *testing.T) {
 }
 
 func TestSourcesThatAnswerByRequestKeepApart(t *testing.T) {
+	isolate()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHandler(t, object{"policy": "smooth_weighted_round_robin"}, 0)
 		for range 30 { // each in turn, for both sets by themselves

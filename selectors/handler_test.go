@@ -17,7 +17,7 @@ import (
 type object = map[string]any
 
 // newHandler provisions a reverse_proxy with the given policy and n upstreams,
-// 10.0.0.0:80 and on.
+// those that dial returns.
 func newHandler(tb testing.TB, policy object, n int) *reverseproxy.Handler {
 	tb.Helper()
 	upstreams := make([]object, n)
@@ -30,8 +30,20 @@ func newHandler(tb testing.TB, policy object, n int) *reverseproxy.Handler {
 	})
 }
 
+// first is the number of a test's first address.
+var first int
+
+// isolate gives a test addresses of its own, for what is known of an address
+// outlives a test.
+func isolate() { first = (first + 10_100) % (1 << 24) }
+
 // dial returns the address of the i-th upstream.
-func dial(i int) string { return fmt.Sprintf("10.0.%d.%d:80", i/256, i%256) }
+func dial(i int) string { return host(i) + ":80" }
+
+func host(i int) string {
+	n := (first + i) % (1 << 24)
+	return fmt.Sprintf("10.%d.%d.%d", n>>16, n>>8&0xff, n&0xff)
+}
 
 func loadHandler(tb testing.TB, config object) *reverseproxy.Handler {
 	tb.Helper()

@@ -23,6 +23,7 @@ func TestOrderIsNGINXs(t *testing.T) {
 }
 
 func TestFlipNeitherRepeatsNorSkipsATurn(t *testing.T) {
+	isolate()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHandler(t, with(object{"policy": "smooth_weighted_round_robin"}, checked), 5)
 		expect := func(when string, want ...int) {

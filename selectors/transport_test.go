@@ -40,9 +40,13 @@ func (*slowFor) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: 200, ProtoMajor: 1, Body: &lateBody{late[dial.Upstream.Dial]}}, nil
 }
 
-func slowHandler(t *testing.T, policy object, n int) *reverseproxy.Handler {
+// slowHandler provisions a handler whose upstreams take as long as given.
+func slowHandler(t *testing.T, policy object, untilHeader ...time.Duration) *reverseproxy.Handler {
+	isolate()
+	takes = make(map[string]time.Duration)
 	var upstreams []object
-	for i := range n {
+	for i, d := range untilHeader {
+		takes[dial(i)] = d
 		upstreams = append(upstreams, object{"dial": dial(i)})
 	}
 	return loadHandler(t, object{
@@ -64,8 +68,7 @@ func serve(h *reverseproxy.Handler, r *http.Request) string {
 
 func TestPeakEWMAPrefersTheFast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		takes = map[string]time.Duration{dial(0): 50 * time.Millisecond, dial(1): 5 * time.Millisecond, dial(2): 50 * time.Millisecond}
-		h := slowHandler(t, object{"policy": "peak_ewma"}, 3)
+		h := slowHandler(t, object{"policy": "peak_ewma"}, 50*time.Millisecond, 5*time.Millisecond, 50*time.Millisecond)
 		got := make(map[string]int)
 		for range 500 {
 			got[serve(h, newRequest())]++
@@ -78,8 +81,7 @@ func TestPeakEWMAPrefersTheFast(t *testing.T) {
 
 func TestPeakEWMAAvoidsTheHungAndReturnsToTheMended(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		takes = map[string]time.Duration{dial(0): 10 * time.Millisecond, dial(1): 10 * time.Millisecond}
-		h := slowHandler(t, object{"policy": "peak_ewma"}, 2)
+		h := slowHandler(t, object{"policy": "peak_ewma"}, 10*time.Millisecond, 10*time.Millisecond)
 		for range 100 {
 			serve(h, newRequest())
 		}
@@ -126,8 +128,7 @@ func withValuesOf(ctx context.Context, r *http.Request) context.Context {
 
 func TestClientThatGoesAwayIsNobodysFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		takes = map[string]time.Duration{dial(0): 10 * time.Millisecond, dial(1): 11 * time.Millisecond}
-		h := slowHandler(t, object{"policy": "peak_ewma"}, 2)
+		h := slowHandler(t, object{"policy": "peak_ewma"}, 10*time.Millisecond, 11*time.Millisecond)
 		for range 100 {
 			serve(h, newRequest())
 		}
@@ -229,8 +230,7 @@ func (*lateBody) Close() error { return nil }
 
 func TestLastByteIsMeasuredToTheEndOnlyOfWhatEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		takes = map[string]time.Duration{dial(0): 2 * time.Millisecond, dial(1): 5 * time.Millisecond}
-		h := slowHandler(t, object{"policy": "peak_ewma", "measure": "last_byte"}, 2)
+		h := slowHandler(t, object{"policy": "peak_ewma", "measure": "last_byte"}, 2*time.Millisecond, 5*time.Millisecond)
 		late = map[string]time.Duration{dial(0): 100 * time.Millisecond, dial(1): 5 * time.Millisecond}
 		defer func() { late = nil }()
 		count := func(finish func(io.ReadCloser)) map[string]int {
