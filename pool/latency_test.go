@@ -3,6 +3,7 @@ package pool
 import (
 	"testing"
 	"time"
+	"unsafe"
 )
 
 // at returns an instant, in milliseconds from some time on.
@@ -121,5 +122,11 @@ func TestFleetMeanFollowsSamples(t *testing.T) {
 	}
 	if mean := time.Duration(f.mean.Load()); mean < 2*time.Millisecond || mean > 2100*time.Microsecond {
 		t.Errorf("after many samples of 2ms: %v", mean)
+	}
+}
+
+func TestLatencyFillsACacheLine(t *testing.T) {
+	if size := unsafe.Sizeof(Latency{}); unsafe.Sizeof(uintptr(0)) == 8 && size != 64 {
+		t.Errorf("%d bytes", size)
 	}
 }
