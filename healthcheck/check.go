@@ -1,6 +1,7 @@
 package healthcheck
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -145,30 +146,20 @@ func (c *Check) Kind() string {
 }
 
 func (c *Check) setDefaults() error {
-	for _, d := range []struct {
-		option  string
-		value   *caddy.Duration
-		missing time.Duration
-	}{
-		{"interval", &c.Interval, defaultInterval},
-		{"timeout", &c.Timeout, defaultTimeout},
-		{"transition_interval", &c.TransitionInterval, time.Duration(c.Interval)},
-		{"down_interval", &c.DownInterval, time.Duration(c.Interval)},
+	for option, d := range map[string]caddy.Duration{
+		"interval":            c.Interval,
+		"timeout":             c.Timeout,
+		"transition_interval": c.TransitionInterval,
+		"down_interval":       c.DownInterval,
 	} {
-		if *d.value < 0 || *d.value > caddy.Duration(cfg.MaxDuration) {
-			return fmt.Errorf("health_check: %s: %s is not above zero and below ten years", d.option, time.Duration(*d.value))
-		}
-		if *d.value == 0 {
-			*d.value = caddy.Duration(d.missing)
+		if d < 0 || d > caddy.Duration(cfg.MaxDuration) {
+			return fmt.Errorf("health_check: %s: %s is not above zero and below ten years", option, time.Duration(d))
 		}
 	}
-	// Their default is the interval, which may itself be the default.
-	if c.TransitionInterval == 0 {
-		c.TransitionInterval = c.Interval
-	}
-	if c.DownInterval == 0 {
-		c.DownInterval = c.Interval
-	}
+	c.Interval = cmp.Or(c.Interval, caddy.Duration(defaultInterval))
+	c.Timeout = cmp.Or(c.Timeout, caddy.Duration(defaultTimeout))
+	c.TransitionInterval = cmp.Or(c.TransitionInterval, c.Interval)
+	c.DownInterval = cmp.Or(c.DownInterval, c.Interval)
 	if c.Jitter == nil {
 		c.Jitter = new(float64)
 		*c.Jitter = defaultJitter
@@ -176,12 +167,8 @@ func (c *Check) setDefaults() error {
 	if *c.Jitter < 0 || *c.Jitter > 100 {
 		return fmt.Errorf("health_check: jitter: %v%% is not between 0%% and 100%%", *c.Jitter)
 	}
-	if c.Passes == 0 {
-		c.Passes = defaultPasses
-	}
-	if c.Fails == 0 {
-		c.Fails = defaultFails
-	}
+	c.Passes = cmp.Or(c.Passes, defaultPasses)
+	c.Fails = cmp.Or(c.Fails, defaultFails)
 	if c.Passes < 0 {
 		return fmt.Errorf("health_check: passes: %d is not above zero", c.Passes)
 	}

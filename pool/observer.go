@@ -112,10 +112,10 @@ func (o *observer) closeIdle() {
 
 // mark notes what a policy inside one of Caddy's has picked.
 func (o *observer) mark(r *http.Request, address string) {
-	if !o.marking.Load() || r == nil {
+	if !o.marking.Load() {
 		return
 	}
-	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+	if repl := Replacer(r); repl != nil {
 		repl.Set(o.picked, address)
 	}
 }
@@ -130,8 +130,8 @@ func (o *observer) concerns(r *http.Request) string {
 		return ""
 	}
 	if o.marking.Load() {
-		repl, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-		if !ok {
+		repl := Replacer(r)
+		if repl == nil {
 			return ""
 		}
 		picked, _ := repl.Get(o.picked)

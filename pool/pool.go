@@ -27,7 +27,6 @@ type Pool struct {
 	pickers  []Picker
 	static   *view
 	dynamic  dynamics
-	panics   bool          // verdicts may be ignored
 	expiry   time.Duration // of addresses from dynamic sources
 	limit    int           // likewise
 	noneLog  limiter       // of the log line that nobody is left
@@ -70,7 +69,6 @@ func (h *Handle) Provision(ctx caddy.Context, o *Options, picker Picker) error {
 	}
 	p := &Pool{options: o, logger: ctx.Logger(), pickers: []Picker{picker}, expiry: time.Hour, limit: 10_000}
 	h.pool, h.owner = p, true
-	p.panics = o.PanicThreshold == nil || *o.PanicThreshold > 0
 	if err := o.provision(); err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package pool
 import (
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 )
@@ -15,27 +14,29 @@ type tried struct {
 	addresses []string
 }
 
-// String lists the addresses, for logs.
-func (t *tried) String() string {
-	if t == nil {
-		return ""
-	}
-	return strings.Join(t.addresses, " ")
-}
-
 func (t *tried) has(address string) bool {
 	return t != nil && slices.Contains(t.addresses, address)
+}
+
+// Replacer returns the request's, where policies keep what they know of it; nil
+// if there is none, or no request.
+func Replacer(r *http.Request) *caddy.Replacer {
+	if r == nil {
+		return nil
+	}
+	repl, _ := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	return repl
 }
 
 // triedBy returns what the request has tried under the given key; nil at its
 // first pick. What Caddy passes to a policy has no host in its URL until an
 // attempt was made, which spares the look-up.
 func triedBy(r *http.Request, key string) *tried {
-	if key == "" || r == nil || r.URL == nil || r.URL.Host == "" {
+	if r == nil || r.URL == nil || r.URL.Host == "" {
 		return nil
 	}
-	repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	if !ok {
+	repl := Replacer(r)
+	if repl == nil {
 		return nil
 	}
 	value, _ := repl.Get(key)
@@ -45,8 +46,8 @@ func triedBy(r *http.Request, key string) *tried {
 
 // noteTried adds an upstream to what the request has tried.
 func noteTried(r *http.Request, key, address string) {
-	repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	if !ok {
+	repl := Replacer(r)
+	if repl == nil {
 		return
 	}
 	value, _ := repl.Get(key)

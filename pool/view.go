@@ -105,7 +105,7 @@ func (p *Pool) build(v *view) {
 			up++
 		}
 	}
-	ignore := p.panics && (up == 0 || float64(up)*100 < p.threshold()*float64(weighted))
+	ignore := p.panics(up, weighted)
 	for i, m := range v.members {
 		isUp := verdicts[i] == healthcheck.Healthy
 		if m.wasUp.Swap(isUp) != isUp {
@@ -132,11 +132,15 @@ func (p *Pool) build(v *view) {
 	v.snapshot.Store(s)
 }
 
-// threshold returns the percentage of healthy upstreams below which verdicts
-// are ignored.
-func (p *Pool) threshold() float64 {
-	if p.options.PanicThreshold == nil {
-		return 0
+// panics reports whether verdicts are ignored where so many of the upstreams that
+// have weight are up.
+func (p *Pool) panics(up, weighted int) bool {
+	threshold := p.options.PanicThreshold
+	switch {
+	case threshold == nil:
+		return up == 0
+	case *threshold == 0:
+		return false
 	}
-	return *p.options.PanicThreshold
+	return up == 0 || float64(up)*100 < *threshold*float64(weighted)
 }

@@ -3,6 +3,7 @@
 package selectors
 
 import (
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/caddy-evenkeel/evenkeel/internal/cfg"
@@ -22,6 +23,18 @@ type common struct {
 // Cleanup ends what the policy has under way in the background. Picks go on to
 // work, for requests that are still in flight.
 func (c *common) Cleanup() error { return c.Close() }
+
+// provision gives the picker its place in a pool, with a first snapshot.
+func (c *common) provision(ctx caddy.Context, picker pool.Picker) error {
+	if err := c.Handle.Provision(ctx, &c.Options, picker); err != nil {
+		return err
+	}
+	return c.Start()
+}
+
+// Build implements [pool.Picker] for policies that need nothing made of the
+// candidates.
+func (*common) Build(_, _ *pool.Snapshot, _ any) any { return nil }
 
 // unmarshalBlock parses the policy's block. Own parses the option at the cursor
 // if it is one of the policy's own; it is nil for policies that have none.

@@ -72,14 +72,8 @@ func (p *LeastRequest) Provision(ctx caddy.Context) error {
 	case p.Choices < 1 || p.Choices > maxChoices:
 		return fmt.Errorf("choices: %d is not between 1 and %d", p.Choices, maxChoices)
 	}
-	if err := p.Handle.Provision(ctx, &p.Options, p); err != nil {
-		return err
-	}
-	return p.Start()
+	return p.provision(ctx, p)
 }
-
-// Build implements [pool.Picker].
-func (*LeastRequest) Build(_, _ *pool.Snapshot, _ any) any { return nil }
 
 // Pick implements [pool.Picker].
 func (p *LeastRequest) Pick(q pool.Query) *reverseproxy.Upstream {

@@ -59,9 +59,6 @@ func (p *Managed) Provision(ctx caddy.Context) error {
 	return p.Start()
 }
 
-// Build implements [pool.Picker].
-func (*Managed) Build(_, _ *pool.Snapshot, _ any) any { return nil }
-
 // Pick implements [pool.Picker].
 func (p *Managed) Pick(q pool.Query) *reverseproxy.Upstream {
 	if p.ours {
@@ -76,18 +73,17 @@ func (p *Managed) Pick(q pool.Query) *reverseproxy.Upstream {
 	before := len(header["Set-Cookie"])
 	picked := p.inner.Select(q.Untried(), q.Request, q.Writer)
 	if set := header["Set-Cookie"]; len(set) > before {
-		p.remember(q.Request, slices.Clone(set[before:]))
+		if repl := pool.Replacer(q.Request); repl != nil {
+			repl.Set(p.cookies, slices.Clone(set[before:]))
+		}
 	}
 	return picked
 }
 
 // takeBack removes the cookies that name the upstream of an earlier pick.
 func (p *Managed) takeBack(r *http.Request, header http.Header) {
-	if len(header["Set-Cookie"]) == 0 || r == nil {
-		return
-	}
-	repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	if !ok {
+	repl := pool.Replacer(r)
+	if len(header["Set-Cookie"]) == 0 || repl == nil {
 		return
 	}
 	value, _ := repl.Get(p.cookies)
@@ -101,16 +97,6 @@ func (p *Managed) takeBack(r *http.Request, header http.Header) {
 	})
 	if len(header["Set-Cookie"]) == 0 {
 		delete(header, "Set-Cookie")
-	}
-}
-
-// remember keeps the cookies that a pick has set.
-func (p *Managed) remember(r *http.Request, cookies []string) {
-	if r == nil {
-		return
-	}
-	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
-		repl.Set(p.cookies, cookies)
 	}
 }
 

@@ -80,15 +80,12 @@ func (p *PeakEWMA) Provision(ctx caddy.Context) error {
 	default:
 		return fmt.Errorf("measure: '%s' is neither header nor last_byte", p.Measure)
 	}
-	if err := p.Handle.Provision(ctx, &p.Options, p); err != nil {
+	if err := p.provision(ctx, p); err != nil {
 		return err
 	}
 	p.SetLatency(time.Duration(p.Decay), p.Measure == measureLastByte)
-	return p.Start()
+	return nil
 }
-
-// Build implements [pool.Picker].
-func (*PeakEWMA) Build(_, _ *pool.Snapshot, _ any) any { return nil }
 
 // Pick implements [pool.Picker].
 func (p *PeakEWMA) Pick(q pool.Query) *reverseproxy.Upstream {

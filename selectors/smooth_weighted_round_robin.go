@@ -32,10 +32,7 @@ func (*SmoothWeightedRoundRobin) CaddyModule() caddy.ModuleInfo {
 
 // Provision sets up the policy.
 func (p *SmoothWeightedRoundRobin) Provision(ctx caddy.Context) error {
-	if err := p.Handle.Provision(ctx, &p.Options, p); err != nil {
-		return err
-	}
-	return p.Start()
+	return p.provision(ctx, p)
 }
 
 // rotation is whose turn it is.

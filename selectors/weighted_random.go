@@ -32,10 +32,7 @@ func (*WeightedRandom) CaddyModule() caddy.ModuleInfo {
 // Provision sets up the policy.
 func (p *WeightedRandom) Provision(ctx caddy.Context) error {
 	p.random = rand.Uint64
-	if err := p.Handle.Provision(ctx, &p.Options, p); err != nil {
-		return err
-	}
-	return p.Start()
+	return p.provision(ctx, p)
 }
 
 // Build implements [pool.Picker].

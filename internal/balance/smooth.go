@@ -3,7 +3,10 @@
 // counters, times and random numbers are arguments.
 package balance
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // Smooth is NGINX's smooth weighted round robin, unrolled into a table: at
 // each pick every candidate's credit grows by its weight, and the candidate
@@ -55,9 +58,9 @@ func NewSmooth(weights []uint32, owed []float64) *Smooth {
 			break
 		}
 		s.lead = s.run(credit, s.lead)
-		before := append([]int64(nil), credit...)
+		before := slices.Clone(credit)
 		s.cycle = s.run(credit, nil)
-		if equal(before, credit) {
+		if slices.Equal(before, credit) {
 			return s
 		}
 		s.lead = append(s.lead, s.cycle...)
@@ -109,7 +112,7 @@ func (s *Smooth) Owed(n uint64) []float64 {
 	if lead := uint64(len(s.lead)); n > lead {
 		n = lead + (n-lead)%uint64(len(s.cycle)) // whole cycles change nothing
 	}
-	credit := append([]int64(nil), s.start...)
+	credit := slices.Clone(s.start)
 	for i, w := range s.weights {
 		credit[i] += int64(n) * w
 	}
@@ -135,13 +138,4 @@ func gcd(numbers []uint32) uint32 {
 		}
 	}
 	return max(a, 1)
-}
-
-func equal(a, b []int64) bool {
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
 }
