@@ -3,6 +3,7 @@ package healthcheck
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -30,10 +31,33 @@ type App struct {
 	// Default: 1024.
 	ProbeConcurrency int `json:"probe_concurrency,omitempty"`
 
+	// Allow checks to run commands, with all rights that Caddy has. Default:
+	// false, the checker `exec` is an error.
+	AllowExec bool `json:"allow_exec,omitempty"`
+
+	generation uint64
+
 	mu      sync.Mutex
 	started bool
 	pending []*Watch // those that wait for the start
 }
+
+// generations counts the configurations of the process.
+var generations atomic.Uint64
+
+// AppOf returns the app of the configuration under provision. It provisions the
+// app first where nobody has asked for it yet.
+func AppOf(ctx caddy.Context) (*App, error) {
+	app, err := ctx.App(appName)
+	if err != nil {
+		return nil, err
+	}
+	return app.(*App), nil
+}
+
+// Generation returns a number that no other configuration of the process has.
+// Later ones have higher numbers; none has 0.
+func (a *App) Generation() uint64 { return a.generation }
 
 // CaddyModule returns the Caddy module information.
 func (*App) CaddyModule() caddy.ModuleInfo {
@@ -45,6 +69,7 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 
 // Provision sets defaults.
 func (a *App) Provision(caddy.Context) error {
+	a.generation = generations.Add(1)
 	if a.DynamicExpiry == 0 {
 		a.DynamicExpiry = caddy.Duration(5 * time.Minute)
 	}
@@ -89,7 +114,8 @@ func (*App) Stop() error { return nil }
 
 // Watch probes the upstream at the given dial address from the start of the
 // configuration on, or from now on where it has started. Notify is called
-// after each flip of the verdict, from any goroutine. Expired, unless nil, is
+// after each change of the [State] that decides who may be picked (verdict,
+// Degraded, Orders, Mended), from any goroutine. Expired, unless nil, is
 // asked before each probe whether the watch has ended. The error is
 // [ErrPlaceholder] where the address depends on the request.
 func (c *Check) Watch(address string, notify func(), expired func(now time.Time) bool) (*Watch, error) {
@@ -125,6 +151,7 @@ func (c *Check) Dynamic() (expiry time.Duration, limit int) {
 //		dynamic_expiry    <duration>
 //		dynamic_limit     <addresses>
 //		probe_concurrency <probes>
+//		allow_exec
 //	}
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) (err error) {
 	d.Next() // consume the option's name
@@ -144,6 +171,9 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) (err error) {
 			a.DynamicLimit, err = cfg.Int(d, 1, most)
 		case "probe_concurrency":
 			a.ProbeConcurrency, err = cfg.Int(d, 1, most)
+		case "allow_exec":
+			a.AllowExec = true
+			err = cfg.Flag(d)
 		default:
 			err = cfg.Unknown(d, "load_balancer")
 		}

@@ -1,6 +1,8 @@
 package healthcheck
 
 import (
+	"slices"
+
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -22,6 +24,7 @@ import (
 //		port                <port>
 //		host                <host>
 //		name                <name>
+//		on_response         { ... }
 //		# and the checker's own options
 //	}
 func (c *Check) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
@@ -62,6 +65,9 @@ func (c *Check) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if _, ok := checker.(Checker); !ok {
 		return checkers.Errf("health_check: %T is not a checker", checker)
 	}
+	if owner, ok := checker.(PortOwner); ok && owner.OwnPort() != 0 && c.Port != 0 {
+		return cfg.ErrAt(c.portAt, "port: %s has a port of its own", name)
+	}
 	c.CheckerRaw = caddyconfig.JSONModuleObject(checker, "type", name, nil)
 	return nil
 }
@@ -79,7 +85,7 @@ func (c *Check) unmarshalCommon(d *caddyfile.Dispenser, seen cfg.Seen) (common b
 	}[option]
 	number := map[string]*int{"passes": &c.Passes, "fails": &c.Fails}[option]
 	text := map[string]*string{"initial": &c.Initial, "host": &c.Host, "name": &c.Name}[option]
-	if duration == nil && number == nil && text == nil && option != "jitter" && option != "port" {
+	if duration == nil && number == nil && text == nil && !slices.Contains([]string{"jitter", "port", "on_response"}, option) {
 		return false, nil
 	}
 	if err := seen.Once(d); err != nil {
@@ -107,7 +113,11 @@ func (c *Check) unmarshalCommon(d *caddyfile.Dispenser, seen cfg.Seen) (common b
 			err = d.Errf("initial: '%s' is neither healthy nor checking", *text)
 		}
 	case option == "port":
+		c.portAt = d.Token()
 		c.Port, err = cfg.Int(d, 1, 65535)
+	case option == "on_response":
+		c.OnResponse = new(OnResponse)
+		err = c.OnResponse.UnmarshalCaddyfile(d.NewFromNextSegment())
 	default:
 		c.Jitter = new(float64)
 		*c.Jitter, err = cfg.Percent(d, 0, 100)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -15,7 +14,6 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/caddy-evenkeel/evenkeel/internal/cfg"
 )
@@ -66,7 +64,13 @@ type Check struct {
 	// Host header and TLS server name of probes. Default: the upstream's.
 	Host string `json:"host,omitempty"`
 
+	// Header fields by which an upstream says in a response that it is
+	// degraded or has failed. Default: none.
+	OnResponse *OnResponse `json:"on_response,omitempty"`
+
 	nameAt    caddyfile.Token // where a Caddyfile has the name
+	portAt    caddyfile.Token // likewise
+	kind      string          // of checker
 	checker   Checker
 	transport *transport
 	key       string // equal for checks that may share their verdicts
@@ -98,7 +102,7 @@ func (c *Check) Provision(ctx caddy.Context, handlers http.RoundTripper) error {
 	if err != nil {
 		return fmt.Errorf("health_check: encoding: %v", err)
 	}
-	app, err := ctx.App(appName)
+	c.app, err = AppOf(ctx)
 	if err != nil {
 		return err
 	}
@@ -106,7 +110,7 @@ func (c *Check) Provision(ctx caddy.Context, handlers http.RoundTripper) error {
 	if err != nil {
 		return err
 	}
-	c.app, c.events = app.(*App), events.(*caddyevents.App)
+	c.kind, c.events = c.Kind(), events.(*caddyevents.App)
 	c.ctx, c.logger = ctx, ctx.Logger().Named("health_check")
 	if c.Timeout > c.Interval {
 		c.logger.Warn("health_check timeout is longer than its interval: probes of a hung upstream come less often",
@@ -126,6 +130,13 @@ func (c *Check) Provision(ctx caddy.Context, handlers http.RoundTripper) error {
 	if owner, ok := checker.(TransportOwner); ok {
 		if own := owner.OwnTransport(); own != nil {
 			handlers = own
+		}
+	}
+	if owner, ok := checker.(PortOwner); ok {
+		if port := owner.OwnPort(); port != 0 && c.Port != 0 {
+			return fmt.Errorf("health_check: port: %s has a port of its own", c.kind)
+		} else if port != 0 {
+			c.Port = port
 		}
 	}
 	c.transport, err = newTransport(ctx, handlers, c.Host)
@@ -188,6 +199,11 @@ func (c *Check) setDefaults() error {
 	if err := validHost(c.Host); err != nil {
 		return fmt.Errorf("health_check: %v", err)
 	}
+	if c.OnResponse != nil {
+		if err := c.OnResponse.provision(); err != nil {
+			return fmt.Errorf("health_check: %v", err)
+		}
+	}
 	return nil
 }
 
@@ -233,55 +249,4 @@ func (c *Check) pause(s State) (time.Duration, bool) {
 		d = c.DownInterval
 	}
 	return time.Duration(d), d == c.Interval
-}
-
-// target returns what a probe of the upstream at the given dial address is
-// aimed at.
-func (c *Check) target(address string) (Target, error) {
-	dial, err := Resolve(address)
-	if err != nil {
-		return Target{}, err
-	}
-	if c.Port != 0 {
-		dial.Port = strconv.Itoa(c.Port)
-		if caddy.IsUnixNetwork(dial.Network) || caddy.IsFdNetwork(dial.Network) {
-			dial.Network, dial.Host = "tcp", "localhost"
-		}
-		dial.Address = (&caddy.NetworkAddress{
-			Host: dial.Host, StartPort: uint(c.Port), EndPort: uint(c.Port),
-		}).JoinHostPort(0)
-	}
-	return Target{
-		Upstream:  address,
-		Dial:      dial,
-		Host:      c.Host,
-		Transport: c.transport.RoundTripper,
-		TLS:       c.transport.tls,
-	}, nil
-}
-
-// ErrPlaceholder means that an address has placeholders that only a request
-// can fill in, so that there is nothing to probe.
-var ErrPlaceholder = errors.New("address depends on the request")
-
-// Resolve parses an upstream's dial address. Global placeholders are filled
-// in; the error is [ErrPlaceholder] where others remain.
-func Resolve(address string) (reverseproxy.DialInfo, error) {
-	filled, err := caddy.NewReplacer().ReplaceOrErr(address, true, true)
-	if err != nil {
-		return reverseproxy.DialInfo{}, fmt.Errorf("%w: %v", ErrPlaceholder, err)
-	}
-	addr, err := caddy.ParseNetworkAddress(filled)
-	if err != nil {
-		return reverseproxy.DialInfo{}, err
-	}
-	if n := addr.PortRangeSize(); n != 1 {
-		return reverseproxy.DialInfo{}, fmt.Errorf("address %s stands for %d sockets", address, n)
-	}
-	return reverseproxy.DialInfo{
-		Network: addr.Network,
-		Address: addr.JoinHostPort(0),
-		Host:    addr.Host,
-		Port:    strconv.Itoa(int(addr.StartPort)),
-	}, nil
 }

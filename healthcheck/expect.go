@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -15,54 +14,6 @@ import (
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/ext"
 )
-
-// statusList is a set of status codes, from items such as 200, 2xx and
-// 200-399.
-type statusList struct {
-	ranges []statusRange
-	text   string // as written
-}
-
-type statusRange struct{ first, last int }
-
-// parseStatuses parses a list of status codes. The error names the item that
-// is not one.
-func parseStatuses(items []string) (statusList, error) {
-	l := statusList{text: strings.Join(items, ", ")}
-	for _, item := range items {
-		first, last, isRange := strings.Cut(item, "-")
-		if class, ok := strings.CutSuffix(item, "xx"); ok {
-			first, last = class+"00", class+"99"
-		} else if !isRange {
-			last = first
-		}
-		from, ok1 := parseStatus(first)
-		to, ok2 := parseStatus(last)
-		if !ok1 || !ok2 {
-			return l, fmt.Errorf("'%s' is not a status code, a class such as 2xx, or a range such as 200-399", item)
-		}
-		if from > to {
-			return l, fmt.Errorf("range '%s' ends before it begins", item)
-		}
-		l.ranges = append(l.ranges, statusRange{from, to})
-	}
-	return l, nil
-}
-
-// parseStatus parses one status code: three digits (RFC 9110, 15).
-func parseStatus(text string) (int, bool) {
-	n, err := strconv.ParseUint(text, 10, 16)
-	return int(n), err == nil && len(text) == 3 && n >= 100
-}
-
-func (l statusList) contains(status int) bool {
-	for _, r := range l.ranges {
-		if r.first <= status && status <= r.last {
-			return true
-		}
-	}
-	return false
-}
 
 // answer is what an expression is about.
 type answer struct {

@@ -16,6 +16,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/cfg"
 )
 
 func init() { caddy.RegisterModule(new(HTTP)) }
@@ -89,7 +91,7 @@ type HTTP struct {
 
 	uri         *url.URL
 	fields      []headerField
-	statuses    statusList
+	statuses    cfg.Statuses
 	patterns    []fieldPattern
 	bodyPattern *regexp.Regexp // nil: any
 	expression  *expression    // nil: none
@@ -149,48 +151,56 @@ func (h *HTTP) OwnTransport() http.RoundTripper { return h.transport }
 
 // Check implements [Checker].
 func (h *HTTP) Check(ctx context.Context, t Target) error {
+	_, err := h.Report(ctx, t)
+	return err
+}
+
+// Report implements [Reporter]: it reports the response header.
+func (h *HTTP) Report(ctx context.Context, t Target) (Report, error) {
 	ctx = withBudget(ctx)
 	if _, ok := t.Transport.(*reverseproxy.HTTPTransport); ok {
-		return h.probe(ctx, t)
+		header, err := h.probe(ctx, t)
+		return Report{Header: header}, err
 	}
 	// Not every transport heeds the context: FastCGI's does not.
-	done := make(chan error, 1)
+	done := make(chan outcome, 1)
 	go func() {
 		defer func() {
 			if r := recover(); r != nil {
-				done <- failf("transport panicked: %v", r)
+				done <- outcome{err: failf("transport panicked: %v", r)}
 			}
 		}()
-		done <- h.probe(ctx, t)
+		header, err := h.probe(ctx, t)
+		done <- outcome{Report{Header: header}, err}
 	}()
 	select {
-	case err := <-done:
-		return err
+	case o := <-done:
+		return o.report, o.err
 	case <-ctx.Done():
-		return reason(ctx, ctx.Err())
+		return Report{}, reason(ctx, ctx.Err())
 	}
 }
 
 // probe makes the request and judges its answer.
-func (h *HTTP) probe(ctx context.Context, t Target) error {
+func (h *HTTP) probe(ctx context.Context, t Target) (http.Header, error) {
 	req, err := h.request(ctx, t)
 	if err != nil {
-		return reason(ctx, err)
+		return nil, reason(ctx, err)
 	}
 	start := time.Now()
 	resp, err := h.send(req, t.Transport)
 	if err != nil {
-		return reason(ctx, err)
+		return nil, reason(ctx, err)
 	}
 	defer resp.Body.Close()
-	return h.judge(ctx, resp, time.Since(start))
+	return resp.Header, h.judge(ctx, resp, time.Since(start))
 }
 
 // judge returns nil if the response is as expected. What came after the header
 // came after the given duration.
 func (h *HTTP) judge(ctx context.Context, resp *http.Response, duration time.Duration) error {
-	if !h.statuses.contains(resp.StatusCode) {
-		return failf("status %d, expected %s", resp.StatusCode, h.statuses.text)
+	if !h.statuses.Contain(resp.StatusCode) {
+		return failf("status %d, expected %s", resp.StatusCode, h.statuses)
 	}
 	for _, f := range h.patterns {
 		values := resp.Header.Values(f.name)
@@ -240,7 +250,7 @@ func (h *HTTP) read(resp *http.Response) (body []byte, err error) {
 
 // Interface guards
 var (
-	_ Checker               = (*HTTP)(nil)
+	_ Reporter              = (*HTTP)(nil)
 	_ TransportOwner        = (*HTTP)(nil)
 	_ caddy.Provisioner     = (*HTTP)(nil)
 	_ caddyfile.Unmarshaler = (*HTTP)(nil)

@@ -158,7 +158,7 @@ func (h *HTTP) compile() (err error) {
 	if h.fields, err = requestFields(h.Header); err != nil {
 		return err
 	}
-	if h.statuses, err = parseStatuses(h.ExpectStatus); err != nil {
+	if h.statuses, err = cfg.ParseStatuses(h.ExpectStatus); err != nil {
 		return fmt.Errorf("expect_status: %w", err)
 	}
 	if h.patterns, err = fieldPatterns(h.ExpectHeader); err != nil {

@@ -51,14 +51,15 @@ type nameOf struct{ check, address string }
 
 // remembered is the state of a target that is no more.
 type remembered struct {
-	key   string
-	state State
-	until time.Time
+	key, kind string
+	state     State
+	until     time.Time
 }
 
 // target is one check of one address.
 type target struct {
 	key   string // the check's
+	kind  string // of checker
 	name  nameOf
 	state atomic.Pointer[State]
 
@@ -68,6 +69,7 @@ type target struct {
 	next    time.Time
 	index   int // in the schedule; -1 while it is not in there
 	probe   *probe
+	warning string // of the latest probe
 }
 
 // NewMonitor returns a monitor without targets.
@@ -83,29 +85,8 @@ func NewMonitor() *Monitor {
 // monitor is the process's own: verdicts outlive configurations.
 var monitor = NewMonitor()
 
-// Watch is one configuration's interest in a target.
-type Watch struct {
-	monitor *Monitor
-	target  *target
-	check   *Check
-	aim     Target
-	notify  func()
-	expired func(now time.Time) bool
-
-	// Guarded by the monitor's mu.
-	started   bool
-	closed    bool
-	reporting *probe // its latest, while log and events are told of it
-}
-
-// State returns what the check knows of the upstream.
-func (w *Watch) State() State { return *w.target.state.Load() }
-
-// Name returns the check's name.
-func (w *Watch) Name() string { return w.check.Name }
-
 // watch adds a watch of the check on the address. No probe goes out before it
-// is started. Notify is called after each flip of the verdict, from any
+// is started. Notify is called after each change that matters, from any
 // goroutine. Before a probe, expired may say that the watch has ended.
 func (m *Monitor) watch(c *Check, aim Target, notify func(), expired func(time.Time) bool) *Watch {
 	m.mu.Lock()
@@ -117,7 +98,7 @@ func (m *Monitor) watch(c *Check, aim Target, notify func(), expired func(time.T
 		}
 	}
 	if t == nil {
-		t = &target{key: c.key, name: nameOf{c.Name, aim.Upstream}, index: -1, phase: m.phase()}
+		t = &target{key: c.key, kind: c.kind, name: nameOf{c.Name, aim.Upstream}, index: -1, phase: m.phase()}
 		state := m.heritage(t, c)
 		t.state.Store(&state)
 		m.targets[aim.Upstream] = append(m.targets[aim.Upstream], t)
@@ -138,14 +119,15 @@ func (m *Monitor) phase() float64 {
 
 // heritage is the state that a new target starts from: the verdict that a
 // check of the same name has on the same address, else the initial one. So a
-// check keeps its verdicts when its options change.
+// check keeps its verdicts when its options change. Orders are for those to undo
+// who gave them: another kind of checker does not take them over.
 func (m *Monitor) heritage(t *target, c *Check) State {
 	var latest *target
 	for _, old := range m.targets[t.name.address] {
 		if old.name != t.name || old.usedBy(c.app) {
 			continue
 		}
-		if state := old.state.Load(); state.Decided && (latest == nil || state.Probed.After(latest.state.Load().Probed)) {
+		if state := old.state.Load(); state.known() && (latest == nil || state.Probed.After(latest.state.Load().Probed)) {
 			latest = old
 		}
 	}
@@ -154,11 +136,11 @@ func (m *Monitor) heritage(t *target, c *Check) State {
 			if r.key == t.key {
 				return r.state
 			}
-			return r.state.inherited()
+			return r.state.inherited(r.kind == t.kind)
 		}
 		return c.initial()
 	}
-	return latest.state.Load().inherited()
+	return latest.state.Load().inherited(latest.kind == t.kind)
 }
 
 // usedBy reports whether a watch belongs to the given configuration.
@@ -224,8 +206,8 @@ func (m *Monitor) remove(w *Watch) (cut *probe) {
 	}
 	if len(t.watches) == 0 {
 		if now := time.Now(); w.expired != nil && !w.expired(now) {
-			if state := *t.state.Load(); state.Decided {
-				m.remembered[t.name] = remembered{t.key, state, now.Add(time.Duration(w.check.app.DynamicExpiry))}
+			if state := *t.state.Load(); state.known() {
+				m.remembered[t.name] = remembered{t.key, t.kind, state, now.Add(time.Duration(w.check.app.DynamicExpiry))}
 			}
 		}
 		address := t.name.address
@@ -237,27 +219,19 @@ func (m *Monitor) remove(w *Watch) (cut *probe) {
 	return cut
 }
 
-// Closed reports whether the watch has ended.
-func (w *Watch) Closed() bool {
-	w.monitor.mu.Lock()
-	defer w.monitor.mu.Unlock()
-	return w.closed
-}
-
 // closeAll ends watches and waits for what they have under way. With the last
 // watch of all, the monitor's own goroutine ends.
 func (m *Monitor) closeAll(watches []*Watch) {
 	m.mu.Lock()
 	now := time.Now()
 	maps.DeleteFunc(m.remembered, func(_ nameOf, r remembered) bool { return !now.Before(r.until) })
-	var cut, reporting []*probe
+	var cut []*probe
+	var reports []chan struct{}
 	for _, w := range watches {
 		if p := m.remove(w); p != nil {
 			cut = append(cut, p)
 		}
-		if w.reporting != nil {
-			reporting = append(reporting, w.reporting)
-		}
+		reports = append(reports, w.reports...)
 	}
 	var stopped chan struct{}
 	if len(m.targets) == 0 && m.stop != nil {
@@ -273,9 +247,9 @@ func (m *Monitor) closeAll(watches []*Watch) {
 	// and so wait for us.
 	patience := time.NewTimer(closePatience)
 	defer patience.Stop()
-	for _, p := range reporting {
+	for _, done := range reports {
 		select {
-		case <-p.ended:
+		case <-done:
 		case <-patience.C:
 			patience.Reset(0)
 		}

@@ -36,12 +36,7 @@ type config struct {
 // newConfig provisions a check, given as JSON, whose probes call probe.
 func newConfig(t *testing.T, options string, probe func(context.Context, Target) error) *config {
 	t.Helper()
-	ctx, err := caddy.ProvisionContext(&caddy.Config{Logging: quiet()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := caddy.NewContext(ctx)
-	t.Cleanup(cancel)
+	ctx := configContext(t, `{}`)
 	check := &Check{CheckerRaw: json.RawMessage(`{"type":"scripted"}`), Name: "test"}
 	if err := json.Unmarshal([]byte(options), check); err != nil {
 		t.Fatal(err)
@@ -53,6 +48,22 @@ func newConfig(t *testing.T, options string, probe func(context.Context, Target)
 	c := &config{t: t, check: check}
 	t.Cleanup(c.close)
 	return c
+}
+
+// configContext returns the context of a configuration with the given apps.
+func configContext(t *testing.T, apps string) caddy.Context {
+	t.Helper()
+	config := &caddy.Config{Logging: quiet()}
+	if err := json.Unmarshal([]byte(apps), &config.AppsRaw); err != nil {
+		t.Fatal(err)
+	}
+	ctx, err := caddy.ProvisionContext(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := caddy.NewContext(ctx)
+	t.Cleanup(cancel)
+	return ctx
 }
 
 func quiet() *caddy.Logging {

@@ -2,6 +2,7 @@ package healthcheck
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"slices"
@@ -12,10 +13,11 @@ import (
 
 // probe is one that is under way.
 type probe struct {
-	watch  *Watch
-	cancel context.CancelFunc
-	cut    bool          // its watch was closed: the result does not count
-	ended  chan struct{} // closed when its result is dealt with
+	watch     *Watch
+	cancel    context.CancelFunc
+	cut       bool          // its watch was closed: the result does not count
+	overtaken bool          // by a response to a request: a pass does not count
+	ended     chan struct{} // closed when its result is dealt with
 }
 
 // loop starts the probes that are due until stop is closed.
@@ -83,47 +85,66 @@ func (t *target) runner() *Watch {
 	return nil
 }
 
+// errOvertaken is the outcome of a probe that passed, but began before a response
+// to a request said otherwise.
+var errOvertaken = errors.New("passed, but overtaken by a response")
+
 // run probes a target and carries what comes of it where it belongs.
 func (m *Monitor) run(ctx context.Context, t *target, p *probe) {
 	defer close(p.ended)
-	began := time.Now()
-	err := p.watch.probe(ctx)
+	began, w, check := time.Now(), p.watch, p.watch.check
+	report, err := w.probe(ctx)
 	p.cancel()
-	r := Result{Err: err, Ended: time.Now()}
+	r := check.result(report, err)
+	r.Ended = time.Now()
 	r.Duration = r.Ended.Sub(began)
 
 	m.mu.Lock()
 	m.running--
 	t.probe = nil
+	if p.overtaken && r.Err == nil {
+		r.Err, r.Force = errOvertaken, Abstains
+	}
 	before := *t.state.Load()
-	after, flipped := before, false
+	after := before
 	if !p.cut {
-		check := p.watch.check
-		after, flipped = before.Next(r, check.Passes, check.Fails)
+		after, _ = before.Next(r, check.Passes, check.Fails)
 		t.state.Store(&after)
 	}
-	if w := t.runner(); w != nil {
-		m.schedule(t, m.nextProbe(t, w.check, after, r.Ended, p.cut))
+	if runner := t.runner(); runner != nil {
+		m.schedule(t, m.nextProbe(t, runner.check, after, r.Ended, p.cut))
 	}
 	m.rouse() // for a probe that waited for this one's place
 	if p.cut {
 		m.mu.Unlock()
 		return
 	}
-	p.watch.reporting = p
+	warned := t.warning
+	if r.Err == nil || r.Force != Abstains || report.Warning != "" {
+		t.warning = report.Warning
+	}
+	done := w.reporting()
 	watches := slices.Clone(t.watches)
 	m.mu.Unlock()
-	if flipped {
+	defer m.reported(w, done)
+	if after.differs(before) {
 		for _, w := range watches {
 			w.notify()
 		}
 	}
-	p.watch.check.report(p.watch, before, after, r, flipped)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if p.watch.reporting == p {
-		p.watch.reporting = nil
+	check.reportProbe(w.aim.Upstream, r, report.Warning, warned)
+	check.report(w, before, after, r.Duration)
+}
+
+// result is what the check makes of a probe.
+func (c *Check) result(report Report, err error) Result {
+	r := Result{Err: err, Force: report.Force, Order: report.Order}
+	degraded, fail := c.OnResponse.in(report.Header)
+	r.Degraded = degraded
+	if fail {
+		r.Err, r.Force = failf("%s", c.OnResponse.reason(c.OnResponse.fail)), Decides
 	}
+	return r
 }
 
 // nextProbe returns when the next probe is due. At the regular interval it is
@@ -145,31 +166,43 @@ func (m *Monitor) nextProbe(t *target, c *Check, s State, now time.Time, cut boo
 	return next.Add(jitter)
 }
 
+// outcome is what a checker returns.
+type outcome struct {
+	report Report
+	err    error
+}
+
 // probe runs the checker once. It survives a checker that panics or that does
 // not heed its context.
-func (w *Watch) probe(ctx context.Context) error {
-	done := make(chan error, 1)
+func (w *Watch) probe(ctx context.Context) (Report, error) {
+	done := make(chan outcome, 1)
 	go func() {
 		defer func() {
 			if r := recover(); r != nil {
 				w.check.logger.Error("checker panicked", zap.String("check", w.check.Name),
 					zap.Any("panic", r), zap.ByteString("stack", debug.Stack()))
-				done <- fmt.Errorf("checker panicked: %v", r)
+				done <- outcome{err: fmt.Errorf("checker panicked: %v", r)}
 			}
 		}()
-		done <- w.check.checker.Check(ctx, w.aim)
+		var o outcome
+		if reporter, ok := w.check.checker.(Reporter); ok {
+			o.report, o.err = reporter.Report(ctx, w.aim)
+		} else {
+			o.err = w.check.checker.Check(ctx, w.aim)
+		}
+		done <- o
 	}()
 	select {
-	case err := <-done:
-		return err
+	case o := <-done:
+		return o.report, o.err
 	case <-ctx.Done():
 	}
 	patience := time.NewTimer(closePatience)
 	defer patience.Stop()
 	select {
-	case err := <-done:
-		return err
+	case o := <-done:
+		return o.report, o.err
 	case <-patience.C:
-		return fmt.Errorf("checker did not end at its timeout of %v", time.Duration(w.check.Timeout))
+		return Report{}, fmt.Errorf("checker did not end at its timeout of %v", time.Duration(w.check.Timeout))
 	}
 }

@@ -1,0 +1,93 @@
+package healthcheck
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/cfg"
+)
+
+// Envoy's names of the fields.
+const (
+	degradedField = "x-envoy-degraded"
+	failField     = "x-envoy-immediate-health-check-fail"
+)
+
+// OnResponse is what an upstream may say of itself in the header of any
+// response, to requests and to http probes. A field counts whatever its value.
+// Where neither field is named, both are Envoy's.
+type OnResponse struct {
+	// Field that says that the upstream is degraded: up, but not well. The
+	// next probe that passes without the field lifts that. Default: none if
+	// fail is set, else x-envoy-degraded.
+	Degraded string `json:"degraded,omitempty"`
+
+	// Field that makes the upstream unhealthy at once. It takes as many
+	// probes as the option passes says to come back. Default: none if
+	// degraded is set, else x-envoy-immediate-health-check-fail.
+	Fail string `json:"fail,omitempty"`
+
+	degraded, fail string // canonical; empty: none
+}
+
+// provision sets defaults, and rejects what is no field.
+func (o *OnResponse) provision() error {
+	if o.Degraded == "" && o.Fail == "" {
+		o.Degraded, o.Fail = degradedField, failField
+	}
+	for option, name := range map[string]string{"degraded": o.Degraded, "fail": o.Fail} {
+		if name != "" && !isToken(name) {
+			return fmt.Errorf("on_response: %s: '%s' is not a field name", option, name)
+		}
+	}
+	o.degraded, o.fail = http.CanonicalHeaderKey(o.Degraded), http.CanonicalHeaderKey(o.Fail)
+	return nil
+}
+
+// in returns what the header says. A nil OnResponse hears nothing.
+func (o *OnResponse) in(h http.Header) (degraded, fail bool) {
+	if o == nil {
+		return false, false
+	}
+	return o.degraded != "" && len(h[o.degraded]) > 0, o.fail != "" && len(h[o.fail]) > 0
+}
+
+// reason is why an upstream is what the field says.
+func (o *OnResponse) reason(field string) string { return "response has the header " + field }
+
+// UnmarshalCaddyfile sets up o from Caddyfile tokens. Syntax:
+//
+//	on_response {
+//		degraded <field>
+//		fail     <field>
+//	}
+func (o *OnResponse) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // consume "on_response"
+	if err := cfg.NoArgs(d); err != nil {
+		return err
+	}
+	seen := make(cfg.Seen)
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		if err := seen.Once(d); err != nil {
+			return err
+		}
+		option := d.Val()
+		field := map[string]*string{"degraded": &o.Degraded, "fail": &o.Fail}[option]
+		if field == nil {
+			return cfg.Unknown(d, "on_response")
+		}
+		var err error
+		if *field, err = nonEmpty(d); err != nil {
+			return err
+		}
+		if !isToken(*field) {
+			return d.Errf("on_response: %s: '%s' is not a field name", option, *field)
+		}
+	}
+	return nil
+}
+
+// Interface guard
+var _ caddyfile.Unmarshaler = (*OnResponse)(nil)

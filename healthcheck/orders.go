@@ -1,0 +1,146 @@
+package healthcheck
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Mode is whether an upstream wants traffic.
+type Mode uint8
+
+// Modes.
+const (
+	SameMode Mode = iota // as before
+	Ready                // it does
+	Drain                // none but that of its sessions
+	Maint                // none at all
+)
+
+// Share is the weight that an upstream asks for. The zero Share is the weight
+// that it asked for before.
+type Share struct {
+	Value uint32
+	Unit  Unit
+}
+
+// Unit is what a [Share] is counted in.
+type Unit uint8
+
+// Units.
+const (
+	Percent  Unit = iota + 1 // of the configured weight
+	Absolute                 // instead of the configured weight
+)
+
+// NoLimit is the limit of an [Order] that lifts the one ordered before.
+const NoLimit = -1
+
+// Order is what an upstream asks for itself at one time. What it leaves out
+// stays as it was ordered before.
+type Order struct {
+	Mode   Mode
+	Weight Share
+	Limit  int // requests at once; 0: as before, [NoLimit]: none
+}
+
+// Orders is what an upstream asks for itself, all in all, and may undo itself
+// only. The zero Orders ask for nothing.
+type Orders struct {
+	mode    Mode  // Drain or Maint, else zero
+	weight  Share // zero: as configured
+	limit   int
+	resumed time.Time
+}
+
+// Weight returns the weight that counts in place of the configured one: 0
+// where the upstream is to get no new traffic.
+func (o Orders) Weight(configured uint32) float64 {
+	switch {
+	case o.mode != SameMode:
+		return 0
+	case o.weight.Unit == Percent:
+		return float64(configured) * float64(o.weight.Value) / 100
+	case o.weight.Unit == Absolute:
+		return float64(o.weight.Value)
+	}
+	return float64(configured)
+}
+
+// Limit returns how many requests the upstream takes at once; 0 means any
+// number.
+func (o Orders) Limit() int { return o.limit }
+
+// Maint reports whether the upstream wants no traffic at all, not even that of
+// its sessions.
+func (o Orders) Maint() bool { return o.mode == Maint }
+
+// Out says why the upstream is to get no new traffic; it is empty where it is
+// to get some.
+func (o Orders) Out() string {
+	switch {
+	case o.mode == Drain:
+		return "drained by its agent"
+	case o.mode == Maint:
+		return "in maintenance by its agent"
+	case o.weight.Unit != 0 && o.weight.Value == 0:
+		return "weight set to 0 by its agent"
+	}
+	return ""
+}
+
+// Resumed returns when the upstream last asked for new traffic after it had
+// asked for none; zero for never.
+func (o Orders) Resumed() time.Time { return o.resumed }
+
+// String lists what is ordered.
+func (o Orders) String() string {
+	var all []string
+	switch o.mode {
+	case Drain:
+		all = append(all, "drain")
+	case Maint:
+		all = append(all, "maint")
+	}
+	switch o.weight.Unit {
+	case Percent:
+		all = append(all, fmt.Sprintf("weight %d%%", o.weight.Value))
+	case Absolute:
+		all = append(all, fmt.Sprintf("weight %d", o.weight.Value))
+	}
+	if o.limit > 0 {
+		all = append(all, fmt.Sprintf("limit %d", o.limit))
+	}
+	if len(all) == 0 {
+		return "none"
+	}
+	return strings.Join(all, ", ")
+}
+
+// after returns what is ordered after one more order.
+func (o Orders) after(order Order, now time.Time) Orders {
+	next := o
+	switch order.Mode {
+	case Ready:
+		next.mode = SameMode
+	case Drain, Maint:
+		next.mode = order.Mode
+	}
+	switch order.Weight {
+	case Share{}:
+	case Share{100, Percent}:
+		next.weight = Share{}
+	default:
+		next.weight = order.Weight
+	}
+	switch {
+	case order.Limit > 0:
+		next.limit = order.Limit
+	case order.Limit < 0:
+		next.limit = 0
+	}
+	if o.Out() != "" && next.Out() == "" {
+		next.resumed = now
+	}
+	return next
+}

@@ -1,0 +1,61 @@
+package healthcheck
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+)
+
+// target returns what a probe of the upstream at the given dial address is
+// aimed at.
+func (c *Check) target(address string) (Target, error) {
+	dial, err := Resolve(address)
+	if err != nil {
+		return Target{}, err
+	}
+	if c.Port != 0 {
+		dial.Port = strconv.Itoa(c.Port)
+		if caddy.IsUnixNetwork(dial.Network) || caddy.IsFdNetwork(dial.Network) {
+			dial.Network, dial.Host = "tcp", "localhost"
+		}
+		dial.Address = (&caddy.NetworkAddress{
+			Host: dial.Host, StartPort: uint(c.Port), EndPort: uint(c.Port),
+		}).JoinHostPort(0)
+	}
+	return Target{
+		Upstream:  address,
+		Dial:      dial,
+		Host:      c.Host,
+		Transport: c.transport.RoundTripper,
+		TLS:       c.transport.tls,
+	}, nil
+}
+
+// ErrPlaceholder means that an address has placeholders that only a request
+// can fill in, so that there is nothing to probe.
+var ErrPlaceholder = errors.New("address depends on the request")
+
+// Resolve parses an upstream's dial address. Global placeholders are filled
+// in; the error is [ErrPlaceholder] where others remain.
+func Resolve(address string) (reverseproxy.DialInfo, error) {
+	filled, err := caddy.NewReplacer().ReplaceOrErr(address, true, true)
+	if err != nil {
+		return reverseproxy.DialInfo{}, fmt.Errorf("%w: %v", ErrPlaceholder, err)
+	}
+	addr, err := caddy.ParseNetworkAddress(filled)
+	if err != nil {
+		return reverseproxy.DialInfo{}, err
+	}
+	if n := addr.PortRangeSize(); n != 1 {
+		return reverseproxy.DialInfo{}, fmt.Errorf("address %s stands for %d sockets", address, n)
+	}
+	return reverseproxy.DialInfo{
+		Network: addr.Network,
+		Address: addr.JoinHostPort(0),
+		Host:    addr.Host,
+		Port:    strconv.Itoa(int(addr.StartPort)),
+	}, nil
+}
