@@ -3,6 +3,7 @@ package pool
 import (
 	"hash/maphash"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,8 +20,9 @@ import (
 // views; which one is meant is told by the addresses.
 type dynamics struct {
 	latest atomic.Pointer[view] // the one last asked for
-	views  sync.Map             // uint64 → *view
-	asked  atomic.Int64         // instant of the latest pick
+	last   atomic.Pointer[returned]
+	views  sync.Map     // uint64 → *view
+	asked  atomic.Int64 // instant of the latest pick
 
 	mu      sync.Mutex // guards the making of views, and:
 	members map[string]*member
@@ -38,8 +40,14 @@ var (
 	scratch = sync.Pool{New: func() any { return new([]*reverseproxy.Upstream) }}
 )
 
+// returned is what a source has returned.
+type returned struct {
+	upstreams reverseproxy.UpstreamPool
+	at        int64
+}
+
 // selectDynamic picks one of upstreams that were not configured.
-func (h *Handle) selectDynamic(upstreams reverseproxy.UpstreamPool, q Query) *reverseproxy.Upstream {
+func (h *Handle) selectDynamic(upstreams reverseproxy.UpstreamPool, q Query) (picked *reverseproxy.Upstream, full bool) {
 	p, d := h.pool, &h.pool.dynamic
 	now := instant(time.Now())
 	buffer := scratch.Get().(*[]*reverseproxy.Upstream)
@@ -58,13 +66,36 @@ func (h *Handle) selectDynamic(upstreams reverseproxy.UpstreamPool, q Query) *re
 	if now-d.asked.Load() > int64(tick) {
 		d.asked.Store(now)
 	}
-	s := v.snapshot.Load()
-	q.Candidates = s.Candidates
-	q.Upstreams = (*buffer)[:len(s.Candidates)]
-	for i, c := range s.Candidates {
-		q.Upstreams[i] = (*buffer)[c.member] // never behind i
+	if last := d.last.Load(); !q.stale && (last == nil || now-last.at > int64(tick)) {
+		d.last.Store(&returned{upstreams, now})
 	}
-	return h.pick(s, q)
+	return h.pick(v.snapshot.Load(), q, buffer, len(v.members))
+}
+
+// lastKnown returns what a source has returned when it still returned anything:
+// those upstreams may well live on where their names do not. They are believed
+// for as long as addresses are kept.
+func (p *Pool) lastKnown() reverseproxy.UpstreamPool {
+	last, now := p.dynamic.last.Load(), instant(time.Now())
+	if last == nil || now-last.at > int64(p.expiry) {
+		return nil
+	}
+	if p.goneLog.ok(now) {
+		p.logger.Warn("the source returns no upstreams: those that it returned last go on",
+			zap.Int("upstreams", len(last.upstreams)))
+	}
+	return last.upstreams
+}
+
+// narrow returns the tier's upstreams of the view's, which are in the buffer,
+// and puts them behind those.
+func narrow(t *Tier, buffer *[]*reverseproxy.Upstream, members int) []*reverseproxy.Upstream {
+	*buffer = slices.Grow((*buffer)[:members], len(t.Candidates))[:members+len(t.Candidates)]
+	upstreams := (*buffer)[members:]
+	for i, c := range t.Candidates {
+		upstreams[i] = (*buffer)[c.place]
+	}
+	return upstreams
 }
 
 // fill puts the upstreams into the buffer in the order of the view's members.
@@ -124,34 +155,40 @@ func (p *Pool) viewOf(upstreams []*reverseproxy.Upstream, now int64) *view {
 	if v := known(); v != nil {
 		return v // another request was faster
 	}
-	v := &view{index: make(map[string]int, len(upstreams))}
+	v := &view{index: make(map[string]int, len(upstreams)), history: p.historyOf(strconv.FormatUint(print, 36))}
+	fresh := make(map[*member]bool)
 	for _, u := range upstreams {
 		if _, ok := v.index[u.Dial]; ok {
 			continue
 		}
+		m, isNew := p.sighted(u.Dial, now)
+		fresh[m] = isNew && m.known != nil && m.known.generation == p.generation
 		v.index[u.Dial] = len(v.members)
-		v.members = append(v.members, p.sighted(u.Dial, now))
+		v.members = append(v.members, m)
 	}
+	p.welcome(v.members, func(m *member) bool { return fresh[m] }, now)
 	p.build(v)
 	v.sight(now)
 	p.sweep(now)
-	if _, ok := d.views.Swap(print, v); !ok {
+	if old, ok := d.views.Swap(print, v); !ok {
 		d.count++
+	} else {
+		old.(*view).history.release()
 	}
 	return v
 }
 
 // sighted returns the member with the given address; a new one if there is none,
 // or if its watches have ended since it was last seen.
-func (p *Pool) sighted(address string, now int64) *member {
+func (p *Pool) sighted(address string, now int64) (m *member, isNew bool) {
 	d := &p.dynamic
-	m := d.members[address]
+	m = d.members[address]
 	if m != nil && !(len(m.watches) > 0 && m.watches[0].Closed()) {
 		m.seen.Store(now)
-		return m
+		return m, false
 	}
 	if m != nil {
-		m.release()
+		p.release(m)
 		delete(d.members, address)
 	}
 	p.mu.Lock()
@@ -159,12 +196,12 @@ func (p *Pool) sighted(address string, now int64) *member {
 	p.mu.Unlock()
 	if closed || len(d.members) >= p.limit {
 		if !closed && p.fullLog.ok(now) {
-			p.logger.Warn("dynamic_limit reached: further upstreams are not checked",
+			p.logger.Warn("dynamic_limit reached: further upstreams are neither checked nor ejected",
 				zap.Int("dynamic_limit", p.limit), zap.String("upstream", address))
 		}
-		return &member{address: address, weight: p.options.weight(address), latency: new(Latency)}
+		return p.loner(address), false
 	}
-	m = p.newMember(address)
+	m = p.newMember(address, now)
 	m.seen.Store(now)
 	if err := p.watch(m, func(t time.Time) bool { return p.gone(m, instant(t)) }); err != nil {
 		p.logger.Error("upstream is not checked", zap.String("upstream", address), zap.Error(err))
@@ -173,7 +210,7 @@ func (p *Pool) sighted(address string, now int64) *member {
 		d.members = make(map[string]*member)
 	}
 	d.members[address] = m
-	return m
+	return m, true
 }
 
 // gone reports whether sources have stopped returning the member, for longer
@@ -192,18 +229,17 @@ func (p *Pool) sweep(now int64) {
 	}
 	d.swept = now
 	var oldest any
-	var oldestAsked int64
+	var oldestView *view
 	kept := make(map[*member]bool)
 	d.views.Range(func(print, value any) bool {
 		v := value.(*view)
 		asked := v.asked.Load()
 		if now-asked > int64(p.expiry) {
-			d.views.Delete(print)
-			d.count--
+			d.drop(print, v)
 			return true
 		}
-		if oldest == nil || asked < oldestAsked {
-			oldest, oldestAsked = print, asked
+		if oldest == nil || asked < oldestView.asked.Load() {
+			oldest, oldestView = print, v
 		}
 		for _, m := range v.members {
 			kept[m] = true
@@ -211,18 +247,24 @@ func (p *Pool) sweep(now int64) {
 		return true
 	})
 	if d.count >= maxViews {
-		d.views.Delete(oldest)
-		d.count--
+		d.drop(oldest, oldestView)
 	}
 	var watches []*healthcheck.Watch
 	for address, m := range d.members {
 		if !kept[m] && p.gone(m, now) {
 			watches = append(watches, m.watches...)
-			m.release()
+			p.release(m)
 			delete(d.members, address)
 		}
 	}
 	healthcheck.Close(watches...)
+}
+
+// drop forgets a view.
+func (d *dynamics) drop(print any, v *view) {
+	d.views.Delete(print)
+	d.count--
+	v.history.release()
 }
 
 // all returns the views.

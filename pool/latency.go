@@ -17,24 +17,21 @@ var base = time.Now().Add(-100 * 365 * 24 * time.Hour)
 func instant(t time.Time) int64 { return int64(t.Sub(base)) }
 
 // Latency is what is known of how fast an upstream answers. There is one for
-// each dial address in the process, so that it outlives configurations. Its 64
-// bytes fill a cache line, which it so shares with no other.
+// each dial address in the process, so that it outlives configurations. It fills
+// a cache line of 64 bytes, which it so shares with no other.
 type Latency struct {
 	estimate atomic.Int64 // nanoseconds; 0 for none
 	written  atomic.Int64 // when the estimate was made
 	oldest   atomic.Int64 // when the oldest attempt in flight began; 0 for none
+	shed     atomic.Int64 // until when the upstream wants to be spared; 0 for not at all
 
 	mu          sync.Mutex // guards writes of the above, and:
 	first, last *attempt   // in flight, oldest first
-
-	// Guarded by the registry.
-	released int64 // latest
-	refs     int32
+	_           uint64
 }
 
 // attempt is one that is in flight.
 type attempt struct {
-	latency    *Latency
 	began      int64
 	prev, next *attempt
 }
@@ -42,22 +39,45 @@ type attempt struct {
 // Expect returns the latency to expect, where the mean of the fleet is as given:
 // the estimate, if there is one; the mean for a newcomer, and for one that is
 // idle and of which nothing was heard since the given instant. In any case it is
-// the age of the oldest attempt in flight at least. Now is called only if it is
-// needed.
+// the age of the oldest attempt in flight at least, and where the upstream has
+// asked to be spared, the time that this still lasts, or five seconds if that is
+// more. Now is called only if it is needed.
 func (l *Latency) Expect(mean time.Duration, since int64, now func() time.Time) time.Duration {
 	estimate, oldest := l.estimate.Load(), l.oldest.Load()
 	if estimate == 0 || oldest == 0 && l.written.Load() < since {
 		estimate = int64(mean)
 	}
+	shed := l.shed.Load()
+	if oldest == 0 && shed == 0 {
+		return time.Duration(estimate)
+	}
+	at := instant(now())
 	if oldest != 0 {
-		estimate = max(estimate, instant(now())-oldest)
+		estimate = max(estimate, at-oldest)
+	}
+	if left := shed - at; left > 0 {
+		estimate = max(estimate, left, int64(leastShed))
 	}
 	return time.Duration(estimate)
 }
 
+// What an answer that sheds load counts as, at least, and how long it may ask to
+// be spared.
+const (
+	leastShed = 5 * time.Second
+	mostShed  = 300 * time.Second
+)
+
+// spare notes that the upstream wants to be spared for some time.
+func (l *Latency) spare(now int64, wait time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.shed.Store(max(l.shed.Load(), now+int64(min(wait, mostShed))))
+}
+
 // begin notes that an attempt is in flight from now on.
 func (l *Latency) begin(now int64) *attempt {
-	a := &attempt{latency: l, began: now}
+	a := &attempt{began: now}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if a.prev = l.last; a.prev != nil {
@@ -71,8 +91,7 @@ func (l *Latency) begin(now int64) *attempt {
 }
 
 // end notes that the attempt is not in flight any more.
-func (a *attempt) end() {
-	l := a.latency
+func (l *Latency) end(a *attempt) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if a.next != nil {
@@ -110,62 +129,7 @@ func (l *Latency) forget() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.estimate.Store(0)
-}
-
-// latencies are those of all addresses in use, or in use a while ago: between a
-// reload and its first request, nobody uses what a dynamic source returns.
-var latencies = registry{byAddress: make(map[string]*Latency)}
-
-type registry struct {
-	mu        sync.RWMutex
-	byAddress map[string]*Latency
-	swept     int64
-}
-
-// keep is how long a latency is kept that nobody uses.
-const keep = int64(5 * time.Minute)
-
-func (r *registry) acquire(address string, now int64) *Latency {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.sweep(now)
-	l := r.byAddress[address]
-	if l == nil {
-		l = new(Latency)
-		r.byAddress[address] = l
-	}
-	l.refs++
-	return l
-}
-
-func (r *registry) release(address string, now int64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.sweep(now)
-	if l := r.byAddress[address]; l != nil && l.refs > 0 {
-		l.refs--
-		l.released = now
-	}
-}
-
-// sweep drops what has not been in use for long enough.
-func (r *registry) sweep(now int64) {
-	if now-r.swept < keep {
-		return
-	}
-	r.swept = now
-	for address, l := range r.byAddress {
-		if l.refs == 0 && now-l.released >= keep {
-			delete(r.byAddress, address)
-		}
-	}
-}
-
-// get returns nil for an address that is not known.
-func (r *registry) get(address string) *Latency {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	return r.byAddress[address]
+	l.shed.Store(0)
 }
 
 // fleet is the mean latency of all of a handler's attempts.

@@ -31,7 +31,7 @@ func TestEstimateIsTheAgeOfTheOldestAttemptOnceThatIsMore(t *testing.T) {
 		{third, 200, 10},
 	} {
 		if step.end != nil {
-			step.end.end()
+			l.end(step.end)
 		}
 		if got := l.Expect(0, 0, clock(step.at)); got != step.want*time.Millisecond {
 			t.Errorf("at %d: %v, want %v", step.at, got, step.want*time.Millisecond)
@@ -79,36 +79,12 @@ func TestNewcomerAndLongUnheardOfAreHeldToBeAsFastAsTheFleet(t *testing.T) {
 	a := l.begin(at(0))
 	expect("newcomer with a young attempt", 0, 5, 20)
 	expect("newcomer with an old attempt", 0, 50, 50)
-	a.end()
+	l.end(a)
 	l.observe(at(100), 70*time.Millisecond, false, time.Second)
 	expect("heard of", 100, 0, 70)
 	expect("not heard of", 101, 0, 20)
 	l.begin(at(200))
 	expect("not heard of, but about to be", 201, 210, 70)
-}
-
-func TestLatencyIsSharedWhileInUseAndKeptForAWhile(t *testing.T) {
-	r := registry{byAddress: make(map[string]*Latency)}
-	const minute = int64(time.Minute)
-	a, b := r.acquire("a", minute), r.acquire("a", minute)
-	if a != b || r.get("a") != a {
-		t.Error("two latencies of one address")
-	}
-	r.release("a", minute)
-	r.acquire("b", 20*minute)
-	if r.get("a") != a {
-		t.Error("gone although in use")
-	}
-	r.release("a", 20*minute)
-	r.release("a", 20*minute) // once too often
-	if got := r.acquire("a", 24*minute); got != a {
-		t.Error("gone although it was in use a while ago")
-	}
-	r.release("a", 24*minute)
-	r.acquire("c", 30*minute)
-	if r.get("a") != nil || r.get("b") == nil {
-		t.Error("what nobody has used for long should be gone, and nothing else")
-	}
 }
 
 func TestFleetMeanFollowsSamples(t *testing.T) {

@@ -30,41 +30,22 @@ func (p *Pool) logNone(upstreams []*reverseproxy.Upstream, t *tried) {
 	if !p.noneLog.ok(instant(now)) {
 		return
 	}
-	members := make(map[string]*member)
-	if p.static.snapshotOf(upstreams) != nil {
-		for _, m := range p.static.members {
-			members[m.address] = m
-		}
-	} else if v := p.dynamic.latest.Load(); v != nil {
-		for _, m := range v.members {
-			members[m.address] = m
-		}
-	}
 	var reasons []string
 	for _, u := range upstreams {
 		if len(reasons) == maxReasons {
 			reasons = append(reasons, fmt.Sprintf("and %d more", len(upstreams)-maxReasons))
 			break
 		}
-		reasons = append(reasons, u.Dial+": "+whyOut(u, members[u.Dial], t))
+		reasons = append(reasons, u.Dial+": "+p.whyOut(u, t, instant(now)))
 	}
 	p.logger.Error("no upstream left", zap.Strings("upstreams", reasons))
 }
 
 // whyOut says why an upstream may not be picked.
-func whyOut(u *reverseproxy.Upstream, m *member, t *tried) string {
-	switch {
-	case m == nil:
-	case m.weight == 0:
-		return "weight is 0"
-	default:
-		for _, w := range m.watches {
-			switch s := w.State(); s.Verdict {
-			case healthcheck.Unhealthy:
-				return fmt.Sprintf("unhealthy: %s check: %s", w.Name(), s.Reason)
-			case healthcheck.Checking:
-				return fmt.Sprintf("checking: %s check has not passed yet", w.Name())
-			}
+func (p *Pool) whyOut(u *reverseproxy.Upstream, t *tried, now int64) string {
+	if m := p.member(u.Dial); m != nil {
+		if why := m.whyOut(now); why != "" {
+			return why
 		}
 	}
 	switch {
@@ -77,4 +58,24 @@ func whyOut(u *reverseproxy.Upstream, m *member, t *tried) string {
 		return "already tried by this request"
 	}
 	return "available now"
+}
+
+// whyOut says why the pool keeps the member out; empty if it does not.
+func (m *member) whyOut(now int64) string {
+	if m.weight == 0 {
+		return "weight is 0"
+	}
+	for _, w := range m.watches {
+		s := w.State()
+		switch s.Verdict {
+		case healthcheck.Unhealthy:
+			return fmt.Sprintf("unhealthy: %s check: %s", w.Name(), s.Reason)
+		case healthcheck.Checking:
+			return fmt.Sprintf("checking: %s check has not passed yet", w.Name())
+		}
+		if out := s.Orders.Out(); out != "" {
+			return out
+		}
+	}
+	return m.outlier.state(now)
 }

@@ -2,7 +2,6 @@ package pool
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -13,36 +12,13 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 )
 
-// Attempt is the outcome of one attempt to have a request served by an
-// upstream.
-type Attempt struct {
-	Upstream string // dial address
-	Began    time.Time
-	Duration time.Duration  // until the response header, or the error
-	Response *http.Response // nil where Err is not
-	Err      error          // dial error, reset, timeout …
-}
-
-// Failed reports whether the attempt got no answer, or one that says that
-// nobody was there to serve it: 502, 503 or 504. Other statuses are an
-// application's own, 500 among them.
-func (a Attempt) Failed() bool {
-	if a.Err != nil {
-		return true
-	}
-	switch a.Response.StatusCode {
-	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return true
-	}
-	return false
-}
-
 // observer sees all attempts of a handler: it stands before the handler's
 // transport. There is one for each handler, whatever the number of policies.
 type observer struct {
 	inner      http.RoundTripper
 	key        string        // of what a request has tried, in its replacer
 	picked     string        // of what was picked, likewise
+	refused    string        // of whether the request found the queue full, likewise
 	answered   bool          // an answered request may be retried, too
 	decay      time.Duration // of the latency estimates
 	toLastByte bool          // latency is until the last byte, not until the header
@@ -52,7 +28,8 @@ type observer struct {
 	closing atomic.Bool // users is 0
 
 	mu    sync.Mutex
-	users int // pools that are not closed
+	users int                  // pools that are not closed
+	pool  atomic.Pointer[Pool] // the latest to join
 }
 
 // observed is a transport with an observer before it.
@@ -75,6 +52,7 @@ func observe(ctx caddy.Context, h *reverseproxy.Handler) (*observer, error) {
 	}
 	o.key = fmt.Sprintf("http.load_balancer.tried.%p", o)
 	o.picked = fmt.Sprintf("http.load_balancer.picked.%p", o)
+	o.refused = fmt.Sprintf("http.load_balancer.refused.%p", o)
 	o.answered = h.LoadBalancing != nil && len(h.LoadBalancing.RetryMatchRaw) > 0
 	h.Transport = o.wrap()
 	return o, nil
@@ -82,10 +60,11 @@ func observe(ctx caddy.Context, h *reverseproxy.Handler) (*observer, error) {
 
 // join counts a pool in; nested ones belong to a policy inside one of Caddy's,
 // so that not every attempt is of their picking.
-func (o *observer) join(nested bool) {
+func (o *observer) join(p *Pool, nested bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.users++
+	o.pool.Store(p)
 	if nested {
 		o.marking.Store(true)
 	}
@@ -110,149 +89,93 @@ func (o *observer) closeIdle() {
 	}
 }
 
-// mark notes what a policy inside one of Caddy's has picked.
-func (o *observer) mark(r *http.Request, address string) {
-	if !o.marking.Load() {
-		return
-	}
-	if repl := Replacer(r); repl != nil {
-		repl.Set(o.picked, address)
-	}
-}
-
-// concerns returns the upstream that the request goes to; empty unless it is
-// an attempt that one of our policies has picked. Probes have no server, Caddy's
-// own ones as well.
-func (o *observer) concerns(r *http.Request) string {
-	ctx := r.Context()
-	dial, ok := reverseproxy.GetDialInfo(ctx)
-	if !ok || dial.Upstream == nil || ctx.Value(caddyhttp.ServerCtxKey) == nil {
-		return ""
-	}
-	if o.marking.Load() {
-		repl := Replacer(r)
-		if repl == nil {
-			return ""
-		}
-		picked, _ := repl.Get(o.picked)
-		repl.Delete(o.picked)
-		if picked != dial.Upstream.Dial {
-			return ""
-		}
-	}
-	return dial.Upstream.Dial
-}
-
-// roundTrip makes an attempt and takes in what comes of it. Neither request
-// nor response nor error change on the way.
-func (o *observer) roundTrip(r *http.Request) (*http.Response, error) {
-	address := o.concerns(r)
-	began := time.Now()
-	var flying *attempt
-	if address != "" {
-		if l := latencies.get(address); l != nil {
-			flying = l.begin(instant(began))
-		}
-	}
-	returned := false
-	defer func() {
-		if !returned { // the transport has panicked
-			o.end(flying)
-		}
-	}()
-	res, err := o.inner.RoundTrip(r)
-	returned = true
-
-	a := Attempt{Upstream: address, Began: began, Duration: time.Since(began), Response: res, Err: err}
-	gone := err != nil && r.Context().Err() != nil // a client that went away is nobody's failure
-	if address != "" && (err != nil && !gone || err == nil && o.answered) {
-		noteTried(r, o.key, address)
-	}
-	if err != nil || res.Body == nil || res.Body == http.NoBody || res.StatusCode == http.StatusSwitchingProtocols {
-		if !gone {
-			o.sample(flying, a)
-		}
-		o.end(flying)
-		return res, err
-	}
-	if !o.toLastByte || a.Failed() {
-		o.sample(flying, a)
-		flying = flying.landed()
-	}
-	// Plain HTTP/1 connections that were asked to close when idle do so; those
-	// that carry several streams must be asked again after the last one.
-	if flying == nil && res.ProtoMajor < 2 {
-		o.end(nil)
-		return res, nil
-	}
-	o.watchBody(flying, a)
-	return res, nil
-}
-
-// watchBody takes in the end of an attempt's response. That is what the latency
-// is measured to, unless flying is nil; a response that was not read to its end
-// tells nothing.
-func (o *observer) watchBody(flying *attempt, a Attempt) {
-	a.Response.Body = &watchedBody{
-		ReadCloser: a.Response.Body,
-		ended: func(complete bool) {
-			if complete {
-				a.Duration = time.Since(a.Began)
-				o.sample(flying, a)
-			}
-			flying.landed()
-		},
-		closed: func() { o.end(nil) },
-	}
-}
-
-// landed ends the attempt, if there is one.
-func (a *attempt) landed() *attempt {
-	if a != nil {
-		a.end()
-	}
-	return nil
-}
-
-// end notes the end of an attempt; flying is nil if its latency was taken before.
-func (o *observer) end(flying *attempt) {
-	flying.landed()
+// ended notes the end of an attempt. Idle connections of plain HTTP/1 that were
+// asked to close do so; those that carry several streams must be asked again
+// after the last one.
+func (o *observer) ended() {
 	if o.closing.Load() {
 		o.closeIdle()
 	}
 }
 
-// sample takes in a latency.
-func (o *observer) sample(flying *attempt, a Attempt) {
-	if flying == nil {
+// pick is what a policy inside one of Caddy's has picked.
+type pick struct {
+	pool    *Pool
+	address string
+}
+
+// marks reports whether picks have to be marked.
+func (o *observer) marks() bool { return o != nil && o.marking.Load() }
+
+// mark notes what a policy inside one of Caddy's has picked.
+func (o *observer) mark(r *http.Request, p *Pool, address string) {
+	if !o.marks() {
 		return
 	}
-	now := instant(a.Began.Add(a.Duration))
-	flying.latency.observe(now, a.Duration, a.Failed(), o.decay)
-	if !a.Failed() {
-		o.fleet.observe(now, a.Duration)
+	if repl := Replacer(r); repl != nil {
+		repl.Set(o.picked, pick{p, address})
 	}
 }
 
-// watchedBody tells when a response is done with.
-type watchedBody struct {
-	io.ReadCloser
-	once   sync.Once
-	ended  func(complete bool) // called once
-	closed func()
+// concerns returns the upstream that the request goes to and the pool that it
+// was picked from; nil unless it is an attempt that one of our policies has
+// picked. Probes have no server, Caddy's own ones as well.
+func (o *observer) concerns(r *http.Request) (*Pool, *member) {
+	ctx := r.Context()
+	dial, ok := reverseproxy.GetDialInfo(ctx)
+	if !ok || dial.Upstream == nil || ctx.Value(caddyhttp.ServerCtxKey) == nil {
+		return nil, nil
+	}
+	p := o.pool.Load()
+	if o.marks() {
+		repl := Replacer(r)
+		if repl == nil {
+			return nil, nil
+		}
+		value, _ := repl.Get(o.picked)
+		repl.Delete(o.picked)
+		picked, _ := value.(pick)
+		if picked.pool == nil || picked.address != dial.Upstream.Dial {
+			return nil, nil
+		}
+		p = picked.pool
+	}
+	return p, p.member(dial.Upstream.Dial)
 }
 
-func (b *watchedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
+// roundTrip makes an attempt and takes in what comes of it. Neither request
+// nor response nor error change on the way.
+func (o *observer) roundTrip(r *http.Request) (*http.Response, error) {
+	p, m := o.concerns(r)
+	if m == nil {
+		res, err := o.inner.RoundTrip(r)
+		o.ended()
+		return res, err
+	}
+	f := &flight{o: o, pool: p, member: m, began: time.Now()}
+	f.begin()
+	returned := false
+	defer func() {
+		if !returned { // the transport has panicked
+			f.abandon()
+		}
+	}()
+	sent, body := watchRequest(r)
+	res, err := o.inner.RoundTrip(sent)
+	returned = true
 	if err != nil {
-		b.once.Do(func() { b.ended(err == io.EOF) })
+		// Neither a client that went away nor one whose body broke off is the
+		// upstream's failure.
+		gone := r.Context().Err() != nil
+		if !gone {
+			noteTried(r, o.key, m.address)
+		}
+		f.fail(gone || body.broken())
+		return res, err
 	}
-	return n, err
-}
-
-func (b *watchedBody) Close() error {
-	err := b.ReadCloser.Close()
-	b.once.Do(func() { b.ended(false) })
-	b.closed()
-	return err
+	if o.answered {
+		noteTried(r, o.key, m.address)
+	}
+	f.answer(res)
+	return res, nil
 }

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/caddy-evenkeel/evenkeel/healthcheck"
@@ -21,6 +23,19 @@ type Options struct {
 	// or by CIDR range; the most specific match counts. An upstream of weight
 	// 0 gets no new traffic. Default: 1.
 	Weights map[string]int `json:"weights,omitempty"`
+
+	// Priority levels of upstreams, named as for weights. Upstreams of a higher
+	// level get traffic as those of lower ones fail. Default: 0.
+	Priorities map[string]int `json:"priorities,omitempty"`
+
+	// How much more than its share of the load an upstream is held to bear: a
+	// level leaves traffic to the next when less than one over this factor of
+	// its upstreams is healthy. At least 1. Default: 1.4.
+	Overprovisioning *float64 `json:"overprovisioning,omitempty"`
+
+	// How long a level must have been as healthy as it is before it takes back
+	// the traffic that it left to the next. Default: 0, at once.
+	FailbackDelay caddy.Duration `json:"failback_delay,omitempty"`
 
 	// How often a failed request is tried on another upstream. What may be
 	// retried is for Caddy to say: a failed dial always, other failures for
@@ -37,13 +52,28 @@ type Options struct {
 	// never ignored. Default: they are ignored where no upstream is left.
 	PanicThreshold *float64 `json:"panic_threshold,omitempty"`
 
+	// Time within which an upstream gets its full weight, from a tenth of it on,
+	// after it has recovered, was ejected or drained, or has joined late.
+	// Default: none.
+	SlowStart *SlowStart `json:"slow_start,omitempty"`
+
+	// Where requests wait while all upstreams are full: have as many in flight
+	// as unhealthy_request_count lets them. Default: none, they get a 503.
+	Queue *Queue `json:"queue,omitempty"`
+
+	// Which upstreams get nothing for a while because requests to them fail.
+	// Default: those that could not be reached, see there.
+	OutlierDetection *OutlierDetection `json:"outlier_detection,omitempty"`
+
 	// Active health checks, all of which an upstream must pass.
 	HealthChecks []*healthcheck.Check `json:"health_checks,omitempty"`
 
 	seen       cfg.Seen         // options met while parsing a Caddyfile
 	first      *caddyfile.Token // the first of them
 	unweighted bool
-	set        cfg.Upstreams[int]
+	weights    assigned
+	levels     assigned
+	rules      *rules // of outlier detection; nil where it is off
 }
 
 // Unweighted makes weights other than 0 an error, since the policy knows none.
@@ -61,28 +91,38 @@ func (o *Options) CommonOption() error {
 
 const outersBusiness = "options that every policy has belong to the outer policy"
 
-// maxWeight bounds weights, and maxRetries retries.
 const (
-	maxWeight  = math.MaxInt32
-	maxRetries = 1000
+	maxWeight               = math.MaxInt32
+	maxLevel                = 1000
+	maxRetries              = 1000
+	maxOverprovisioning     = 100
+	defaultOverprovisioning = 1.4
 )
 
 // UnmarshalOption parses the option at the cursor, if it is one that every
 // policy has. Syntax:
 //
-//	weight          <n> <upstream...>
-//	retries         <n>
+//	weight            <n> <upstream...>
+//	priority          <level> <upstream...>
+//	backup            <upstream...>
+//	overprovisioning  <factor>
+//	failback_delay    <duration>
+//	panic_threshold   <percent>
+//	slow_start        <window> [<aggression>]
+//	retries           <n>
 //	retry_same
-//	panic_threshold <percent>
-//	health_check    <checker> [<args...>] { ... }
+//	queue             <length> [<timeout>]
+//	outlier_detection [off] { ... }
+//	health_check      <checker> [<args...>] { ... }
 func (o *Options) UnmarshalOption(d *caddyfile.Dispenser) (common bool, err error) {
 	if o.seen == nil {
 		o.seen = make(cfg.Seen)
+		o.reset()
 	}
 	option := d.Token()
 	switch option.Text {
-	case "weight", "health_check":
-	case "retries", "retry_same", "panic_threshold":
+	case "weight", "priority", "backup", "health_check":
+	case "overprovisioning", "failback_delay", "panic_threshold", "slow_start", "retries", "retry_same", "queue", "outlier_detection":
 		if err := o.seen.Once(d); err != nil {
 			return true, err
 		}
@@ -94,7 +134,17 @@ func (o *Options) UnmarshalOption(d *caddyfile.Dispenser) (common bool, err erro
 	}
 	switch option.Text {
 	case "weight":
-		err = o.unmarshalWeight(d)
+		if err = o.weights.unmarshal(d, nil, &o.Weights); err == nil {
+			err = o.checkUnweighted()
+			if err != nil {
+				err = cfg.ErrAt(option, "%v", err)
+			}
+		}
+	case "priority":
+		err = o.levels.unmarshal(d, nil, &o.Priorities)
+	case "backup":
+		level := 1
+		err = o.levels.unmarshal(d, &level, &o.Priorities)
 	case "health_check":
 		err = o.unmarshalCheck(d)
 	case "retries":
@@ -106,6 +156,23 @@ func (o *Options) UnmarshalOption(d *caddyfile.Dispenser) (common bool, err erro
 	case "panic_threshold":
 		o.PanicThreshold = new(float64)
 		*o.PanicThreshold, err = cfg.Percent(d, 0, 100)
+	case "overprovisioning":
+		o.Overprovisioning = new(float64)
+		*o.Overprovisioning, err = cfg.Float(d, 1, maxOverprovisioning)
+	case "failback_delay":
+		o.FailbackDelay, err = cfg.Duration(d)
+	case "slow_start":
+		o.SlowStart = new(SlowStart)
+		err = o.SlowStart.unmarshal(d)
+		if err == nil && o.unweighted {
+			err = cfg.ErrAt(option, "%v", errManagedSlowStart)
+		}
+	case "queue":
+		o.Queue = new(Queue)
+		err = o.Queue.unmarshal(d)
+	case "outlier_detection":
+		o.OutlierDetection = new(OutlierDetection)
+		err = o.OutlierDetection.unmarshal(d)
 	}
 	return true, err
 }
@@ -124,41 +191,19 @@ func (o *Options) unmarshalCheck(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-func (o *Options) unmarshalWeight(d *caddyfile.Dispenser) error {
-	args, err := cfg.Args(d, 2, -1)
-	if err != nil {
-		return err
-	}
-	weight, err := strconv.Atoi(args[0])
-	if err != nil {
-		return d.Errf("weight: '%s' is not an integer", args[0])
-	}
-	if o.Weights == nil {
-		o.Weights = make(map[string]int)
-	}
-	for _, upstream := range args[1:] {
-		if err := o.setWeight(upstream, weight); err != nil {
-			return d.WrapErr(err)
-		}
-		o.Weights[upstream] = weight
-	}
-	return nil
+// reset forgets what was parsed of weights and priorities.
+func (o *Options) reset() {
+	o.weights = assigned{option: "weight", max: maxWeight}
+	o.levels = assigned{option: "priority", max: maxLevel}
 }
 
-func (o *Options) setWeight(upstream string, weight int) error {
-	if weight < 0 || weight > maxWeight {
-		return fmt.Errorf("weight: %d of upstream '%s' is not between 0 and %d", weight, upstream, maxWeight)
-	}
-	if o.unweighted && weight != 0 {
-		return fmt.Errorf("weight: %d of upstream '%s': managed takes only 0, since its inner policy knows no weights", weight, upstream)
-	}
-	matches, err := cfg.ParseUpstream(upstream)
-	if err != nil {
-		return fmt.Errorf("weight: %v", err)
-	}
-	for _, m := range matches {
-		if !o.set.Set(m, weight) {
-			return fmt.Errorf("weight: duplicate upstream '%s'", m)
+var errManagedSlowStart = errors.New("slow_start: managed takes none, since its inner policy knows no weights")
+
+// checkUnweighted returns an error if the policy knows no weights, but has some.
+func (o *Options) checkUnweighted() error {
+	for upstream, weight := range o.Weights {
+		if o.unweighted && weight != 0 {
+			return fmt.Errorf("weight: %d of upstream '%s': managed takes only 0, since its inner policy knows no weights", weight, upstream)
 		}
 	}
 	return nil
@@ -166,11 +211,21 @@ func (o *Options) setWeight(upstream string, weight int) error {
 
 // provision checks the options, which may not have come from a Caddyfile.
 func (o *Options) provision() error {
-	o.set = cfg.Upstreams[int]{}
-	for upstream, weight := range o.Weights {
-		if err := o.setWeight(upstream, weight); err != nil {
-			return err
-		}
+	o.reset()
+	if err := o.weights.provision(o.Weights); err != nil {
+		return err
+	}
+	if err := o.checkUnweighted(); err != nil {
+		return err
+	}
+	if err := o.levels.provision(o.Priorities); err != nil {
+		return err
+	}
+	if f := o.Overprovisioning; f != nil && !(*f >= 1 && *f <= maxOverprovisioning) {
+		return fmt.Errorf("overprovisioning: %v is not between 1 and %d", *f, maxOverprovisioning)
+	}
+	if d := o.FailbackDelay; d < 0 || d > caddy.Duration(cfg.MaxDuration) {
+		return fmt.Errorf("failback_delay: %s is not above zero and below ten years", time.Duration(d))
 	}
 	if o.Retries != nil && (*o.Retries < 0 || *o.Retries > maxRetries) {
 		return fmt.Errorf("retries: %d is not between 0 and %d", *o.Retries, maxRetries)
@@ -178,7 +233,32 @@ func (o *Options) provision() error {
 	if p := o.PanicThreshold; p != nil && !(*p >= 0 && *p <= 100) {
 		return fmt.Errorf("panic_threshold: %v%% is not between 0%% and 100%%", *p)
 	}
+	if o.SlowStart != nil {
+		if o.unweighted {
+			return errManagedSlowStart
+		}
+		if err := o.SlowStart.provision(); err != nil {
+			return err
+		}
+	}
+	if o.Queue != nil {
+		if err := o.Queue.provision(); err != nil {
+			return err
+		}
+	}
+	var err error
+	if o.rules, err = o.OutlierDetection.rules(); err != nil {
+		return err
+	}
 	return o.nameChecks()
+}
+
+// overprovisioning returns the factor.
+func (o *Options) overprovisioning() float64 {
+	if o.Overprovisioning == nil {
+		return defaultOverprovisioning
+	}
+	return *o.Overprovisioning
 }
 
 // nameChecks gives a name to each check that has none.
@@ -207,32 +287,21 @@ func (o *Options) nameChecks() error {
 	return nil
 }
 
-// weight returns the weight of the upstream at the given dial address.
-func (o *Options) weight(address string) uint32 {
-	if weight, ok := o.set.Get(address); ok {
-		return uint32(weight)
-	}
-	return 1
-}
-
-// checkStatic returns an error if a weight matches no upstream, or if no
-// upstream has any.
+// checkStatic returns an error if an option names an upstream that there is not,
+// or if no upstream has any weight.
 func (o *Options) checkStatic(addresses []string) error {
-	used := make(map[cfg.Match]bool)
-	total := uint64(0)
+	for _, a := range []*assigned{&o.weights, &o.levels} {
+		if err := a.checkStatic(addresses); err != nil {
+			return err
+		}
+	}
 	for _, address := range addresses {
-		total += uint64(o.weight(address))
-		for _, m := range o.set.All(address) {
-			used[m] = true
+		if o.weights.get(address, 1) > 0 {
+			return nil
 		}
 	}
-	for _, m := range o.set.Matches() {
-		if !used[m] {
-			return fmt.Errorf("weight: no upstream is '%s'", m)
-		}
-	}
-	if total == 0 && len(addresses) > 0 {
-		return fmt.Errorf("weight: all upstreams have weight 0")
+	if len(addresses) > 0 {
+		return errors.New("weight: all upstreams have weight 0")
 	}
 	return nil
 }
@@ -242,6 +311,18 @@ func (o *Options) common() string {
 	switch {
 	case o.Weights != nil:
 		return "weight"
+	case o.Priorities != nil:
+		return "priority"
+	case o.Overprovisioning != nil:
+		return "overprovisioning"
+	case o.FailbackDelay != 0:
+		return "failback_delay"
+	case o.SlowStart != nil:
+		return "slow_start"
+	case o.Queue != nil:
+		return "queue"
+	case o.OutlierDetection != nil:
+		return "outlier_detection"
 	case o.Retries != nil:
 		return "retries"
 	case o.RetrySame:

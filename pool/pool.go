@@ -1,15 +1,19 @@
 package pool
 
 import (
+	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/caddy-evenkeel/evenkeel/healthcheck"
@@ -20,18 +24,31 @@ const DefaultDecay = time.Second
 
 // Pool is what a policy picks from.
 type Pool struct {
-	options  *Options
-	statics  reverseproxy.UpstreamPool // the handler's; nil where there is none
-	observer *observer                 // likewise
-	logger   *zap.Logger
-	pickers  []Picker
-	static   *view
-	dynamic  dynamics
-	expiry   time.Duration // of addresses from dynamic sources
-	limit    int           // likewise
-	noneLog  limiter       // of the log line that nobody is left
-	fullLog  limiter       // of the log line that the limit is reached
+	policy     string // name of the module
+	options    *Options
+	signature  string                    // of policy and options: equal for what a reload has not changed
+	generation uint64                    // of the configuration
+	statics    reverseproxy.UpstreamPool // the handler's; nil where there is none
+	observer   *observer                 // likewise
+	logger     *zap.Logger
+	ctx        caddy.Context
+	events     *caddyevents.App
+	random     func() float64 // 0 to 1
+	pickers    []Picker
+	static     *view
+	dynamic    dynamics
+	expiry     time.Duration // of addresses from dynamic sources
+	limit      int           // likewise
+	line       *line         // nil where there is no queue
+	sheds      bool          // answers that shed load bear on latency, not on ejection
+	goneLog    limiter       // of the log line that a source has failed
+	noneLog    limiter       // of the log line that nobody is left
+	fullLog    limiter       // of the log line that the limit is reached
+	alarm      alarm         // of what changes by itself
+	teller     teller        // of events
+	judged     int64         // number of the latest interval that outlier detection has looked at
 
+	ejecting sync.Mutex // one ejection at a time
 	building sync.Mutex // one build at a time
 	mu       sync.Mutex
 	stale    bool           // a build is due
@@ -67,12 +84,27 @@ func (h *Handle) Provision(ctx caddy.Context, o *Options, picker Picker) error {
 		h.pool.pickers = append(h.pool.pickers, picker)
 		return nil
 	}
-	p := &Pool{options: o, logger: ctx.Logger(), pickers: []Picker{picker}, expiry: time.Hour, limit: 10_000}
+	p := &Pool{
+		options: o, pickers: []Picker{picker}, random: rand.Float64,
+		logger: ctx.Logger(), ctx: ctx,
+	}
+	p.alarm.ring = p.changed
 	h.pool, h.owner = p, true
+	if module, ok := ctx.Module().(caddy.Module); ok {
+		p.policy = module.CaddyModule().ID.Name()
+	}
+	config, err := json.Marshal(o)
+	if err != nil {
+		return fmt.Errorf("encoding: %v", err)
+	}
+	p.signature = p.policy + string(config)
 	if err := o.provision(); err != nil {
 		return err
 	}
 	if handler != nil {
+		if err := p.equip(ctx); err != nil {
+			return err
+		}
 		if err := p.attach(ctx, handler, nested); err != nil {
 			return err
 		}
@@ -85,9 +117,27 @@ func (h *Handle) Provision(ctx caddy.Context, o *Options, picker Picker) error {
 		if err := check.Provision(ctx, inner); err != nil {
 			return err
 		}
-		p.expiry, p.limit = check.Dynamic()
+	}
+	if o.Queue != nil {
+		p.line = newLine(o.Queue, metrics.queued.WithLabelValues(p.policy))
 	}
 	return nil
+}
+
+// equip gets what the pool needs of the configuration.
+func (p *Pool) equip(ctx caddy.Context) error {
+	app, err := healthcheck.AppOf(ctx)
+	if err != nil {
+		return err
+	}
+	p.generation = app.Generation()
+	p.expiry, p.limit = time.Duration(app.DynamicExpiry), app.DynamicLimit
+	events, err := ctx.App("events")
+	if err != nil {
+		return err
+	}
+	p.events = events.(*caddyevents.App)
+	return registerMetrics(ctx)
 }
 
 // Start makes the first snapshot. It is called when the pickers inside, if any,
@@ -99,15 +149,28 @@ func (h *Handle) Start() error {
 	p := h.pool
 	p.building.Lock() // a check shared with the running configuration may flip
 	defer p.building.Unlock()
-	p.static = &view{upstreams: p.statics}
-	for _, u := range p.statics {
-		m := p.newMember(u.Dial)
-		p.static.members = append(p.static.members, m)
+	now := instant(time.Now())
+	addresses := make([]string, len(p.statics))
+	for i, u := range p.statics {
+		addresses[i] = u.Dial
+	}
+	v := &view{upstreams: p.statics, index: make(map[string]int), history: p.historyOf(strings.Join(addresses, " "))}
+	p.static = v
+	for i, address := range addresses {
+		m := p.newMember(address, now)
+		if first, ok := v.index[address]; ok {
+			m.slots = v.members[first].slots // Caddy counts by address, too
+		} else {
+			v.index[address] = i
+		}
+		v.members = append(v.members, m)
 		if err := p.watch(m, nil); err != nil {
-			return fmt.Errorf("upstream %s: %v", u.Dial, err)
+			return fmt.Errorf("upstream %s: %v", address, err)
 		}
 	}
-	p.build(p.static)
+	p.welcome(v.members, func(m *member) bool { return m.known.generation == p.generation }, now)
+	p.build(v)
+	p.nextInterval(now)
 	return nil
 }
 
@@ -151,7 +214,7 @@ func (p *Pool) attach(ctx caddy.Context, handler *reverseproxy.Handler, nested b
 	if err != nil {
 		return err
 	}
-	o.join(nested)
+	o.join(p, nested)
 	p.observer, p.statics = o, handler.Upstreams
 	return nil
 }
@@ -175,10 +238,11 @@ func (p *Pool) retries(handler *reverseproxy.Handler) error {
 	return nil
 }
 
-// SetLatency says how the handler's latencies are to be measured: within what
-// time an estimate forgets, and whether until the last byte of a response or
-// until its header.
+// SetLatency says that the picker heeds latencies, and how the handler's are to
+// be measured: within what time an estimate forgets, and whether until the last
+// byte of a response or until its header.
 func (h *Handle) SetLatency(decay time.Duration, toLastByte bool) {
+	h.pool.sheds = true
 	if o := h.pool.observer; o != nil {
 		o.decay, o.toLastByte = decay, toLastByte
 	}
@@ -198,19 +262,28 @@ func (h *Handle) Close() error {
 	}
 	p.closed = true
 	p.mu.Unlock()
+	p.alarm.close()
+	if p.line != nil {
+		p.line.close()
+	}
 
 	var watches []*healthcheck.Watch
 	var members []*member
 	if p.static != nil {
 		members = p.static.members
+		p.static.history.release()
+	}
+	for _, v := range p.dynamic.all() {
+		v.history.release()
 	}
 	members = append(slices.Clone(members), p.dynamic.close()...)
 	for _, m := range members {
 		watches = append(watches, m.watches...)
-		m.release()
+		p.release(m)
 	}
 	healthcheck.Close(watches...)
 	p.builds.Wait()
+	p.teller.close(tellPatience)
 	var err error
 	for _, check := range p.options.HealthChecks {
 		if check == nil {
@@ -226,50 +299,7 @@ func (h *Handle) Close() error {
 	return err
 }
 
-// Select picks one of the upstreams for the request; nil if there is none.
-func (h *Handle) Select(upstreams reverseproxy.UpstreamPool, r *http.Request, w http.ResponseWriter) *reverseproxy.Upstream {
-	p := h.pool
-	if len(upstreams) == 0 {
-		return nil
-	}
-	q := Query{Request: r, Writer: w}
-	if o := p.observer; o != nil {
-		q.fleet = &o.fleet
-		if !p.options.RetrySame {
-			q.tried = triedBy(r, o.key)
-		}
-	}
-	var picked *reverseproxy.Upstream
-	if s := p.static.snapshotOf(upstreams); s != nil {
-		q.Candidates, q.Upstreams = s.Candidates, s.upstreams
-		picked = h.pick(s, q)
-	} else {
-		picked = h.selectDynamic(upstreams, q)
-	}
-	if picked == nil {
-		p.logNone(upstreams, q.tried)
-	} else if p.observer != nil {
-		p.observer.mark(r, picked.Dial)
-	}
-	return picked
-}
-
-// pick asks the picker; where the request has tried everybody else, an upstream
-// may be tried again.
-func (h *Handle) pick(s *Snapshot, q Query) *reverseproxy.Upstream {
-	if len(s.Candidates) == 0 {
-		return nil
-	}
-	q.Made = s.made[h.slot]
-	u := h.picker.Pick(q)
-	if u == nil && q.tried != nil {
-		q.tried = nil
-		u = h.picker.Pick(q)
-	}
-	return u
-}
-
-// changed has the snapshots made anew, for a verdict has flipped. Flips that
+// changed has the snapshots made anew, for something has changed. Changes that
 // come while one is being made share the next.
 func (p *Pool) changed() {
 	p.mu.Lock()
@@ -284,9 +314,36 @@ func (p *Pool) changed() {
 		p.mu.Lock()
 		p.stale = false
 		p.mu.Unlock()
+		p.judgeShares(instant(time.Now()))
 		p.build(p.static)
 		for _, v := range p.dynamic.all() {
 			p.build(v)
 		}
 	})
+}
+
+// tellPatience is how long closing waits for those who listen to events.
+const tellPatience = 5 * time.Second
+
+// emit tells those who have subscribed to the event.
+func (p *Pool) emit(event string, data map[string]any) {
+	if p.events == nil {
+		return
+	}
+	p.teller.tell(func() { p.events.Emit(p.ctx, event, data) })
+}
+
+// member returns the one with the given address; nil if there is none.
+func (p *Pool) member(address string) *member {
+	if i, ok := p.static.index[address]; ok {
+		return p.static.members[i]
+	}
+	if v := p.dynamic.latest.Load(); v != nil {
+		if i, ok := v.index[address]; ok {
+			return v.members[i]
+		}
+	}
+	p.dynamic.mu.Lock()
+	defer p.dynamic.mu.Unlock()
+	return p.dynamic.members[address]
 }

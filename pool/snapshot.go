@@ -10,37 +10,94 @@ import (
 // Candidate is an upstream that may be picked.
 type Candidate struct {
 	Address string // dial address
-	Weight  uint32 // above zero
+	Weight  uint32 // above zero; to be compared within the tier
 	Latency *Latency
 
-	member int // place among the view's members
+	who       *member
+	place     int // among the view's members
+	limit     int // of requests at once, by its agent; 0 for none
+	probation bool
+}
+
+// Tier is the candidates that come before all others or after them: those of one
+// priority level, the degraded ones apart. It does not change.
+type Tier struct {
+	Candidates []Candidate
+
+	level     int
+	degraded  bool
+	guarded   bool                     // not every candidate that Caddy has nothing against may be picked
+	upstreams []*reverseproxy.Upstream // of the candidates; nil where upstreams are dynamic
+	made      []any                    // what the pool's pickers have made of it, by their slot
 }
 
 // Snapshot is who may be picked at a time. It does not change; another one
 // takes its place when something has.
 type Snapshot struct {
-	Candidates []Candidate
+	tiers     []*Tier  // in the order of preference, none of them empty
+	bounds    []uint32 // of the draws that fall on each; nil if all fall on the first
+	plain     *Tier    // the only one, if any of its candidates may be picked at any time; else nil
+	unproven  bool     // all candidates are on probation
+	panicking bool
+	trials    []trial
+}
 
-	// Upstreams of the candidates, in their order; nil where upstreams are
-	// dynamic.
-	upstreams []*reverseproxy.Upstream
+// trial is a candidate on probation, by the places of its tier and in it.
+type trial struct{ tier, candidate int }
 
-	// What the pool's pickers have made of the candidates, by their slot.
-	made []any
+// tier returns the one that the draw falls on.
+func (s *Snapshot) tier(draw uint32) int {
+	for i, bound := range s.bounds {
+		if draw < bound {
+			return i
+		}
+	}
+	return max(len(s.bounds)-1, 0)
+}
+
+// used reports whether any draw falls on the tier.
+func (s *Snapshot) used(tier int) bool {
+	switch {
+	case s.bounds == nil:
+		return tier == 0
+	case tier == 0:
+		return s.bounds[0] > 0
+	}
+	return s.bounds[tier] > s.bounds[tier-1]
+}
+
+// try notes whom requests should be tried on.
+func (s *Snapshot) try() {
+	for i, t := range s.tiers {
+		for n, c := range t.Candidates {
+			if c.probation && s.used(i) {
+				s.trials = append(s.trials, trial{i, n})
+			}
+		}
+	}
 }
 
 // Picker is an algorithm.
 type Picker interface {
-	// Build returns what picks need to know of the candidates, of which there
-	// is at least one. Before is the snapshot before and what Build returned
-	// for it; it is nil at first, and for upstreams never seen together.
-	Build(next, before *Snapshot, made any) any
+	// Build returns what picks need to know of the tier. Before is the one in
+	// its place in the snapshot before, and what Build returned for it; it is
+	// nil where there was none.
+	Build(next, before *Tier, made any) any
 
-	// Pick returns an upstream that the query accepts; nil if there is none.
-	Pick(q Query) *reverseproxy.Upstream
+	// Pick returns the place of a candidate that the query accepts; below zero
+	// if there is none.
+	Pick(q Query) int
 }
 
-// Query is one request's choice among the candidates of a snapshot.
+// Keyed is a picker that picks by something of the request.
+type Keyed interface {
+	// Key returns the same number for requests that should meet the same
+	// upstream: where traffic is split between levels, they go to the same. It
+	// reports false for a request that any upstream serves as well.
+	Key(r *http.Request) (key uint32, ok bool)
+}
+
+// Query is one request's choice among the candidates of a tier.
 type Query struct {
 	Candidates []Candidate
 	Upstreams  []*reverseproxy.Upstream // of the candidates
@@ -48,41 +105,83 @@ type Query struct {
 	Request    *http.Request            // may be nil
 	Writer     http.ResponseWriter      // may be nil
 
-	tried *tried
-	fleet *fleet
+	tier     *Tier
+	tried    *tried
+	fleet    *fleet
+	guarded  bool // candidates have to be asked whether they may be picked
+	reserved bool // picks have slots that Caddy does not count yet
+	stale    bool // the upstreams are those that a source returned earlier
+	pressed  bool // one on probation may be picked beside its one request
 }
+
+// None is what pickers return where no candidate may be picked.
+const None = -1
 
 // OK reports whether the candidate may be picked for this request: Caddy must
 // hold it to be available, and it was not tried yet.
 func (q *Query) OK(i int) bool {
 	u := q.Upstreams[i]
-	return u.Available() && !q.tried.has(u.Dial)
+	return u.Available() && !q.tried.has(u.Dial) && (!q.guarded || q.admits(i))
+}
+
+// admits reports whether the candidate has room for the request.
+func (q *Query) admits(i int) bool {
+	c := &q.Candidates[i]
+	now := instant(time.Now())
+	if c.probation && !q.pressed && c.who.outlier.busy(now) {
+		return false
+	}
+	limit := c.room(q.Upstreams[i])
+	if limit == 0 {
+		return true
+	}
+	taken := q.Active(i)
+	if q.reserved {
+		taken += c.who.slots.reserved(now)
+	}
+	return taken < limit
+}
+
+// room returns how many requests the candidate takes at once; 0 for any number.
+func (c *Candidate) room(u *reverseproxy.Upstream) int {
+	if c.limit == 0 || u.MaxRequests > 0 && u.MaxRequests < c.limit {
+		return u.MaxRequests
+	}
+	return c.limit
+}
+
+// full reports whether the candidate would do, had it not as many requests as it
+// takes.
+func (q *Query) full(i int) bool {
+	u := q.Upstreams[i]
+	return u.Healthy() && !q.tried.has(u.Dial) && q.Candidates[i].room(u) > 0 && !q.OK(i)
 }
 
 // Any returns the first candidate from the given one on that may be picked,
-// round the end; nil if there is none. It is what a picker falls back on when
-// its own choices are all taken.
-func (q *Query) Any(from int) *reverseproxy.Upstream {
+// round the end; below zero if there is none. It is what a picker falls back on
+// when its own choices are all taken.
+func (q *Query) Any(from int) int {
 	for n := range q.Upstreams {
 		i := from + n
 		if i >= len(q.Upstreams) {
 			i -= len(q.Upstreams)
 		}
 		if q.OK(i) {
-			return q.Upstreams[i]
+			return i
 		}
 	}
-	return nil
+	return None
 }
 
-// Untried returns the upstreams that this request has not tried.
-func (q *Query) Untried() []*reverseproxy.Upstream {
-	if q.tried == nil {
+// Acceptable returns the upstreams that may be picked as far as the pool is
+// concerned, for policies that do not ask [Query.OK].
+func (q *Query) Acceptable() []*reverseproxy.Upstream {
+	if q.tried == nil && !q.guarded {
 		return q.Upstreams
 	}
 	var left []*reverseproxy.Upstream
-	for _, u := range q.Upstreams {
-		if !q.tried.has(u.Dial) {
+	for i, u := range q.Upstreams {
+		if !q.tried.has(u.Dial) && (!q.guarded || q.admits(i)) {
 			left = append(left, u)
 		}
 	}

@@ -1,11 +1,9 @@
 package pool
 
 import (
-	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
-
-	"go.uber.org/zap"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
@@ -18,27 +16,19 @@ import (
 type view struct {
 	members   []*member
 	upstreams []*reverseproxy.Upstream // of the members; nil where they are dynamic
-	index     map[string]int           // of the members by address; only where they are dynamic
+	index     map[string]int           // of the members by address
+	history   *history
 	snapshot  atomic.Pointer[Snapshot]
 	asked     atomic.Int64 // instant of the latest pick; only where members are dynamic
 }
 
-// member is an upstream that the pool knows.
-type member struct {
-	address string
-	weight  uint32
-	latency *Latency
-	watches []*healthcheck.Watch
-	wasUp   atomic.Bool  // at the latest build
-	seen    atomic.Int64 // instant at which a source last returned it
-}
-
-// snapshotOf returns the view's snapshot if the upstreams are those of the view,
-// which is told by the slice itself, or those of the snapshot.
-func (v *view) snapshotOf(upstreams []*reverseproxy.Upstream) *Snapshot {
-	s := v.snapshot.Load()
-	if same(upstreams, v.upstreams) || same(upstreams, s.upstreams) {
-		return s
+// tierOf returns the snapshot's tier that has just these upstreams, told by the
+// slice itself; nil if there is none.
+func (s *Snapshot) tierOf(upstreams []*reverseproxy.Upstream) *Tier {
+	for _, t := range s.tiers {
+		if same(upstreams, t.upstreams) {
+			return t
+		}
 	}
 	return nil
 }
@@ -47,96 +37,128 @@ func same(a, b []*reverseproxy.Upstream) bool {
 	return len(a) == len(b) && len(b) > 0 && &a[0] == &b[0]
 }
 
-// newMember returns a member for the upstream at the given dial address.
-func (p *Pool) newMember(address string) *member {
-	m := &member{address: address, weight: p.options.weight(address), latency: latencies.acquire(address, instant(time.Now()))}
-	m.wasUp.Store(true)
-	return m
-}
-
-// watch has the pool's checks watch the member. Expired, unless nil, tells when
-// the watches end.
-func (p *Pool) watch(m *member, expired func(time.Time) bool) error {
-	for _, check := range p.options.HealthChecks {
-		w, err := check.Watch(m.address, p.changed, expired)
-		if errors.Is(err, healthcheck.ErrPlaceholder) {
-			p.logger.Warn("upstream is not checked: its address depends on the request",
-				zap.String("upstream", m.address), zap.Error(err))
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		m.watches = append(m.watches, w)
-	}
-	return nil
-}
-
-// release gives back what the member holds but for its watches.
-func (m *member) release() { latencies.release(m.address, instant(time.Now())) }
-
-// verdict returns what the checks hold the member to be. One that fails counts
-// for more than one that has not had its say.
-func (m *member) verdict() healthcheck.Verdict {
-	worst := healthcheck.Healthy
-	for _, w := range m.watches {
-		switch s := w.State(); {
-		case s.Unproven:
-			return healthcheck.Checking
-		case s.Verdict == healthcheck.Unhealthy:
-			worst = s.Verdict
-		}
-	}
-	return worst
-}
-
-// build makes the view's snapshot.
+// build makes the view's snapshot. The pool's mutex building is held.
 func (p *Pool) build(v *view) {
+	now := instant(time.Now())
 	before := v.snapshot.Load()
-	s := &Snapshot{}
+	stands := make([]standing, len(v.members))
 	up, weighted := 0, 0
-	verdicts := make([]healthcheck.Verdict, len(v.members))
 	for i, m := range v.members {
-		verdicts[i] = m.verdict()
-		if m.weight > 0 {
+		s := m.stand(p.options, now)
+		stands[i] = s
+		if m.weight > 0 && s.weight > 0 {
 			weighted++
 		}
-		if verdicts[i] == healthcheck.Healthy && m.weight > 0 {
+		if s.up() {
 			up++
 		}
-	}
-	ignore := p.panics(up, weighted)
-	for i, m := range v.members {
-		isUp := verdicts[i] == healthcheck.Healthy
-		if m.wasUp.Swap(isUp) != isUp {
+		if in := s.verdict == healthcheck.Healthy && s.phase != ejected; m.in != in {
+			m.in = in
 			m.latency.forget() // it comes back as a newcomer
 		}
-		if m.weight == 0 || verdicts[i] == healthcheck.Checking || !isUp && !ignore {
+		p.alarm.before(s.until)
+	}
+	next := &Snapshot{panicking: p.panics(up, weighted)}
+	p.compose(next, before, v, stands, up == 0)
+	if !next.panicking {
+		p.share(next, v, stands, now)
+	}
+	if len(next.tiers) == 1 && !next.tiers[0].guarded && p.line == nil && !p.observer.marks() {
+		next.plain = next.tiers[0]
+	}
+	next.try()
+	p.notePanic(v.history, next, up, weighted)
+	v.snapshot.Store(next)
+}
+
+// compose makes the snapshot's tiers. Where nobody is up, ejections do not
+// count: the last upstream is never ejected.
+func (p *Pool) compose(next, before *Snapshot, v *view, stands []standing, nobody bool) {
+	type place struct {
+		degraded bool
+		level    int
+	}
+	places := make(map[place][]int)
+	next.unproven = true
+	for i, s := range stands {
+		at := place{s.degraded, v.members[i].level}
+		switch {
+		case s.weight == 0 || s.verdict == healthcheck.Checking:
+			continue
+		case next.panicking:
+			at = place{}
+		case s.verdict != healthcheck.Healthy, s.phase == ejected && !nobody:
 			continue
 		}
-		s.Candidates = append(s.Candidates, Candidate{Address: m.address, Weight: m.weight, Latency: m.latency, member: i})
+		next.unproven = next.unproven && s.phase != serving
+		places[at] = append(places[at], i)
+	}
+	order := make([]place, 0, len(places))
+	for at := range places {
+		order = append(order, at)
+	}
+	slices.SortFunc(order, func(a, b place) int {
+		if a.degraded != b.degraded {
+			if a.degraded {
+				return 1
+			}
+			return -1
+		}
+		return a.level - b.level
+	})
+	for _, at := range order {
+		next.tiers = append(next.tiers, p.tier(&Tier{level: at.level, degraded: at.degraded}, before, v, stands, places[at]))
+	}
+}
+
+// tier fills in the tier of the given members. What was there before stays as it
+// is if nothing has changed for it.
+func (p *Pool) tier(t *Tier, before *Snapshot, v *view, stands []standing, places []int) *Tier {
+	weights := make([]float64, len(places))
+	for n, i := range places {
+		weights[n] = stands[i].weight * float64(stands[i].percent) / 100
+	}
+	for n, w := range scale(weights) {
+		i := places[n]
+		m, s := v.members[i], stands[i]
+		t.Candidates = append(t.Candidates, Candidate{
+			Address: m.address, Weight: w, Latency: m.latency,
+			who: m, place: i, limit: s.limit, probation: s.phase == probation,
+		})
+		t.guarded = t.guarded || s.limit > 0 || s.phase == probation
 		if v.upstreams != nil {
-			s.upstreams = append(s.upstreams, v.upstreams[i])
+			t.upstreams = append(t.upstreams, v.upstreams[i])
 		}
 	}
-	s.made = make([]any, len(p.pickers))
-	if len(s.Candidates) > 0 {
-		for slot, picker := range p.pickers {
-			if before == nil {
-				s.made[slot] = picker.Build(s, nil, nil)
-			} else {
-				s.made[slot] = picker.Build(s, before, before.made[slot])
+	var last *Tier
+	if before != nil {
+		for _, b := range before.tiers {
+			if b.level == t.level && b.degraded == t.degraded {
+				last = b
 			}
 		}
 	}
-	v.snapshot.Store(s)
+	if last != nil && slices.Equal(last.Candidates, t.Candidates) {
+		return last
+	}
+	t.made = make([]any, len(p.pickers))
+	for slot, picker := range p.pickers {
+		if last == nil {
+			t.made[slot] = picker.Build(t, nil, nil)
+		} else {
+			t.made[slot] = picker.Build(t, last, last.made[slot])
+		}
+	}
+	return t
 }
 
-// panics reports whether verdicts are ignored where so many of the upstreams that
-// have weight are up.
+// panics reports whether verdicts and ejections are ignored where so many of the
+// upstreams that have weight are up.
 func (p *Pool) panics(up, weighted int) bool {
 	threshold := p.options.PanicThreshold
 	switch {
+	case weighted == 0:
+		return false
 	case threshold == nil:
 		return up == 0
 	case *threshold == 0:

@@ -34,7 +34,7 @@ func (c *common) provision(ctx caddy.Context, picker pool.Picker) error {
 
 // Build implements [pool.Picker] for policies that need nothing made of the
 // candidates.
-func (*common) Build(_, _ *pool.Snapshot, _ any) any { return nil }
+func (*common) Build(_, _ *pool.Tier, _ any) any { return nil }
 
 // unmarshalBlock parses the policy's block. Own parses the option at the cursor
 // if it is one of the policy's own; it is nil for policies that have none.

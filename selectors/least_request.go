@@ -76,7 +76,7 @@ func (p *LeastRequest) Provision(ctx caddy.Context) error {
 }
 
 // Pick implements [pool.Picker].
-func (p *LeastRequest) Pick(q pool.Query) *reverseproxy.Upstream {
+func (p *LeastRequest) Pick(q pool.Query) int {
 	sample := newSample(len(q.Candidates), p.Choices, p.random())
 	best, least := -1, math.Inf(1)
 	for i := range sample.all {

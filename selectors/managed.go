@@ -4,12 +4,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"slices"
+
+	"github.com/cespare/xxhash/v2"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/caddy-evenkeel/evenkeel/internal/cfg"
@@ -28,9 +32,13 @@ type Managed struct {
 	InnerRaw json.RawMessage `json:"inner,omitempty" caddy:"namespace=http.reverse_proxy.selection_policies inline_key=policy"`
 
 	inner   reverseproxy.Selector
-	ours    bool   // inner is a policy of ours, which sees to tried upstreams itself
-	cookies string // where a request's replacer keeps the cookies that inner has set
+	ours    insider // the same, if it is a policy of ours
+	name    string  // of the same
+	cookies string  // where a request's replacer keeps the cookies that inner has set
 }
+
+// insider is a policy of ours inside another one.
+type insider interface{ Inner(q pool.Query) int }
 
 // CaddyModule returns the Caddy module information.
 func (*Managed) CaddyModule() caddy.ModuleInfo {
@@ -54,31 +62,66 @@ func (p *Managed) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("managed: %v", err)
 	}
 	p.inner = mod.(reverseproxy.Selector)
-	_, p.ours = p.inner.(pool.Picker)
+	p.ours, _ = mod.(insider)
+	p.name = mod.(caddy.Module).CaddyModule().ID.Name()
 	p.cookies = fmt.Sprintf("http.load_balancer.cookies.%p", p)
 	return p.Start()
 }
 
 // Pick implements [pool.Picker].
-func (p *Managed) Pick(q pool.Query) *reverseproxy.Upstream {
-	if p.ours {
-		return p.inner.Select(q.Upstreams, q.Request, q.Writer)
+func (p *Managed) Pick(q pool.Query) int {
+	if p.ours != nil {
+		return p.ours.Inner(q)
 	}
-	if q.Writer == nil {
+	left := q.Acceptable()
+	if len(left) == 0 {
+		return pool.None
+	}
+	// Nil if the policy inside found none, which is among no upstreams.
+	return slices.Index(q.Upstreams, p.ask(left, q.Request, q.Writer))
+}
+
+// ask lets the policy inside, which is not one of ours, pick from the upstreams.
+func (p *Managed) ask(upstreams []*reverseproxy.Upstream, r *http.Request, w http.ResponseWriter) *reverseproxy.Upstream {
+	if w == nil {
 		// Policies that set a cookie do not expect this.
-		return p.inner.Select(q.Untried(), q.Request, nobody{})
+		return p.inner.Select(upstreams, r, nobody{})
 	}
-	header := q.Writer.Header()
-	p.takeBack(q.Request, header)
+	header := w.Header()
+	p.takeBack(r, header)
 	before := len(header["Set-Cookie"])
-	picked := p.inner.Select(q.Untried(), q.Request, q.Writer)
+	picked := p.inner.Select(upstreams, r, w)
 	if set := header["Set-Cookie"]; len(set) > before {
-		if repl := pool.Replacer(q.Request); repl != nil {
+		if repl := pool.Replacer(r); repl != nil {
 			repl.Set(p.cookies, slices.Clone(set[before:]))
 		}
 	}
 	return picked
 }
+
+// Key implements [pool.Keyed]. By what of the request the policy inside picks,
+// most do not tell; the client's address comes close.
+func (p *Managed) Key(r *http.Request) (key uint32, ok bool) {
+	if keyed, ok := p.inner.(pool.Keyed); ok {
+		return keyed.Key(r)
+	}
+	if p.ours != nil || r == nil {
+		return 0, false
+	}
+	switch p.name {
+	case "random", "random_choose", "least_conn", "round_robin", "weighted_round_robin", "first":
+		return 0, false
+	case "uri_hash":
+		return hash(r.RequestURI), true
+	}
+	client, ok := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	if !ok {
+		client, _, _ = net.SplitHostPort(r.RemoteAddr)
+	}
+	return hash(client), true
+}
+
+func hash(text string) uint32 { return uint32(xxhash.Sum64String(text) >> 32) }
 
 // takeBack removes the cookies that name the upstream of an earlier pick.
 func (p *Managed) takeBack(r *http.Request, header http.Header) {
@@ -176,6 +219,7 @@ func (p *Managed) unmarshalInner(d *caddyfile.Dispenser) error {
 var (
 	_ reverseproxy.Selector = (*Managed)(nil)
 	_ pool.Picker           = (*Managed)(nil)
+	_ pool.Keyed            = (*Managed)(nil)
 	_ caddy.Provisioner     = (*Managed)(nil)
 	_ caddy.CleanerUpper    = (*Managed)(nil)
 	_ caddyfile.Unmarshaler = (*Managed)(nil)

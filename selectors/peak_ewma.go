@@ -88,7 +88,7 @@ func (p *PeakEWMA) Provision(ctx caddy.Context) error {
 }
 
 // Pick implements [pool.Picker].
-func (p *PeakEWMA) Pick(q pool.Query) *reverseproxy.Upstream {
+func (p *PeakEWMA) Pick(q pool.Query) int {
 	sample := newSample(len(q.Candidates), p.Choices, p.random())
 	best, least := -1, math.Inf(1)
 	for i := range sample.all {

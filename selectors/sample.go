@@ -1,8 +1,6 @@
 package selectors
 
 import (
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
-
 	"github.com/caddy-evenkeel/evenkeel/internal/balance"
 	"github.com/caddy-evenkeel/evenkeel/pool"
 )
@@ -43,9 +41,9 @@ func (s *sample) all(yield func(int) bool) {
 
 // pick returns the best of the sample; where none of it may be picked (best is
 // below zero), any candidate that may.
-func (s *sample) pick(q *pool.Query, best int) *reverseproxy.Upstream {
+func (s *sample) pick(q *pool.Query, best int) int {
 	if best < 0 {
 		return q.Any(s.start)
 	}
-	return q.Upstreams[best]
+	return best
 }

@@ -51,7 +51,7 @@ const largestTable = 4_000_000
 
 // Build implements [pool.Picker]. Who was owed a turn before is owed it still,
 // so that a flip neither repeats nor skips one's turn.
-func (*SmoothWeightedRoundRobin) Build(next, before *pool.Snapshot, made any) any {
+func (*SmoothWeightedRoundRobin) Build(next, before *pool.Tier, made any) any {
 	weights := weights(next)
 	r := &rotation{owed: make(map[string]float64)}
 	last, _ := made.(*rotation)
@@ -89,13 +89,13 @@ func scale(turn uint64, from, to int) uint64 {
 }
 
 // Pick implements [pool.Picker].
-func (*SmoothWeightedRoundRobin) Pick(q pool.Query) *reverseproxy.Upstream {
+func (*SmoothWeightedRoundRobin) Pick(q pool.Query) int {
 	r := q.Made.(*rotation)
 	i := 0
 	for range attempts {
 		i = r.next()
 		if q.OK(i) {
-			return q.Upstreams[i]
+			return i
 		}
 	}
 	return q.Any(i)

@@ -36,27 +36,27 @@ func (p *WeightedRandom) Provision(ctx caddy.Context) error {
 }
 
 // Build implements [pool.Picker].
-func (*WeightedRandom) Build(next, _ *pool.Snapshot, _ any) any {
+func (*WeightedRandom) Build(next, _ *pool.Tier, _ any) any {
 	return balance.NewAlias(weights(next))
 }
 
 // Pick implements [pool.Picker].
-func (p *WeightedRandom) Pick(q pool.Query) *reverseproxy.Upstream {
+func (p *WeightedRandom) Pick(q pool.Query) int {
 	table := q.Made.(*balance.Alias)
 	i := 0
 	for range attempts {
 		i = table.Pick(p.random())
 		if q.OK(i) {
-			return q.Upstreams[i]
+			return i
 		}
 	}
 	return q.Any(i)
 }
 
-// weights returns those of the snapshot's candidates.
-func weights(s *pool.Snapshot) []uint32 {
-	weights := make([]uint32, len(s.Candidates))
-	for i, c := range s.Candidates {
+// weights returns those of the tier's candidates.
+func weights(t *pool.Tier) []uint32 {
+	weights := make([]uint32, len(t.Candidates))
+	for i, c := range t.Candidates {
 		weights[i] = c.Weight
 	}
 	return weights

@@ -1,0 +1,105 @@
+package pool
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/cfg"
+)
+
+// assigned are the numbers that an option gives to upstreams, which it names by
+// address as configured or as dialled, by host or by CIDR range; the most
+// specific match counts.
+type assigned struct {
+	option string
+	max    int
+	set    cfg.Upstreams[int]
+}
+
+// assign gives a number to an upstream as the configuration has it.
+func (a *assigned) assign(upstream string, number int) error {
+	if number < 0 || number > a.max {
+		return fmt.Errorf("%s: %d of upstream '%s' is not between 0 and %d", a.option, number, upstream, a.max)
+	}
+	matches, err := cfg.ParseUpstream(upstream)
+	if err != nil {
+		return fmt.Errorf("%s: %v", a.option, err)
+	}
+	for _, m := range matches {
+		if !a.set.Set(m, number) {
+			return fmt.Errorf("%s: duplicate upstream '%s'", a.option, m)
+		}
+	}
+	return nil
+}
+
+// unmarshal parses the upstreams that the option at the cursor gives a number
+// to, which is its first argument unless it is fixed. The JSON form is kept in
+// numbers.
+func (a *assigned) unmarshal(d *caddyfile.Dispenser, fixed *int, numbers *map[string]int) error {
+	least := 2
+	if fixed != nil {
+		least = 1
+	}
+	args, err := cfg.Args(d, least, -1)
+	if err != nil {
+		return err
+	}
+	var number int
+	if fixed != nil {
+		number = *fixed
+	} else {
+		if number, err = strconv.Atoi(args[0]); err != nil {
+			return d.Errf("%s: '%s' is not an integer", a.option, args[0])
+		}
+		args = args[1:]
+	}
+	if *numbers == nil {
+		*numbers = make(map[string]int)
+	}
+	for _, upstream := range args {
+		if err := a.assign(upstream, number); err != nil {
+			return d.WrapErr(err)
+		}
+		(*numbers)[upstream] = number
+	}
+	return nil
+}
+
+// provision takes the JSON form, which need not have come from a Caddyfile.
+func (a *assigned) provision(numbers map[string]int) error {
+	a.set = cfg.Upstreams[int]{}
+	for upstream, number := range numbers {
+		if err := a.assign(upstream, number); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// get returns the number of the upstream at the given dial address; the
+// default, if it has none.
+func (a *assigned) get(address string, byDefault int) int {
+	if number, ok := a.set.Get(address); ok {
+		return number
+	}
+	return byDefault
+}
+
+// checkStatic returns an error if the option names what is none of the upstreams.
+func (a *assigned) checkStatic(addresses []string) error {
+	used := make(map[cfg.Match]bool)
+	for _, address := range addresses {
+		for _, m := range a.set.All(address) {
+			used[m] = true
+		}
+	}
+	for _, m := range a.set.Matches() {
+		if !used[m] {
+			return fmt.Errorf("%s: no upstream is '%s'", a.option, m)
+		}
+	}
+	return nil
+}

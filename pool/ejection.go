@@ -1,0 +1,382 @@
+package pool
+
+import (
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/balance"
+)
+
+// outcome is what became of an attempt, as outlier detection sees it.
+type outcome uint8
+
+const (
+	answered      outcome = iota
+	failed                // answered with a status that counts as failure
+	failedGateway         // answered 502, 503 or 504
+	unreachable           // not answered: dial error, reset, timeout
+)
+
+// outcome returns what an answer is.
+func (r *rules) outcome(status int) (o outcome, counts bool) {
+	counts = r.statuses.Contain(status)
+	switch {
+	case isGateway(status):
+		return failedGateway, counts
+	case counts:
+		return failed, true
+	}
+	return answered, false
+}
+
+// isGateway reports whether the status says that nobody was there to serve the
+// request.
+func isGateway(status int) bool {
+	switch status {
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
+}
+
+// phase is where an upstream is on its way out and back.
+type phase uint8
+
+const (
+	serving   phase = iota
+	ejected         // gets nothing
+	probation       // gets one request at a time, until one succeeds
+)
+
+// lapse is after what time a pick counts for nothing that no attempt has
+// followed: the request ended, or Caddy had something against it.
+const lapse = int64(time.Second)
+
+// outlier is what requests tell about an address, to all pools with the same
+// rules.
+type outlier struct {
+	rules *rules
+
+	mu    sync.Mutex
+	row   row
+	count [2]count // in this interval and the one before, by its number's parity
+
+	phase   phase
+	since   int64  // when the latest ejection began; 0 for never
+	until   int64  // when it ends
+	times   int    // ejections in a row
+	because string // of the latest one
+	limited bool   // the latest one is one of those that a share is set for
+	proven  int64  // when an upstream last left probation; 0 for never
+	claimed int64  // when one on probation was last picked; 0 once an attempt has followed
+	probing int    // attempts in flight that began on probation
+
+	pools map[*Pool]struct{}
+}
+
+// row counts failures in a row.
+type row struct{ failures, gateway, local int }
+
+// count is of the attempts in one interval.
+type count struct {
+	interval      int64
+	total, failed int
+}
+
+// outliers are those of all addresses in use.
+var outliers registry[outlierKey, outlier]
+
+type outlierKey struct{ rules, address string }
+
+// at returns the phase at the given instant. The mutex is held.
+func (o *outlier) at(now int64) phase {
+	if o.phase == ejected && now >= o.until {
+		o.phase, o.claimed, o.probing = probation, 0, 0
+	}
+	return o.phase
+}
+
+// look returns the phase, when it ends by itself, and when the upstream last
+// came back from an ejection.
+func (o *outlier) look(now int64) (at phase, until, proven int64) {
+	if o == nil {
+		return serving, 0, 0
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if at = o.at(now); at == ejected {
+		until = o.until
+	}
+	return at, until, o.proven
+}
+
+// busy reports whether one on probation has its request.
+func (o *outlier) busy(now int64) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.at(now) == probation && o.taken(now)
+}
+
+func (o *outlier) taken(now int64) bool {
+	return o.probing > 0 || o.claimed != 0 && now-o.claimed < lapse
+}
+
+// claim takes the place of the one request of an upstream on probation. It
+// reports false if another one has it.
+func (o *outlier) claim(now int64) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.at(now) != probation {
+		return true
+	}
+	if o.taken(now) {
+		return false
+	}
+	o.claimed = now
+	return true
+}
+
+// begin notes that an attempt begins, and reports whether it does on probation.
+func (o *outlier) begin(now int64) (probing bool) {
+	if o == nil {
+		return false
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.at(now) != probation {
+		return false
+	}
+	o.claimed = 0
+	o.probing++
+	return true
+}
+
+// drop notes the end of an attempt on probation that told nothing.
+func (o *outlier) drop() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.probing = max(o.probing-1, 0)
+}
+
+// complete notes that a response came to its end.
+func (o *outlier) complete() {
+	if o == nil {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.row.local = 0
+}
+
+// report is an attempt's outcome.
+type report struct {
+	outcome
+	began   int64
+	counts  bool // the status counts as failure
+	probing bool // the attempt began on probation
+	open    bool // the response has a body that is still to come
+}
+
+// observe takes in a report. It returns why the upstream should be ejected, and
+// whether a share is set for such ejections; or that it came back from one.
+func (o *outlier) observe(r report, now int64) (because string, limited, back bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if r.probing {
+		o.probing = max(o.probing-1, 0)
+	}
+	switch at := o.at(now); {
+	case at == ejected, at == probation && !r.probing, r.began < o.proven:
+		return "", false, false // of an attempt from before
+	case at == probation:
+		if because, limited = o.rules.first(r); because == "" {
+			o.phase, o.proven, o.row = serving, now, row{}
+			back = true
+		}
+		return because, limited, back
+	}
+	if o.rules.byShare() {
+		o.tally(r, now)
+	}
+	o.line(r)
+	because, limited = o.rules.broken(o.row)
+	if because != "" {
+		o.row = row{} // if it may not be ejected, it counts anew
+	}
+	return because, limited, false
+}
+
+// line takes a report into the counts of failures in a row.
+func (o *outlier) line(r report) {
+	if r.outcome == unreachable {
+		o.row.local++
+		return
+	}
+	if !r.open {
+		o.row.local = 0
+	}
+	if r.counts {
+		o.row.failures++
+	} else {
+		o.row.failures = 0
+	}
+	if r.outcome == failedGateway {
+		o.row.gateway++
+	} else {
+		o.row.gateway = 0
+	}
+}
+
+// tally takes a report into the counts of the interval.
+func (o *outlier) tally(r report, now int64) {
+	interval := now / int64(o.rules.Interval)
+	c := &o.count[interval&1]
+	if c.interval != interval {
+		*c = count{interval: interval}
+	}
+	c.total++
+	if r.counts || r.outcome == unreachable {
+		c.failed++
+	}
+}
+
+// tallied returns the counts of the given interval.
+func (o *outlier) tallied(interval int64) (total, failed int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	c := o.count[interval&1]
+	if c.interval != interval {
+		return 0, 0
+	}
+	return c.total, c.failed
+}
+
+// Why upstreams are ejected.
+const (
+	byFailures    = "consecutive_5xx"
+	byGateway     = "consecutive_gateway_failures"
+	byLocal       = "consecutive_local_origin_failures"
+	bySuccessRate = "success_rate"
+	byPercentage  = "failure_percentage"
+)
+
+// broken returns the rule on failures in a row that is broken, if one is.
+func (r *rules) broken(row row) (because string, limited bool) {
+	switch {
+	case r.Local > 0 && row.local >= r.Local:
+		return byLocal, false
+	case r.Gateway > 0 && row.gateway >= r.Gateway:
+		return byGateway, true
+	case r.Failures > 0 && row.failures >= r.Failures:
+		return byFailures, true
+	}
+	return "", false
+}
+
+// first returns the rule that an upstream on probation breaks with its first
+// failure: any that is on counts.
+func (r *rules) first(rep report) (because string, limited bool) {
+	switch {
+	case rep.outcome == unreachable && (r.Local > 0 || r.byShare()):
+		return byLocal, false
+	case rep.outcome == failedGateway && r.Gateway > 0:
+		return byGateway, true
+	case rep.counts && (r.Failures > 0 || r.byShare()):
+		return byFailures, true
+	}
+	return "", false
+}
+
+// eject begins an ejection, unless there is one. It returns which one in a row
+// it is, and how long it lasts.
+func (o *outlier) eject(now int64, because string, limited bool, random float64) (times int, lasts time.Duration) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	at := o.at(now)
+	if at == ejected {
+		return 0, 0
+	}
+	if at == serving && o.proven != 0 {
+		// One healthy interval takes back one ejection.
+		o.times -= min(o.times, int((now-o.proven)/int64(o.rules.Interval)))
+	}
+	o.times++
+	lasts = balance.EjectionTime(o.rules.Base, o.rules.Max, o.times)
+	lasts += time.Duration(random * float64(o.rules.Jitter))
+	o.phase, o.since, o.until = ejected, now, now+int64(lasts)
+	o.because, o.limited, o.row = because, limited, row{}
+	return o.times, lasts
+}
+
+// release ends an ejection that began before failed, for a check has failed and
+// then passed since; what follows is the probation. It reports whether there was
+// one.
+func (o *outlier) release(now, failed int64) bool {
+	if o == nil {
+		return false
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.at(now) != ejected || failed < o.since {
+		return false
+	}
+	o.until = now
+	o.at(now)
+	return true
+}
+
+// held reports whether the upstream is out, or not back for good, by an
+// ejection for which a share is set.
+func (o *outlier) held(now int64) bool {
+	if o == nil {
+		return false
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.at(now) != serving && o.limited
+}
+
+// state describes why and for how long the upstream is ejected; empty if it is
+// not.
+func (o *outlier) state(now int64) string {
+	if o == nil {
+		return ""
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch o.at(now) {
+	case ejected:
+		return "ejected for " + o.because + ", for another " + time.Duration(o.until-now).Round(time.Second).String()
+	case probation:
+		if o.taken(now) {
+			return "on probation after an ejection for " + o.because + ", with its one request"
+		}
+	}
+	return ""
+}
+
+// join and leave have a pool told of what happens to the upstream.
+func (o *outlier) join(p *Pool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.pools == nil {
+		o.pools = make(map[*Pool]struct{})
+	}
+	o.pools[p] = struct{}{}
+}
+
+func (o *outlier) leave(p *Pool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.pools, p)
+}
+
+// changed tells all pools.
+func (o *outlier) changed() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for p := range o.pools {
+		p.changed()
+	}
+}

@@ -1,0 +1,214 @@
+package pool
+
+import (
+	"io"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// flight is an attempt to have a request served by an upstream, from its start
+// to the end of its response.
+type flight struct {
+	o      *observer
+	pool   *Pool
+	member *member
+	began  time.Time
+
+	attempt *attempt // for the latency; nil once that is known
+	probing bool     // the upstream is on probation
+}
+
+func (f *flight) begin() {
+	m, now := f.member, instant(f.began)
+	f.attempt = m.latency.begin(now)
+	f.probing = m.outlier.begin(now)
+	if f.pool.line != nil {
+		m.slots.fill()
+	}
+}
+
+// land ends the attempt as far as latency is concerned.
+func (f *flight) land() {
+	if f.attempt != nil {
+		f.member.latency.end(f.attempt)
+		f.attempt = nil
+	}
+}
+
+// end is called once, when nothing more will come.
+func (f *flight) end() {
+	f.land()
+	f.pool.line.ended()
+	f.o.ended()
+}
+
+// abandon ends an attempt that tells nothing of its upstream.
+func (f *flight) abandon() {
+	if f.probing {
+		f.member.outlier.drop()
+	}
+	f.end()
+}
+
+// fail ends an attempt that got no answer.
+func (f *flight) fail(gone bool) {
+	if gone {
+		f.abandon()
+		return
+	}
+	f.sample(time.Since(f.began), true)
+	f.judge(report{outcome: unreachable})
+	f.end()
+}
+
+// answer takes in an answer: its header now, its body as it is read.
+func (f *flight) answer(res *http.Response) {
+	took := time.Since(f.began)
+	for _, w := range f.member.watches {
+		w.Response(res.Header)
+	}
+	bare := res.Body == nil || res.Body == http.NoBody || res.StatusCode == http.StatusSwitchingProtocols
+	shed := f.shed(res)
+	if shed {
+		f.land()
+	}
+	bad := isGateway(res.StatusCode)
+	if bare || bad || !f.o.toLastByte {
+		f.sample(took, bad)
+		f.land()
+	}
+	if r := f.pool.options.rules; r != nil {
+		rep := report{open: !bare}
+		if !shed {
+			rep.outcome, rep.counts = r.outcome(res.StatusCode)
+		}
+		f.judge(rep)
+	}
+	if bare {
+		f.end()
+		return
+	}
+	res.Body = &watchedBody{ReadCloser: res.Body, flight: f}
+}
+
+// complete takes in that the response has come to its end, or broken off.
+func (f *flight) complete(err error) {
+	switch {
+	case err == io.EOF:
+		f.sample(time.Since(f.began), false)
+		f.member.outlier.complete()
+	case err != nil:
+		f.probing = false // that was told at the header
+		f.judge(report{outcome: unreachable})
+	}
+	f.land()
+}
+
+// sample takes in a latency, unless it has been already.
+func (f *flight) sample(took time.Duration, failed bool) {
+	if f.attempt == nil {
+		return
+	}
+	now := instant(f.began.Add(took))
+	f.member.latency.observe(now, took, failed, f.o.decay)
+	if !failed {
+		f.o.fleet.observe(now, took)
+	}
+}
+
+// judge has an outcome bear on whether the upstream is ejected.
+func (f *flight) judge(r report) {
+	if f.member.outlier == nil {
+		return
+	}
+	r.began, r.probing = instant(f.began), f.probing
+	f.pool.judge(f.member, r)
+}
+
+// shed reports whether the answer sheds load, and lets the upstream be spared if
+// that is what the policy heeds.
+func (f *flight) shed(res *http.Response) bool {
+	if !f.pool.sheds {
+		return false
+	}
+	after := res.Header.Get("Retry-After")
+	if res.StatusCode != http.StatusTooManyRequests && (res.StatusCode != http.StatusServiceUnavailable || after == "") {
+		return false
+	}
+	now := time.Now()
+	f.member.latency.spare(instant(now), waitFor(after, now))
+	return true
+}
+
+// waitFor parses the header Retry-After: seconds, or a date (RFC 9110, 10.2.3).
+// What says neither counts as the least.
+func waitFor(after string, now time.Time) time.Duration {
+	if seconds, err := strconv.ParseUint(after, 10, 32); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	if date, err := http.ParseTime(after); err == nil {
+		return max(date.Sub(now), 0)
+	}
+	return leastShed
+}
+
+// watchedBody tells when a response is done with.
+type watchedBody struct {
+	io.ReadCloser
+	flight *flight
+	once   sync.Once
+	closed sync.Once
+}
+
+func (b *watchedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.once.Do(func() { b.flight.complete(err) })
+	}
+	return n, err
+}
+
+func (b *watchedBody) Close() error {
+	err := b.ReadCloser.Close()
+	b.once.Do(func() { b.flight.complete(nil) })
+	b.closed.Do(b.flight.end)
+	return err
+}
+
+// watchRequest returns the request with a body that tells whether it could be
+// read; the request itself, if it has none.
+func watchRequest(r *http.Request) (*http.Request, *requestBody) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return r, nil
+	}
+	body := &requestBody{ReadCloser: r.Body}
+	watched := *r
+	watched.Body = body
+	return &watched, body
+}
+
+// requestBody is the client's side of an attempt.
+type requestBody struct {
+	io.ReadCloser
+	failed atomic.Bool
+	closed atomic.Bool // by the transport, after which reading fails
+}
+
+func (b *requestBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF && !b.closed.Load() {
+		b.failed.Store(true)
+	}
+	return n, err
+}
+
+func (b *requestBody) Close() error {
+	b.closed.Store(true)
+	return b.ReadCloser.Close()
+}
+
+// broken reports whether the client's body broke off.
+func (b *requestBody) broken() bool { return b != nil && b.failed.Load() }

@@ -1,0 +1,147 @@
+package pool
+
+import (
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/caddy-evenkeel/evenkeel/healthcheck"
+	"github.com/caddy-evenkeel/evenkeel/internal/balance"
+)
+
+// history is what a view was before, which counts for now.
+type history struct {
+	key string
+
+	mu        sync.Mutex
+	panicking bool
+	levels    map[int]*lows
+}
+
+// histories are those of all views in use, by configuration and addresses, so
+// that a reload changes nothing.
+var histories registry[string, history]
+
+// historyOf returns the history of the pool's view of the given addresses.
+func (p *Pool) historyOf(addresses string) *history {
+	key := p.signature + " " + addresses
+	return histories.acquire(key, instant(time.Now()), func() *history { return &history{key: key} })
+}
+
+func (h *history) release() { histories.release(h.key, instant(time.Now())) }
+
+// share says which share of the draws falls on each of the snapshot's tiers.
+func (p *Pool) share(next *Snapshot, v *view, stands []standing, now int64) {
+	byLevel := make(map[int]*balance.Level)
+	unproven := make(map[int]int)
+	for i, s := range stands {
+		m := v.members[i]
+		if m.weight == 0 {
+			continue
+		}
+		l := byLevel[m.level]
+		if l == nil {
+			l = &balance.Level{}
+			byLevel[m.level] = l
+		}
+		l.Upstreams++
+		switch {
+		case s.weight == 0 || s.verdict != healthcheck.Healthy || s.phase == ejected:
+		case s.phase == probation:
+			unproven[m.level]++
+		case s.degraded:
+			l.Degraded++
+		default:
+			l.Healthy++
+		}
+	}
+	numbers := make([]int, 0, len(byLevel))
+	for level := range byLevel {
+		numbers = append(numbers, level)
+	}
+	slices.Sort(numbers)
+	factor := p.options.overprovisioning()
+	levels := make([]balance.Level, len(numbers))
+	for i, number := range numbers {
+		l := byLevel[number]
+		if l.Healthy == 0 {
+			// Whom nobody has proven yet must get a request to be.
+			l.Healthy = unproven[number]
+		}
+		l.Trusted = p.trusted(v.history, number, balance.Health(l.Healthy, l.Upstreams, factor), now)
+		levels[i] = *l
+	}
+	loads := balance.Loads(levels, factor)
+	if len(next.tiers) < 2 {
+		return
+	}
+	sum := 0.0
+	next.bounds = make([]uint32, len(next.tiers))
+	for i, t := range next.tiers {
+		if n, ok := slices.BinarySearch(numbers, t.level); ok && t.degraded {
+			sum += loads[n].Degraded
+		} else if ok {
+			sum += loads[n].Healthy
+		}
+		next.bounds[i] = uint32(min(sum, 1) * math.MaxUint32)
+	}
+	if sum == 0 {
+		next.bounds = nil
+	}
+}
+
+// trusted returns the least health that the level has had within the time that
+// the option failback_delay says.
+func (p *Pool) trusted(h *history, level int, health float64, now int64) float64 {
+	delay := int64(time.Duration(p.options.FailbackDelay))
+	if delay == 0 {
+		return health
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	l := h.levels[level]
+	if l == nil {
+		if h.levels == nil {
+			h.levels = make(map[int]*lows)
+		}
+		l = new(lows)
+		h.levels[level] = l
+	}
+	least, until := l.least(health, now, delay)
+	p.alarm.before(until)
+	return least
+}
+
+// lows are what a number was before it rose: rising, and each of them later than
+// the one before.
+type lows struct {
+	seen   bool
+	latest float64
+	past   []low
+}
+
+type low struct {
+	value float64
+	until int64 // when the number rose above it
+}
+
+// least takes in the number as it is now, and returns the least that it was
+// within the given time; and, if that is less than it is now, until when.
+func (l *lows) least(value float64, now, within int64) (least float64, until int64) {
+	if l.seen && value > l.latest {
+		l.past = append(l.past, low{l.latest, now})
+	}
+	l.seen, l.latest = true, value
+	// Lows that are no less than a later number bear on nothing.
+	for n := len(l.past); n > 0 && l.past[n-1].value >= value; n-- {
+		l.past = l.past[:n-1]
+	}
+	for len(l.past) > 0 && now-l.past[0].until >= within {
+		l.past = l.past[1:]
+	}
+	if len(l.past) == 0 {
+		return value, 0
+	}
+	return l.past[0].value, l.past[0].until + within
+}

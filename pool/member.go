@@ -1,0 +1,209 @@
+package pool
+
+import (
+	"errors"
+	"math"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/caddy-evenkeel/evenkeel/healthcheck"
+)
+
+// member is an upstream that the pool knows.
+type member struct {
+	address string
+	weight  uint32 // by configuration
+	level   int
+	known   *known
+	latency *Latency
+	outlier *outlier // nil where outlier detection is off
+	slots   *slots
+	watches []*healthcheck.Watch
+
+	in   bool         // gets traffic as of the latest build; guarded by the pool's building
+	seen atomic.Int64 // instant at which a source last returned it
+}
+
+// known is what is known of an address in the whole process.
+type known struct {
+	latency    *Latency
+	generation uint64       // of the configuration that it first came with
+	joined     atomic.Int64 // instant at which it joined others that were there before; 0 for never
+}
+
+// joined returns when the member joined others that were there before; zero for
+// never.
+func (m *member) joined() int64 {
+	if m.known == nil {
+		return 0
+	}
+	return m.known.joined.Load()
+}
+
+// welcome notes which members have joined others: those that this configuration
+// has brought, or a source just now, while the rest was there before.
+func (p *Pool) welcome(members []*member, fresh func(*member) bool, now int64) {
+	var joining []*member
+	for _, m := range members {
+		if m.known != nil && fresh(m) {
+			joining = append(joining, m)
+		}
+	}
+	if len(joining) == len(members) {
+		return
+	}
+	for _, m := range joining {
+		m.known.joined.CompareAndSwap(0, now)
+	}
+}
+
+// addresses are all that are in use, or were a while ago.
+var addresses registry[string, known]
+
+// newMember returns a member for the upstream at the given dial address. It is
+// new if it came with this configuration.
+func (p *Pool) newMember(address string, now int64) *member {
+	m := p.loner(address)
+	m.known = addresses.acquire(address, now, func() *known {
+		return &known{latency: new(Latency), generation: p.generation}
+	})
+	m.latency = m.known.latency
+	if r := p.options.rules; r != nil {
+		m.outlier = outliers.acquire(outlierKey{r.key, address}, now, func() *outlier { return &outlier{rules: r} })
+		m.outlier.join(p)
+	}
+	return m
+}
+
+// loner returns a member of which nothing is kept.
+func (p *Pool) loner(address string) *member {
+	return &member{
+		address: address,
+		weight:  uint32(p.options.weights.get(address, 1)),
+		level:   p.options.levels.get(address, 0),
+		latency: new(Latency),
+		slots:   new(slots),
+		in:      true,
+	}
+}
+
+// watch has the pool's checks watch the member. Expired, unless nil, tells when
+// the watches end.
+func (p *Pool) watch(m *member, expired func(time.Time) bool) error {
+	for _, check := range p.options.HealthChecks {
+		w, err := check.Watch(m.address, p.changed, expired)
+		if errors.Is(err, healthcheck.ErrPlaceholder) {
+			p.logger.Warn("upstream is not checked: its address depends on the request",
+				zap.String("upstream", m.address), zap.Error(err))
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		m.watches = append(m.watches, w)
+	}
+	return nil
+}
+
+// release gives back what the member holds but for its watches.
+func (p *Pool) release(m *member) {
+	if m.known == nil {
+		return
+	}
+	now := instant(time.Now())
+	addresses.release(m.address, now)
+	if m.outlier != nil {
+		m.outlier.leave(p)
+		outliers.release(outlierKey{p.options.rules.key, m.address}, now)
+	}
+}
+
+// standing is what a member is at a moment.
+type standing struct {
+	verdict  healthcheck.Verdict
+	degraded bool
+	phase    phase
+	weight   float64 // as configured and as its agent wants it; 0 takes nothing new
+	percent  int     // of the weight that it gets, in a slow start
+	limit    int     // of requests at once, by its agent; 0 for none
+	until    int64   // when this changes by itself; 0 for never
+}
+
+// up reports whether the member may get traffic.
+func (s *standing) up() bool {
+	return s.weight > 0 && s.verdict == healthcheck.Healthy && s.phase != ejected
+}
+
+// stand returns how the member stands. One that fails a check counts for more
+// than one that has not had its say.
+func (m *member) stand(o *Options, now int64) standing {
+	s := standing{weight: float64(m.weight), percent: 100}
+	ordered := false
+	var recovered, mended, failed time.Time
+	for _, w := range m.watches {
+		state := w.State()
+		switch {
+		case state.Unproven:
+			s.verdict = healthcheck.Checking
+		case state.Verdict == healthcheck.Unhealthy && s.verdict == healthcheck.Healthy:
+			s.verdict = healthcheck.Unhealthy
+		}
+		s.degraded = s.degraded || state.Degraded
+		// Of several agents, the one that wants the least has its way.
+		if w := state.Orders.Weight(m.weight); m.weight > 0 && w != float64(m.weight) && (!ordered || w < s.weight) {
+			s.weight, ordered = w, true
+		}
+		if limit := state.Orders.Limit(); limit > 0 && (s.limit == 0 || limit < s.limit) {
+			s.limit = limit
+		}
+		recovered = later(recovered, later(state.Recovered, state.Orders.Resumed()))
+		if m.joined() != 0 {
+			recovered = later(recovered, state.Since) // also from checking
+		}
+		if state.Mended.After(mended) && state.Mended.After(state.Failed) {
+			mended, failed = state.Mended, state.Failed
+		}
+	}
+	if !mended.IsZero() {
+		m.outlier.release(now, instant(failed))
+	}
+	var proven int64
+	s.phase, s.until, proven = m.outlier.look(now)
+	if o.SlowStart != nil && s.up() && s.phase == serving {
+		began := max(proven, m.joined())
+		if !recovered.IsZero() {
+			began = max(began, instant(recovered))
+		}
+		s.percent, s.until = o.SlowStart.percent(began, now)
+	}
+	return s
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// scale returns integers in the proportion of the weights. They are the weights
+// themselves where those are integers.
+func scale(weights []float64) []uint32 {
+	unit, most := 1.0, 0.0
+	for _, w := range weights {
+		most = max(most, w)
+		if w != math.Trunc(w) {
+			unit = 100
+		}
+	}
+	if most*unit > math.MaxInt32 {
+		unit = math.MaxInt32 / most
+	}
+	scaled := make([]uint32, len(weights))
+	for i, w := range weights {
+		scaled[i] = max(uint32(math.Round(w*unit)), 1)
+	}
+	return scaled
+}

@@ -1,0 +1,50 @@
+package pool
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// metrics are those of all pools of the process.
+var metrics = struct {
+	panics, ejections, refused *prometheus.CounterVec
+	queued                     *prometheus.GaugeVec
+}{
+	panics: counter("panic_changes_total",
+		"How often a pool began or ceased to ignore verdicts and ejections, for too few upstreams were healthy.",
+		"policy", "change"),
+	ejections: counter("ejections_total",
+		"Ejections of upstreams by outlier detection.",
+		"upstream", "rule"),
+	refused: counter("queue_refused_total",
+		"Requests that got no place in the queue, or none of an upstream in time.",
+		"policy", "reason"),
+	queued: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Namespace: namespace, Subsystem: subsystem, Name: "queue_length",
+		Help: "Requests that wait for an upstream with room for them.",
+	}, []string{"policy"}),
+}
+
+const namespace, subsystem = "caddy", "load_balancer"
+
+func counter(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: namespace, Subsystem: subsystem, Name: name, Help: help,
+	}, labels)
+}
+
+// registerMetrics lets the configuration's metrics endpoint have them.
+func registerMetrics(ctx caddy.Context) error {
+	registry := ctx.GetMetricsRegistry()
+	for _, c := range []prometheus.Collector{metrics.panics, metrics.ejections, metrics.refused, metrics.queued} {
+		var already prometheus.AlreadyRegisteredError
+		if err := registry.Register(c); err != nil && !errors.As(err, &already) {
+			return fmt.Errorf("registering metrics: %v", err)
+		}
+	}
+	return nil
+}

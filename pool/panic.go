@@ -1,0 +1,27 @@
+package pool
+
+import (
+	"go.uber.org/zap"
+)
+
+// notePanic tells when the view begins or ends to ignore verdicts and ejections:
+// once, whatever reloads there are.
+func (p *Pool) notePanic(h *history, s *Snapshot, up, weighted int) {
+	h.mu.Lock()
+	changed := h.panicking != s.panicking
+	h.panicking = s.panicking
+	h.mu.Unlock()
+	if !changed {
+		return
+	}
+	numbers := []zap.Field{zap.String("policy", p.policy), zap.Int("healthy", up), zap.Int("upstreams", weighted)}
+	event := "panic_left"
+	if s.panicking {
+		event = "panic_entered"
+		p.logger.Warn("too few healthy upstreams: verdicts and ejections are ignored", numbers...)
+	} else {
+		p.logger.Info("enough healthy upstreams: verdicts and ejections count again", numbers...)
+	}
+	metrics.panics.WithLabelValues(p.policy, event[len("panic_"):]).Inc()
+	p.emit(event, map[string]any{"policy": p.policy, "healthy": up, "upstreams": weighted})
+}

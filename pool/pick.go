@@ -1,0 +1,215 @@
+package pool
+
+import (
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+)
+
+// Select picks one of the upstreams for the request; nil if there is none.
+func (h *Handle) Select(upstreams reverseproxy.UpstreamPool, r *http.Request, w http.ResponseWriter) *reverseproxy.Upstream {
+	p := h.pool
+	q := Query{Request: r, Writer: w}
+	if len(upstreams) == 0 {
+		if upstreams = p.lastKnown(); upstreams == nil {
+			return nil
+		}
+		q.stale = true
+	}
+	if o := p.observer; o != nil {
+		q.fleet = &o.fleet
+		if !p.options.RetrySame {
+			q.tried = triedBy(r, o.key)
+		}
+	}
+	if i := h.pickPlain(upstreams, &q); i >= 0 {
+		return q.Upstreams[i]
+	}
+	var picked *reverseproxy.Upstream
+	if h.owner && (p.line != nil || lines.Load() > 0) {
+		picked = h.selectInLine(upstreams, q)
+	} else {
+		picked, _ = h.selectNow(upstreams, q)
+	}
+	if picked == nil {
+		if r == nil || r.Context().Err() == nil { // else the client has gone, maybe from the queue
+			p.logNone(upstreams, q.tried)
+		}
+	} else {
+		p.observer.mark(r, p, picked.Dial)
+	}
+	return picked
+}
+
+// pickPlain picks for a first attempt where there is nothing to be heeded but the
+// policy: the usual case, and the one that has to be fast. Below zero, the rest of
+// the way has to be gone.
+func (h *Handle) pickPlain(upstreams []*reverseproxy.Upstream, q *Query) int {
+	v := h.pool.static
+	s := v.snapshot.Load()
+	if s.plain == nil || q.tried != nil || lines.Load() > 0 || !same(upstreams, v.upstreams) {
+		return None
+	}
+	q.tier, q.Candidates, q.Upstreams, q.Made = s.plain, s.plain.Candidates, s.plain.upstreams, s.plain.made[h.slot]
+	return h.picker.Pick(*q)
+}
+
+// selectNow picks without waiting. Where it picks nobody, it reports whether
+// somebody has to be waited for: one who is full.
+func (h *Handle) selectNow(upstreams reverseproxy.UpstreamPool, q Query) (picked *reverseproxy.Upstream, full bool) {
+	v := h.pool.static
+	s := v.snapshot.Load()
+	if same(upstreams, v.upstreams) {
+		return h.pick(s, q, nil, 0)
+	}
+	if t := s.tierOf(upstreams); t != nil { // of a policy inside one inside of ours
+		return h.pick(&Snapshot{tiers: []*Tier{t}}, q, nil, 0)
+	}
+	return h.selectDynamic(upstreams, q)
+}
+
+// pick has the picker pick from the snapshot. Dynamic upstreams are in the
+// buffer, in the order of the view's members.
+func (h *Handle) pick(s *Snapshot, q Query, buffer *[]*reverseproxy.Upstream, members int) (picked *reverseproxy.Upstream, full bool) {
+	if len(s.tiers) == 0 {
+		return nil, false
+	}
+	if u := h.probe(s, &q, buffer, members); u != nil {
+		return u, false
+	}
+	tried := q.tried
+	for {
+		q.tried, q.pressed = tried, s.unproven
+		u, c := h.from(s, &q, buffer, members)
+		if u == nil && tried != nil {
+			// Better one on probation than one that has failed the request, and
+			// better that one than nobody.
+			q.pressed = true
+			if u, c = h.from(s, &q, buffer, members); u == nil {
+				if h.pool.line != nil && h.anyFull(s, &q, buffer, members) {
+					return nil, true
+				}
+				q.tried = nil
+				u, c = h.from(s, &q, buffer, members)
+			}
+		}
+		if u == nil {
+			return nil, h.pool.line != nil && h.anyFull(s, &q, buffer, members)
+		}
+		if !q.guarded || !h.owner || q.claim(c, u) {
+			return u, false
+		}
+	}
+}
+
+// probe picks a candidate on probation for a request that is as well served by
+// any, and that Caddy will try elsewhere if need be. Without that, a policy that
+// prefers the proven might never give one a chance.
+func (h *Handle) probe(s *Snapshot, q *Query, buffer *[]*reverseproxy.Upstream, members int) *reverseproxy.Upstream {
+	if len(s.trials) == 0 || !h.owner || q.Request == nil || q.Request.Method != http.MethodGet {
+		return nil
+	}
+	if _, keyed := h.key(q.Request); keyed {
+		return nil
+	}
+	for _, t := range s.trials {
+		h.enter(q, s.tiers[t.tier], buffer, members)
+		if i := t.candidate; q.OK(i) && q.claim(&q.Candidates[i], q.Upstreams[i]) {
+			return q.Upstreams[i]
+		}
+	}
+	return nil
+}
+
+// from asks the picker for one of the tier that the request falls on, and of the
+// others where that has none left.
+func (h *Handle) from(s *Snapshot, q *Query, buffer *[]*reverseproxy.Upstream, members int) (*reverseproxy.Upstream, *Candidate) {
+	first := 0
+	if s.bounds != nil {
+		first = s.tier(h.draw(q.Request))
+	}
+	for n := -1; n < len(s.tiers); n++ {
+		at := n
+		if n < 0 {
+			at = first
+		} else if n == first {
+			continue
+		}
+		h.enter(q, s.tiers[at], buffer, members)
+		if i := h.picker.Pick(*q); i >= 0 {
+			return q.Upstreams[i], &q.Candidates[i]
+		}
+	}
+	return nil, nil
+}
+
+// draw returns the number that says which tier the request falls on.
+func (h *Handle) draw(r *http.Request) uint32 {
+	if key, ok := h.key(r); ok {
+		return key
+	}
+	return rand.Uint32()
+}
+
+// key returns what the picker picks by, if that is something of the request.
+func (h *Handle) key(r *http.Request) (uint32, bool) {
+	if keyed, ok := h.picker.(Keyed); ok {
+		return keyed.Key(r)
+	}
+	return 0, false
+}
+
+// enter makes the query one of the tier.
+func (h *Handle) enter(q *Query, t *Tier, buffer *[]*reverseproxy.Upstream, members int) {
+	q.tier, q.Candidates, q.Made = t, t.Candidates, t.made[h.slot]
+	q.reserved = h.pool.line != nil
+	q.guarded = t.guarded || q.reserved
+	if buffer == nil {
+		q.Upstreams = t.upstreams
+	} else {
+		q.Upstreams = narrow(t, buffer, members)
+	}
+}
+
+// Inner asks the picker for an answer to a query that the policy around it has
+// got.
+func (h *Handle) Inner(q Query) int {
+	q.Made = q.tier.made[h.slot]
+	return h.picker.Pick(q)
+}
+
+// anyFull reports whether a candidate could be picked if it had not as many
+// requests as it takes.
+func (h *Handle) anyFull(s *Snapshot, q *Query, buffer *[]*reverseproxy.Upstream, members int) bool {
+	for _, t := range s.tiers {
+		h.enter(q, t, buffer, members)
+		for i := range q.Candidates {
+			if q.full(i) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// claim takes the place that the pick has on its candidate, where places are
+// counted. It reports false if another request was faster.
+func (q *Query) claim(c *Candidate, u *reverseproxy.Upstream) bool {
+	now := instant(time.Now())
+	limit := 0
+	if q.reserved {
+		limit = c.room(u)
+	}
+	if limit > 0 && !c.who.slots.reserve(now, u, limit) {
+		return false
+	}
+	if c.probation && !c.who.outlier.claim(now) && !q.pressed {
+		if limit > 0 {
+			c.who.slots.fill()
+		}
+		return false
+	}
+	return true
+}

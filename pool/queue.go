@@ -1,0 +1,69 @@
+package pool
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/cfg"
+)
+
+// Queue lets requests wait their turn, first in, first out, while every upstream
+// that may be picked is full: has as many requests in flight as Caddy's
+// unhealthy_request_count, or its agent, lets it have. Who finds the queue full,
+// or waits in vain, gets a 503 with Retry-After.
+type Queue struct {
+	// How many requests may wait.
+	Length int `json:"length,omitempty"`
+
+	// How long one may wait. Default: 60s.
+	Timeout caddy.Duration `json:"timeout,omitempty"`
+}
+
+const (
+	maxQueue            = 1_000_000
+	defaultQueueTimeout = time.Minute
+)
+
+// unmarshal parses the option at the cursor. Syntax:
+//
+//	queue <length> [<timeout>]
+func (q *Queue) unmarshal(d *caddyfile.Dispenser) error {
+	args, err := cfg.Args(d, 1, 2)
+	if err != nil {
+		return err
+	}
+	if q.Length, err = strconv.Atoi(args[0]); err != nil {
+		return d.Errf("queue: '%s' is not an integer", args[0])
+	}
+	if len(args) == 2 {
+		timeout, err := caddy.ParseDuration(args[1])
+		if err != nil {
+			return d.Errf("queue: '%s' is not a duration", args[1])
+		}
+		if timeout == 0 {
+			return d.Err("queue: a timeout of 0s is not above zero")
+		}
+		q.Timeout = caddy.Duration(timeout)
+	}
+	if err := q.provision(); err != nil {
+		return d.WrapErr(err)
+	}
+	return nil
+}
+
+func (q *Queue) provision() error {
+	if q.Length < 1 || q.Length > maxQueue {
+		return fmt.Errorf("queue: %d is not between 1 and %d", q.Length, maxQueue)
+	}
+	if q.Timeout < 0 || q.Timeout > caddy.Duration(cfg.MaxDuration) {
+		return fmt.Errorf("queue: %s is not above zero and below ten years", time.Duration(q.Timeout))
+	}
+	if q.Timeout == 0 {
+		q.Timeout = caddy.Duration(defaultQueueTimeout)
+	}
+	return nil
+}
