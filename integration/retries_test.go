@@ -49,7 +49,7 @@ func TestPostBodySurvivesADialError(t *testing.T) {
 func TestGetSurvivesADroppedConnectionAndPostDoesNot(t *testing.T) {
 	b := backends(t, "a", "b")
 	b[0].set(drop)
-	p := run(t, policy(addrs(b...), "smooth_weighted_round_robin", ""))
+	p := run(t, policy(addrs(b...), "smooth_weighted_round_robin", "outlier_detection off"))
 	for range 10 {
 		if a := p.get("/"); a.status != http.StatusOK {
 			t.Fatal(a)
