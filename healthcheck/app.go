@@ -140,11 +140,6 @@ func (c *Check) Watch(address string, notify func(), expired func(now time.Time)
 // results count for nothing.
 func Close(watches ...*Watch) { monitor.closeAll(watches) }
 
-// Dynamic returns the limits of a configuration on dynamic upstreams.
-func (c *Check) Dynamic() (expiry time.Duration, limit int) {
-	return time.Duration(c.app.DynamicExpiry), c.app.DynamicLimit
-}
-
 // UnmarshalCaddyfile sets up the app from Caddyfile tokens. Syntax:
 //
 //	load_balancer {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strconv"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -177,20 +176,6 @@ func (o *Options) UnmarshalOption(d *caddyfile.Dispenser) (common bool, err erro
 	return true, err
 }
 
-func (o *Options) unmarshalCheck(d *caddyfile.Dispenser) error {
-	check := new(healthcheck.Check)
-	if err := check.UnmarshalCaddyfile(d); err != nil {
-		return err
-	}
-	for _, other := range o.HealthChecks {
-		if check.Name != "" && check.Name == other.Name {
-			return check.DuplicateName()
-		}
-	}
-	o.HealthChecks = append(o.HealthChecks, check)
-	return nil
-}
-
 // reset forgets what was parsed of weights and priorities.
 func (o *Options) reset() {
 	o.weights = assigned{option: "weight", max: maxWeight}
@@ -259,32 +244,6 @@ func (o *Options) overprovisioning() float64 {
 		return defaultOverprovisioning
 	}
 	return *o.Overprovisioning
-}
-
-// nameChecks gives a name to each check that has none.
-func (o *Options) nameChecks() error {
-	names := make(map[string]bool)
-	for _, c := range o.HealthChecks {
-		if c == nil {
-			return errors.New("health_check: no checker")
-		}
-		if c.Name != "" && names[c.Name] {
-			return fmt.Errorf("health_check: duplicate name '%s'", c.Name)
-		}
-		names[c.Name] = true
-	}
-	for _, c := range o.HealthChecks {
-		if c.Name != "" {
-			continue
-		}
-		kind := c.Kind()
-		c.Name = kind
-		for n := 2; names[c.Name]; n++ {
-			c.Name = kind + " " + strconv.Itoa(n)
-		}
-		names[c.Name] = true
-	}
-	return nil
 }
 
 // checkStatic returns an error if an option names an upstream that there is not,

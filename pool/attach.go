@@ -1,0 +1,73 @@
+package pool
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+)
+
+// around returns what the module under provision is inside of: the policy of
+// ours that it serves, if any; the handler; and whether one of Caddy's own
+// policies is between.
+func around(ctx caddy.Context) (outer *Handle, handler *reverseproxy.Handler, nested bool) {
+	modules := ctx.Modules()
+	if len(modules) > 0 {
+		modules = modules[:len(modules)-1] // the module itself
+	}
+	for _, m := range slices.Backward(modules) {
+		switch m := m.(type) {
+		case owner:
+			return m.handle(), nil, false
+		case *reverseproxy.Handler:
+			return nil, m, nested
+		case reverseproxy.Selector:
+			nested = true
+		}
+	}
+	return nil, nil, false
+}
+
+// attach binds the pool to a handler: to its upstreams, its transport and its
+// retries.
+func (p *Pool) attach(ctx caddy.Context, handler *reverseproxy.Handler, nested bool) error {
+	if handler.DynamicUpstreamsRaw == nil && handler.DynamicUpstreams == nil {
+		addresses := make([]string, len(handler.Upstreams))
+		for i, u := range handler.Upstreams {
+			addresses[i] = u.Dial
+		}
+		if err := p.options.checkStatic(addresses); err != nil {
+			return err
+		}
+	}
+	if err := p.retries(handler); err != nil {
+		return err
+	}
+	o, err := observe(ctx, handler)
+	if err != nil {
+		return err
+	}
+	o.join(p, nested)
+	p.observer, p.statics = o, handler.Upstreams
+	return nil
+}
+
+// defaultRetries is enough to get past two upstreams that have died since they
+// were last looked at.
+const defaultRetries = 2
+
+// retries sets the handler's retries, which Caddy then does.
+func (p *Pool) retries(handler *reverseproxy.Handler) error {
+	lb := handler.LoadBalancing
+	switch n := p.options.Retries; {
+	case lb == nil:
+	case n != nil && lb.Retries > 0:
+		return fmt.Errorf("retries: the handler has lb_retries %d already", lb.Retries)
+	case n != nil:
+		lb.Retries = *n
+	case lb.Retries == 0 && lb.TryDuration == 0:
+		lb.Retries = defaultRetries
+	}
+	return nil
+}
