@@ -110,14 +110,15 @@ func (p *Pool) judgeShares(now int64) {
 		members = v.members
 	}
 	var looked []*member
-	var rates []float64
+	var shares, rates []float64 // of failures, of successes
 	for _, m := range members {
 		if m.outlier == nil {
 			continue
 		}
 		if total, failed := m.outlier.tallied(p.judged - 1); total >= r.Volume {
 			looked = append(looked, m)
-			rates = append(rates, 1-float64(failed)/float64(total))
+			shares = append(shares, float64(failed)*100/float64(total))
+			rates = append(rates, float64(total-failed)/float64(total))
 		}
 	}
 	if len(looked) < r.Hosts {
@@ -126,7 +127,7 @@ func (p *Pool) judgeShares(now int64) {
 	floor := balance.SuccessRateFloor(rates, r.Deviations)
 	for i, m := range looked {
 		switch {
-		case r.Percentage > 0 && (1-rates[i])*100 >= r.Percentage:
+		case r.Percentage > 0 && shares[i] >= r.Percentage:
 			p.eject(m, byPercentage, true)
 		case r.Deviations > 0 && rates[i] < floor-roundingError:
 			p.eject(m, bySuccessRate, true)

@@ -37,7 +37,8 @@ type outlier struct {
 	limited bool   // the latest one is one of those that a share is set for
 	proven  int64  // when an upstream last left probation; 0 for never
 	claimed int64  // when one on probation was last picked; 0 once an attempt has followed
-	probing int    // attempts in flight that began on probation
+	probing int    // attempts in flight that began on this probation
+	round   int    // number of the latest probation
 
 	pools map[*Pool]struct{}
 }
@@ -57,6 +58,7 @@ type outlierKey struct{ rules, address string }
 func (o *outlier) at(now int64) phase {
 	if o.phase == ejected && now >= o.until {
 		o.phase, o.claimed, o.probing = probation, 0, 0
+		o.round++
 	}
 	return o.phase
 }
@@ -75,11 +77,13 @@ func (o *outlier) look(now int64) (at phase, until, proven int64) {
 	return at, until, o.proven
 }
 
-// busy reports whether one on probation has its request.
+// busy reports whether one on probation has its request, or has failed it and is
+// out again.
 func (o *outlier) busy(now int64) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.at(now) == probation && o.taken(now)
+	at := o.at(now)
+	return at == ejected || at == probation && o.taken(now)
 }
 
 func (o *outlier) taken(now int64) bool {
@@ -87,50 +91,67 @@ func (o *outlier) taken(now int64) bool {
 }
 
 // claim takes the place of the one request of an upstream on probation. It
-// reports false if another one has it.
+// reports false if another one has it, or had it and failed.
 func (o *outlier) claim(now int64) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.at(now) != probation {
+	switch at := o.at(now); {
+	case at == serving:
 		return true
-	}
-	if o.taken(now) {
+	case at == ejected || o.taken(now):
 		return false
 	}
 	o.claimed = now
 	return true
 }
 
-// begin notes that an attempt begins, and reports whether it does on probation.
-func (o *outlier) begin(now int64) (probing bool) {
+// begin notes that an attempt begins, and returns the number of the probation
+// that it begins on; zero if it does on none.
+func (o *outlier) begin(now int64) (round int) {
 	if o == nil {
-		return false
+		return 0
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.at(now) != probation {
-		return false
+		return 0
 	}
 	o.claimed = 0
 	o.probing++
-	return true
+	return o.round
 }
 
-// drop notes the end of an attempt on probation that told nothing.
-func (o *outlier) drop() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.probing = max(o.probing-1, 0)
-}
-
-// complete notes that a response came to its end.
-func (o *outlier) complete() {
+// drop notes that an attempt has ended which began on the given probation, if any,
+// and tells nothing of the upstream.
+func (o *outlier) drop(round int) {
 	if o == nil {
 		return
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.row.local = 0
+	o.probed(round)
+}
+
+// probed counts out an attempt that began on the given probation, and reports
+// whether that is the present one. The mutex is held.
+func (o *outlier) probed(round int) bool {
+	if round == 0 || round != o.round || o.phase != probation {
+		return false
+	}
+	o.probing = max(o.probing-1, 0)
+	return true
+}
+
+// complete notes that the response to an attempt came to its end.
+func (o *outlier) complete(began int64) {
+	if o == nil {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if began >= o.proven {
+		o.row.local = 0
+	}
 }
 
 // observe takes in a report. It returns why the upstream should be ejected, and
@@ -138,11 +159,10 @@ func (o *outlier) complete() {
 func (o *outlier) observe(r report, now int64) (because string, limited, back bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if r.probing {
-		o.probing = max(o.probing-1, 0)
-	}
-	switch at := o.at(now); {
-	case at == ejected, at == probation && !r.probing, r.began < o.proven:
+	at := o.at(now)
+	probing := o.probed(r.round)
+	switch {
+	case at == ejected, at == probation && !probing, r.began < o.proven:
 		return "", false, false // of an attempt from before
 	case at == probation:
 		if because, limited = o.rules.first(r); because == "" {

@@ -1,6 +1,8 @@
 package pool
 
 import (
+	"context"
+	"errors"
 	"io"
 	"net/http"
 	"strconv"
@@ -17,16 +19,17 @@ type flight struct {
 	member *member
 	began  time.Time
 
+	request context.Context
 	attempt *attempt // for the latency; nil once that is known
-	probing bool     // the upstream is on probation
+	round   int      // of the upstream's probation; 0 if it is on none
 }
 
 func (f *flight) begin() {
 	m, now := f.member, instant(f.began)
 	f.attempt = m.latency.begin(now)
-	f.probing = m.outlier.begin(now)
+	f.round = m.outlier.begin(now)
 	if f.pool.line != nil {
-		m.slots.fill()
+		m.slots.fill(now)
 	}
 }
 
@@ -47,9 +50,7 @@ func (f *flight) end() {
 
 // abandon ends an attempt that tells nothing of its upstream.
 func (f *flight) abandon() {
-	if f.probing {
-		f.member.outlier.drop()
-	}
+	f.member.outlier.drop(f.round)
 	f.end()
 }
 
@@ -99,9 +100,9 @@ func (f *flight) complete(err error) {
 	switch {
 	case err == io.EOF:
 		f.sample(time.Since(f.began), false)
-		f.member.outlier.complete()
-	case err != nil:
-		f.probing = false // that was told at the header
+		f.member.outlier.complete(instant(f.began))
+	case err != nil && f.request.Err() == nil: // else it is the client who broke off
+		f.round = 0 // of which the header has told
 		f.judge(report{outcome: unreachable})
 	}
 	f.land()
@@ -124,7 +125,7 @@ func (f *flight) judge(r report) {
 	if f.member.outlier == nil {
 		return
 	}
-	r.began, r.probing = instant(f.began), f.probing
+	r.began, r.round = instant(f.began), f.round
 	f.pool.judge(f.member, r)
 }
 
@@ -146,8 +147,8 @@ func (f *flight) shed(res *http.Response) bool {
 // waitFor parses the header Retry-After: seconds, or a date (RFC 9110, 10.2.3).
 // What says neither counts as the least.
 func waitFor(after string, now time.Time) time.Duration {
-	if seconds, err := strconv.ParseUint(after, 10, 32); err == nil {
-		return time.Duration(seconds) * time.Second
+	if seconds, err := strconv.ParseUint(after, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
+		return time.Duration(min(seconds, uint64(mostShed/time.Second))) * time.Second
 	}
 	if date, err := http.ParseTime(after); err == nil {
 		return max(date.Sub(now), 0)

@@ -152,7 +152,7 @@ func (o *observer) roundTrip(r *http.Request) (*http.Response, error) {
 		o.ended()
 		return res, err
 	}
-	f := &flight{o: o, pool: p, member: m, began: time.Now()}
+	f := &flight{o: o, pool: p, member: m, began: time.Now(), request: r.Context()}
 	f.begin()
 	returned := false
 	defer func() {

@@ -37,10 +37,10 @@ func isGateway(status int) bool {
 // report is an attempt's outcome.
 type report struct {
 	outcome
-	began   int64
-	counts  bool // the status counts as failure
-	probing bool // the attempt began on probation
-	open    bool // the response has a body that is still to come
+	began  int64
+	counts bool // the status counts as failure
+	round  int  // of the probation that the attempt began on; 0 for none
+	open   bool // the response has a body that is still to come
 }
 
 // row counts failures in a row.

@@ -207,7 +207,7 @@ func (q *Query) claim(c *Candidate, u *reverseproxy.Upstream) bool {
 	}
 	if c.probation && !c.who.outlier.claim(now) && !q.pressed {
 		if limit > 0 {
-			c.who.slots.fill()
+			c.who.slots.fill(now)
 		}
 		return false
 	}

@@ -45,9 +45,10 @@ func (s *slots) reserve(now int64, u *reverseproxy.Upstream, limit int) bool {
 
 // fill gives a slot back: an attempt has begun that Caddy counts. Which pick it
 // was does not matter.
-func (s *slots) fill() {
+func (s *slots) fill(now int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.prune(now)
 	if len(s.since) > 0 {
 		s.since = s.since[1:]
 	}

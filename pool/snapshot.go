@@ -48,11 +48,11 @@ type trial struct{ tier, candidate int }
 // tier returns the one that the draw falls on.
 func (s *Snapshot) tier(draw uint32) int {
 	for i, bound := range s.bounds {
-		if draw < bound {
+		if draw < bound || bound == s.bounds[len(s.bounds)-1] {
 			return i
 		}
 	}
-	return max(len(s.bounds)-1, 0)
+	return 0
 }
 
 // used reports whether any draw falls on the tier.

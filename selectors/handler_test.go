@@ -20,14 +20,19 @@ type object = map[string]any
 // those that dial returns.
 func newHandler(tb testing.TB, policy object, n int) *reverseproxy.Handler {
 	tb.Helper()
+	return loadHandler(tb, object{
+		"load_balancing": object{"selection_policy": policy},
+		"upstreams":      dials(n),
+	})
+}
+
+// dials returns the first n upstreams as a configuration has them.
+func dials(n int) []object {
 	upstreams := make([]object, n)
 	for i := range upstreams {
 		upstreams[i] = object{"dial": dial(i)}
 	}
-	return loadHandler(tb, object{
-		"load_balancing": object{"selection_policy": policy},
-		"upstreams":      upstreams,
-	})
+	return upstreams
 }
 
 // first is the number of a test's first address.

@@ -1,0 +1,214 @@
+package pool
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+var errRefused = errors.New("connection refused")
+
+// refuses is an upstream that nobody reaches.
+func refuses(*http.Request) (*http.Response, error) { return nil, errRefused }
+
+// says is an upstream that answers with the given status.
+func says(status int) answers {
+	return func(*http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: status, Header: make(http.Header), Body: io.NopCloser(strings.NewReader("body"))}, nil
+	}
+}
+
+// serve has n attempts made on the i-th upstream, one after the other, to the end.
+func (b *bench) serve(i, n int, by answers) {
+	for range n {
+		if res, err := b.send(get(), i, by); err == nil {
+			_, _ = io.Copy(io.Discard, res.Body)
+			res.Body.Close()
+		}
+	}
+}
+
+// phases says where the upstreams are: s is serving, e ejected, p on probation.
+func (b *bench) phases() string {
+	synctest.Wait()
+	var all strings.Builder
+	for _, m := range b.static.members {
+		at, _, _ := m.outlier.look(instant(time.Now()))
+		all.WriteByte("sep"[at])
+	}
+	return all.String()
+}
+
+func (b *bench) expect(t *testing.T, when, want string) {
+	t.Helper()
+	if got := b.phases(); got != want {
+		t.Errorf("%s: %s, want %s", when, got, want)
+	}
+}
+
+func only(o OutlierDetection) Options { return Options{OutlierDetection: &o} }
+
+func ptr[T any](v T) *T { return &v }
+
+func TestFailuresInARowEject(t *testing.T) {
+	for name, test := range map[string]struct {
+		options Options
+		way     answers
+		times   int
+	}{
+		"by default, no answer":      {Options{}, refuses, 5},
+		"named, no answer":           {only(OutlierDetection{}), refuses, 5},
+		"named, 500":                 {only(OutlierDetection{}), says(500), 5},
+		"named, 503":                 {only(OutlierDetection{}), says(503), 5},
+		"own count of no answer":     {only(OutlierDetection{ConsecutiveLocalOriginFailures: ptr(2)}), refuses, 2},
+		"own count of failures":      {only(OutlierDetection{Consecutive5xx: ptr(3)}), says(501), 3},
+		"own count of gateway":       {only(OutlierDetection{ConsecutiveGatewayFailures: ptr(1)}), says(502), 1},
+		"own list":                   {only(OutlierDetection{Status: []string{"404"}}), says(404), 5},
+		"own list, gateway all same": {only(OutlierDetection{Status: []string{"404"}}), says(504), 5},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, test.options, 3)
+				b.serve(1, test.times-1, test.way)
+				b.serve(1, 1, says(200))
+				b.serve(1, test.times-1, test.way)
+				b.expect(t, "one failure is missing", "sss")
+				b.serve(1, 1, test.way)
+				b.expect(t, "failures are enough", "ses")
+				if n := b.logs.FilterMessage("upstream is ejected").Len(); n != 1 {
+					t.Errorf("logged %d times", n)
+				}
+			})
+		})
+	}
+}
+
+func TestWhatDoesNotEject(t *testing.T) {
+	for name, test := range map[string]struct {
+		options Options
+		way     answers
+	}{
+		"by default, 503":  {Options{}, says(503)},
+		"off":              {only(OutlierDetection{Off: true}), refuses},
+		"the rule is off":  {only(OutlierDetection{ConsecutiveLocalOriginFailures: ptr(0)}), refuses},
+		"not in own list":  {only(OutlierDetection{Status: []string{"404"}}), says(500)},
+		"404 by default":   {only(OutlierDetection{}), says(404)},
+		"good answers":     {only(OutlierDetection{Consecutive5xx: ptr(1)}), says(200)},
+		"too few in share": {only(OutlierDetection{Consecutive5xx: ptr(0)}), says(500)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, test.options, 3)
+				b.serve(1, 20, test.way)
+				b.expect(t, "all are well", "sss")
+				time.Sleep(time.Minute)
+				b.expect(t, "a minute later", "sss")
+			})
+		})
+	}
+}
+
+func TestLastOneThatMayBePickedIsNotEjected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Options{}, 3)
+		for i := range 3 {
+			b.serve(i, 50, refuses)
+		}
+		b.expect(t, "all fail", "ees")
+		time.Sleep(30 * time.Second)
+		b.expect(t, "the others are on probation", "pps")
+		b.serve(2, 50, refuses)
+		b.expect(t, "on probation they are no others", "pps")
+		b.serve(0, 1, says(200))
+		b.serve(2, 5, refuses)
+		b.expect(t, "there is another", "spe")
+	})
+}
+
+func TestWhoTakesNothingIsNoOtherUpstream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Options{Weights: map[string]int{fmt.Sprintf("10.%d.0.1:80", network+1): 0}}, 2)
+		b.serve(0, 50, refuses)
+		b.expect(t, "the other one has weight 0", "ss")
+	})
+}
+
+func TestShareOfEjections(t *testing.T) {
+	for name, test := range map[string]struct {
+		options   OutlierDetection
+		upstreams int
+		way       answers
+		want      int
+	}{
+		"a tenth":                 {OutlierDetection{}, 30, says(502), 3},
+		"a tenth, rounded down":   {OutlierDetection{}, 39, says(500), 3},
+		"one is allowed":          {OutlierDetection{}, 5, says(500), 1},
+		"one, where none is":      {OutlierDetection{MaxEjectionPercent: ptr(0.0)}, 5, says(500), 1},
+		"half":                    {OutlierDetection{MaxEjectionPercent: ptr(50.0)}, 10, says(500), 5},
+		"all but one":             {OutlierDetection{MaxEjectionPercent: ptr(100.0)}, 10, says(500), 9},
+		"no answer: no share":     {OutlierDetection{}, 10, refuses, 9},
+		"29 percent of a hundred": {OutlierDetection{MaxEjectionPercent: ptr(29.0)}, 100, says(500), 29},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, only(test.options), test.upstreams)
+				for i := range test.upstreams {
+					b.serve(i, 10, test.way)
+				}
+				if got := strings.Count(b.phases(), "e"); got != test.want {
+					t.Errorf("%d of %d are ejected, want %d", got, test.upstreams, test.want)
+				}
+			})
+		})
+	}
+}
+
+// Ejections for no answer take nothing from the share of the others, which an
+// upstream gives back only with its first success.
+func TestShareIsHeldUntilTheFirstSuccess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, only(OutlierDetection{}), 6)
+		b.serve(0, 5, refuses)
+		b.serve(1, 5, says(500))
+		b.serve(2, 5, says(500))
+		b.expect(t, "one of them may be out", "eessss")
+		time.Sleep(30 * time.Second)
+		b.serve(2, 5, says(500))
+		b.expect(t, "it is not back yet", "ppssss")
+		b.serve(1, 1, says(200))
+		b.serve(2, 5, says(500))
+		b.expect(t, "it is back", "psesss")
+	})
+}
+
+func TestEjectionsGrowAndDecay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Options{OutlierDetection: &OutlierDetection{MaxEjectionTime: caddy.Duration(70 * time.Second)}}, 2)
+		out := func(when string, way answers, n int, lasts time.Duration) {
+			t.Helper()
+			b.serve(0, n, way)
+			b.expect(t, when, "es")
+			time.Sleep(lasts - 1)
+			b.expect(t, when+", at its end", "es")
+			time.Sleep(1)
+			b.expect(t, when+", after it", "ps")
+		}
+		out("the first", refuses, 5, 30*time.Second)
+		out("the second, by one failure on probation", says(500), 1, 60*time.Second)
+		out("the third, which has the greatest length", refuses, 1, 70*time.Second)
+		b.serve(0, 1, says(200))
+		b.expect(t, "a success", "ss")
+		time.Sleep(20 * time.Second) // two healthy intervals
+		out("the second again", refuses, 5, 60*time.Second)
+		b.serve(0, 1, says(200))
+		time.Sleep(time.Hour)
+		out("the first again", refuses, 5, 30*time.Second)
+	})
+}

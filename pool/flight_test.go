@@ -1,0 +1,285 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestRetryAfter(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 500, time.UTC)
+	for text, want := range map[string]time.Duration{
+		"0":                              0,
+		"1":                              time.Second,
+		"120":                            2 * time.Minute,
+		"Sun, 01 Mar 2026 12:01:00 GMT":  time.Minute - 500,
+		"Sun, 01 Mar 2026 11:00:00 GMT":  0,
+		"Sunday, 01-Mar-26 12:01:00 GMT": time.Minute - 500,
+		"":                               leastShed,
+		"soon":                           leastShed,
+		"-5":                             leastShed,
+		"1.5":                            leastShed,
+		"1e3":                            leastShed,
+		"0x10":                           leastShed,
+		"5 s":                            leastShed,
+		"\x00\xff":                       leastShed,
+	} {
+		if got := waitFor(text, now); got != want {
+			t.Errorf("%q: %v, want %v", text, got, want)
+		}
+	}
+}
+
+// However long it is that an upstream wants to be spared, the cap holds.
+func TestHugeRetryAfterIsCapped(t *testing.T) {
+	for _, text := range []string{
+		"301", "4294967295", "4294967296", "9223372036854775807", "99999999999999999999999", "Fri, 31 Dec 9999 23:59:59 GMT",
+	} {
+		var l Latency
+		l.spare(at(0), waitFor(text, base))
+		if got := l.Expect(0, 0, clock(0)); got != mostShed {
+			t.Errorf("%s: spared for %v, want %v", text, got, mostShed)
+		}
+	}
+}
+
+func TestSparedUpstreamIsHeldToBeSlowForThatLong(t *testing.T) {
+	var l Latency
+	l.observe(at(0), 10*time.Millisecond, false, time.Second)
+	l.spare(at(0), 20*time.Second)
+	l.spare(at(0), time.Second) // a shorter one takes nothing back
+	for _, step := range []struct {
+		at   int64 // milliseconds
+		want time.Duration
+	}{
+		{0, 20 * time.Second},
+		{5_000, 15 * time.Second},
+		{17_000, leastShed},
+		{19_999, leastShed},
+		{20_000, 10 * time.Millisecond},
+	} {
+		if got := l.Expect(0, 0, clock(step.at)); got != step.want {
+			t.Errorf("at %d: %v, want %v", step.at, got, step.want)
+		}
+	}
+	l.spare(at(20_000), time.Minute)
+	l.forget()
+	if got := l.Expect(0, 0, clock(20_000)); got != 0 {
+		t.Errorf("forgotten, and still %v", got)
+	}
+}
+
+// breaking is a body that fails after what it has to give.
+type breaking struct {
+	io.Reader
+	err    error
+	closed int
+}
+
+func (b *breaking) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if err == io.EOF {
+		err = b.err
+	}
+	return n, err
+}
+
+func (b *breaking) Close() error { b.closed++; return nil }
+
+func breaks(err error) *breaking { return &breaking{Reader: strings.NewReader("half of it"), err: err} }
+
+func TestRequestBodyTellsWhetherTheClientBrokeOff(t *testing.T) {
+	reset := errors.New("connection reset by peer")
+	for name, test := range map[string]struct {
+		err         error
+		closedFirst bool
+		want        bool
+	}{
+		"read to its end":                    {io.EOF, false, false},
+		"broken off":                         {reset, false, true},
+		"cut short":                          {io.ErrUnexpectedEOF, false, true},
+		"read after the transport closed it": {http.ErrBodyReadAfterClose, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := get()
+			r.Body = breaks(test.err)
+			sent, body := watchRequest(r)
+			if sent == r || sent.Body != body || r.Body == body {
+				t.Error("the request itself is changed")
+			}
+			if body.broken() {
+				t.Error("broken before anything was read")
+			}
+			if test.closedFirst {
+				sent.Body.Close()
+			}
+			content, err := io.ReadAll(sent.Body)
+			if string(content) != "half of it" || err != nil != (test.err != io.EOF) {
+				t.Errorf("read %q, %v", content, err)
+			}
+			if body.broken() != test.want {
+				t.Errorf("broken off: %t", body.broken())
+			}
+		})
+	}
+	for _, none := range []io.ReadCloser{nil, http.NoBody} {
+		r := get()
+		r.Body = none
+		if sent, body := watchRequest(r); sent != r || body != nil || body.broken() {
+			t.Error("there is no body to be watched")
+		}
+	}
+}
+
+// streams is an upstream whose answer has the given body.
+func streams(body io.ReadCloser) answers {
+	return func(*http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: http.StatusOK, Header: make(http.Header), Body: body}, nil
+	}
+}
+
+func (b *bench) row(i int) row {
+	o := b.static.members[i].outlier
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.row
+}
+
+func TestResponseThatBreaksOffIsAFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Options{}, 2)
+		for n := 1; n < defaultConsecutive; n++ {
+			body := breaks(io.ErrUnexpectedEOF)
+			res, err := b.send(get(), 0, streams(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 3 { // those who read may go on, and close twice
+				_, _ = io.Copy(io.Discard, res.Body)
+			}
+			res.Body.Close()
+			res.Body.Close()
+			if got := b.row(0).local; got != n || body.closed != 2 {
+				t.Fatalf("%d broke off: counted as %d, closed %d times", n, got, body.closed)
+			}
+		}
+		b.serve(0, 1, says(404))
+		if got := b.row(0).local; got != 0 {
+			t.Errorf("one came to its end, and still %d count", got)
+		}
+		b.serve(0, defaultConsecutive, streams(breaks(io.ErrUnexpectedEOF)))
+		b.expect(t, "five broke off", "es")
+	})
+}
+
+func TestResponseThatNobodyReadsToItsEndTellsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Options{}, 2)
+		b.serve(0, 4, refuses)
+		res, _ := b.send(get(), 0, says(200))
+		res.Body.Close()
+		if got := b.row(0).local; got != 4 {
+			t.Errorf("%d count, want 4", got)
+		}
+		if l := b.static.members[0].latency; l.first != nil {
+			t.Error("it is still in flight")
+		}
+	})
+}
+
+// A client that goes away in the middle of a download ends what the upstream
+// sends, which is not the upstream's failure.
+func TestClientThatLeavesInTheMiddleOfAResponseIsNobodysFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Options{}, 2)
+		for range 2 * defaultConsecutive {
+			r := get()
+			ctx, leave := context.WithCancel(r.Context())
+			res, err := b.send(r.WithContext(ctx), 0, streams(breaks(context.Canceled)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			leave()
+			_, _ = io.Copy(io.Discard, res.Body)
+			res.Body.Close()
+		}
+		b.expect(t, "ten clients have left", "ss")
+	})
+}
+
+func TestClientThatLeavesBeforeTheAnswerIsNobodysFailure(t *testing.T) {
+	for name, client := range map[string]func() *http.Request{
+		"gone": func() *http.Request {
+			ctx, leave := context.WithCancel(context.Background())
+			leave()
+			return get().WithContext(ctx)
+		},
+		"its body broke off": func() *http.Request {
+			return httptest.NewRequest(http.MethodPost, "/", breaks(io.ErrUnexpectedEOF))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, Options{}, 2)
+				way := func(r *http.Request) (*http.Response, error) {
+					_, err := io.Copy(io.Discard, r.Body)
+					return nil, errors.Join(err, r.Context().Err(), errRefused)
+				}
+				for range 2 * defaultConsecutive {
+					_, _ = b.send(client(), 0, way)
+				}
+				b.expect(t, "ten clients have left", "ss")
+
+				b.throw(0)
+				time.Sleep(30 * time.Second)
+				_, _ = b.send(client(), 0, way)
+				b.expect(t, "on probation", "ps")
+				if o := b.static.members[0].outlier; o.busy(instant(time.Now())) {
+					t.Error("the one request of the probation is held to be under way")
+				}
+			})
+		})
+	}
+}
+
+func TestResponseIsReadToItsEndWithoutOutlierDetection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, only(OutlierDetection{Off: true}), 2)
+		b.serve(0, 1, says(200))
+	})
+}
+
+func TestBodyOfAnUpgradeIsLeftAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Options{}, 1)
+		body := breaks(io.EOF)
+		res, err := b.send(get(), 0, func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: http.StatusSwitchingProtocols, Body: body}, nil
+		})
+		if err != nil || res.Body != io.ReadCloser(body) {
+			t.Errorf("%v, %v", res, err)
+		}
+	})
+}
+
+func TestTransportThatPanicsLeavesNothingInFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Options{}, 2)
+		b.throw(0)
+		time.Sleep(30 * time.Second)
+		func() {
+			defer func() { _ = recover() }()
+			_, _ = b.send(get(), 0, func(*http.Request) (*http.Response, error) { panic("broken") })
+		}()
+		m := b.static.members[0]
+		if m.latency.first != nil || m.outlier.busy(instant(time.Now())) {
+			t.Error("an attempt is held to be in flight")
+		}
+	})
+}

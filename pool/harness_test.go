@@ -1,0 +1,89 @@
+package pool
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	logged "go.uber.org/zap/zaptest/observer"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// inOrder picks the first candidate that may be picked.
+type inOrder struct{}
+
+func (inOrder) Build(_, _ *Tier, _ any) any { return nil }
+func (inOrder) Pick(q Query) int            { return q.Any(0) }
+
+// bench is a pool on which attempts can be made.
+type bench struct {
+	*Pool
+	handle *Handle
+	logs   *logged.ObservedLogs
+}
+
+// network is the number of the network that the latest test has its addresses in:
+// what is known of an address outlives a test.
+var network int
+
+// newBench starts a pool of n upstreams, in a network of their own.
+func newBench(t *testing.T, o Options, n int) *bench {
+	network++
+	return reloaded(t, o, n)
+}
+
+// reloaded starts a pool of n upstreams, in the same network as the one before.
+func reloaded(t *testing.T, o Options, n int) *bench {
+	t.Helper()
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
+	t.Cleanup(cancel)
+	h := new(Handle)
+	if err := h.Provision(ctx, &o, inOrder{}); err != nil {
+		t.Fatal(err)
+	}
+	core, logs := logged.New(zap.InfoLevel)
+	p := h.pool
+	p.logger, p.policy, p.random = zap.New(core), t.Name(), func() float64 { return 0 }
+	p.observer = &observer{decay: time.Second, key: "tried", picked: "picked", refused: "refused"}
+	p.observer.join(p, false)
+	for i := range n {
+		p.statics = append(p.statics, &reverseproxy.Upstream{
+			Dial: fmt.Sprintf("10.%d.%d.%d:80", network, i>>8, i&0xff), Host: new(reverseproxy.Host),
+		})
+	}
+	if err := h.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &bench{p, h, logs}
+}
+
+// answers is a transport that answers as it says.
+type answers func(r *http.Request) (*http.Response, error)
+
+func (a answers) RoundTrip(r *http.Request) (*http.Response, error) { return a(r) }
+
+// send has an attempt made for the request, on the i-th upstream.
+func (b *bench) send(r *http.Request, i int, by answers) (*http.Response, error) {
+	u := b.statics[i]
+	ctx := context.WithValue(r.Context(), caddy.CtxKey("reverse_proxy.dial_info"), reverseproxy.DialInfo{Upstream: u, Address: u.Dial})
+	ctx = context.WithValue(ctx, caddyhttp.ServerCtxKey, new(caddyhttp.Server))
+	b.observer.inner = by
+	return b.observer.roundTrip(r.WithContext(ctx))
+}
+
+func get() *http.Request { return httptest.NewRequest(http.MethodGet, "/", nil) }

@@ -1,0 +1,240 @@
+package pool
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"pgregory.net/rapid"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+)
+
+// rooms is what a line waits for.
+type rooms struct {
+	line *line
+	wg   sync.WaitGroup // those in the line, and those inside
+
+	mu     sync.Mutex
+	left   int
+	served []int          // in order
+	ended  map[int]string // why, of those that were not served
+}
+
+func newRooms(length, left int, timeout time.Duration) *rooms {
+	queue := &Queue{Length: length, Timeout: caddy.Duration(timeout)}
+	return &rooms{
+		line: newLine(queue, prometheus.NewGauge(prometheus.GaugeOpts{})),
+		left: left, ended: make(map[int]string),
+	}
+}
+
+const gaveUp = "gave up"
+
+// come lets somebody wait for a room, and then calls with, unless that is nil.
+func (r *rooms) come(ctx context.Context, who int, with func()) {
+	r.wg.Go(func() {
+		u, refused := r.line.wait(ctx, func() (*reverseproxy.Upstream, bool) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			if r.left == 0 {
+				return nil, true
+			}
+			r.left--
+			r.served = append(r.served, who)
+			return new(reverseproxy.Upstream), false
+		})
+		switch {
+		case u == nil && refused == "":
+			refused = gaveUp
+			fallthrough
+		case u == nil:
+			r.mu.Lock()
+			r.ended[who] = refused
+			r.mu.Unlock()
+		case with != nil:
+			with()
+		}
+	})
+}
+
+// free makes a room free, unseen by the line.
+func (r *rooms) free() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.left++
+}
+
+func upTo(n int) []int {
+	all := make([]int, n)
+	for i := range all {
+		all[i] = i
+	}
+	return all
+}
+
+// Hundreds come one after the other, far faster than they can be served, and go
+// in by several doors.
+func TestLineKeepsItsOrderUnderContention(t *testing.T) {
+	const guests, doors, stay = 600, 4, 50 * time.Millisecond
+	for name, test := range map[string]struct {
+		told bool
+		late time.Duration // at most, for each that is served
+	}{
+		"told of every room":    {true, 0},
+		"rooms get free unseen": {false, longestPause},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRooms(guests, doors, time.Hour)
+				defer r.line.close()
+				began := time.Now()
+				for who := range guests {
+					r.come(t.Context(), who, func() {
+						time.Sleep(stay)
+						r.free()
+						if test.told {
+							r.line.ended()
+						}
+					})
+					time.Sleep(time.Millisecond)
+				}
+				r.wg.Wait()
+				if !slices.Equal(r.served, upTo(guests)) {
+					t.Errorf("served in this order: %v", r.served)
+				}
+				const turns = guests / doors
+				if took := time.Since(began); took > turns*(stay+test.late)+doors*time.Millisecond {
+					t.Errorf("it took %v, where %v is enough", took, turns*stay)
+				}
+				if r.line.waiting.Load() != 0 {
+					t.Errorf("%d seem to wait", r.line.waiting.Load())
+				}
+			})
+		})
+	}
+}
+
+// party drives a line and a list that says who is in it.
+type party struct {
+	*rooms
+	length, known int
+	timeout       time.Duration
+	list          []guest
+	order         []int          // in which they should have been served
+	why           map[int]string // they should have left unserved
+}
+
+type guest struct {
+	who   int
+	until time.Time
+	leave func()
+}
+
+// settle gives the line time to notice what there is to notice.
+func (p *party) settle() {
+	time.Sleep(2 * longestPause)
+	synctest.Wait()
+	for len(p.list) > 0 && !time.Now().Before(p.list[0].until) {
+		p.why[p.list[0].who] = waitedLong
+		p.list = p.list[1:]
+	}
+}
+
+// serve moves on those for whom the list says that there is room.
+func (p *party) serve(rooms int) {
+	for ; rooms > 0 && len(p.list) > 0; rooms-- {
+		p.order = append(p.order, p.list[0].who)
+		p.list = p.list[1:]
+	}
+}
+
+func (p *party) arrive(*rapid.T) {
+	who := p.known
+	p.known++
+	ctx, leave := context.WithCancel(context.Background())
+	left := p.left
+	p.come(ctx, who, nil)
+	if len(p.list) == p.length {
+		p.why[who] = lineFull
+		leave()
+	} else {
+		p.list = append(p.list, guest{who, time.Now().Add(p.timeout), leave})
+		p.serve(left)
+	}
+	p.settle()
+}
+
+func (p *party) part(t *rapid.T) {
+	if len(p.list) == 0 {
+		t.Skip("nobody waits")
+	}
+	i := rapid.IntRange(0, len(p.list)-1).Draw(t, "who")
+	p.list[i].leave()
+	p.why[p.list[i].who] = gaveUp
+	p.list = slices.Delete(p.list, i, i+1)
+	p.settle()
+}
+
+func (p *party) open(t *rapid.T) {
+	n := rapid.IntRange(1, 3).Draw(t, "rooms")
+	p.serve(n)
+	for range n {
+		p.free()
+	}
+	if rapid.Bool().Draw(t, "told") {
+		p.line.ended()
+	}
+	p.settle()
+}
+
+func (p *party) wait(t *rapid.T) {
+	time.Sleep(rapid.SampledFrom([]time.Duration{p.timeout / 3, p.timeout}).Draw(t, "time"))
+	p.settle()
+}
+
+func (p *party) check(t *rapid.T) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !slices.Equal(p.served, p.order) {
+		t.Fatalf("served: %v, want %v", p.served, p.order)
+	}
+	for who := range p.known {
+		if got, want := p.ended[who], p.why[who]; got != want {
+			t.Fatalf("%d: %q, want %q", who, got, want)
+		}
+	}
+	if n := int(p.line.waiting.Load()); n != len(p.list) {
+		t.Fatalf("%d wait, want %d", n, len(p.list))
+	}
+}
+
+func TestLineAgainstAList(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) { rapid.SyncTest(t, checkLine) })
+}
+
+func checkLine(t *rapid.T) {
+	const timeout = 10 * time.Second
+	length := rapid.IntRange(1, 6).Draw(t, "length")
+	p := &party{
+		rooms: newRooms(length, 0, timeout), length: length, timeout: timeout, why: make(map[int]string),
+	}
+	defer p.wg.Wait()
+	end := sync.OnceFunc(p.line.close)
+	defer end()
+	t.Repeat(map[string]func(*rapid.T){
+		"": p.check, "arrive": p.arrive, "arrive too": p.arrive, "leave": p.part, "room": p.open, "wait": p.wait,
+	})
+	for _, g := range p.list {
+		p.why[g.who] = lineClosed
+	}
+	p.list = nil
+	end()
+	p.wg.Wait()
+	p.check(t)
+}

@@ -1,0 +1,264 @@
+package pool
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+)
+
+// parse parses options as the block of a policy; the first is on line 2.
+func parse(o *Options, options string) error {
+	d := caddyfile.NewTestDispenser("policy {\n" + options + "\n}")
+	d.Next()
+	for d.NextBlock(0) {
+		option := d.Val()
+		if known, err := o.UnmarshalOption(d); err != nil {
+			return err
+		} else if !known {
+			return fmt.Errorf("unknown: %s", option)
+		}
+	}
+	if d.Next() {
+		return fmt.Errorf("the block ends before '%s'", d.Val())
+	}
+	return nil
+}
+
+func TestOptionsFromACaddyfile(t *testing.T) {
+	for options, want := range map[string]Options{
+		"weight 3 a:80 10.0.0.0/8\nweight 0 b": {Weights: map[string]int{"a:80": 3, "10.0.0.0/8": 3, "b": 0}},
+		"priority 2 a b:80\nbackup c":          {Priorities: map[string]int{"a": 2, "b:80": 2, "c": 1}},
+		"priority 0 a\npriority 1000 b":        {Priorities: map[string]int{"a": 0, "b": 1000}},
+		"overprovisioning 1":                   {Overprovisioning: ptr(1.0)},
+		"overprovisioning 2.5":                 {Overprovisioning: ptr(2.5)},
+		"failback_delay 1m":                    {FailbackDelay: caddy.Duration(time.Minute)},
+		"panic_threshold 0":                    {PanicThreshold: ptr(0.0)},
+		"panic_threshold 33.3%":                {PanicThreshold: ptr(33.3)},
+		"slow_start 10s":                       {SlowStart: &SlowStart{caddy.Duration(10 * time.Second), 1}},
+		"slow_start 1d 0.5":                    {SlowStart: &SlowStart{caddy.Duration(24 * time.Hour), 0.5}},
+		"queue 1":                              {Queue: &Queue{1, caddy.Duration(time.Minute)}},
+		"queue 1000000 100ms":                  {Queue: &Queue{1_000_000, caddy.Duration(100 * time.Millisecond)}},
+		"retries 0\nretry_same":                {Retries: ptr(0), RetrySame: true},
+		"outlier_detection":                    {OutlierDetection: &OutlierDetection{}},
+		"outlier_detection {\n}":               {OutlierDetection: &OutlierDetection{}},
+		"outlier_detection off":                {OutlierDetection: &OutlierDetection{Off: true}},
+		"outlier_detection {\nstatus 5xx 429\nconsecutive_5xx 0\n}\nretries 1": {
+			OutlierDetection: &OutlierDetection{Status: []string{"5xx", "429"}, Consecutive5xx: ptr(0)}, Retries: ptr(1),
+		},
+	} {
+		t.Run(options, func(t *testing.T) {
+			var got Options
+			if err := parse(&got, options); err != nil {
+				t.Fatal(err)
+			}
+			for _, o := range []*Options{&got, &want} {
+				if err := o.provision(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if gotJSON, wantJSON := asJSON(t, &got), asJSON(t, &want); gotJSON != wantJSON {
+				t.Errorf("%s, want %s", gotJSON, wantJSON)
+			}
+		})
+	}
+}
+
+func asJSON(t *testing.T, o *Options) string {
+	t.Helper()
+	text, err := json.Marshal(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// What golden files have no use for: the ends of ranges, and what is no number.
+func TestOptionErrors(t *testing.T) {
+	for options, want := range map[string]string{
+		"retries 1\nretries 2":            "duplicate option 'retries', at Testfile:3",
+		"priority -1 a":                   "priority: -1 of upstream 'a' is not between 0 and 1000, at Testfile:2",
+		"priority 1001 a":                 "priority: 1001 of upstream 'a' is not between 0 and 1000, at Testfile:2",
+		"priority 99999999999999999999 a": "priority: '99999999999999999999' is not an integer, at Testfile:2",
+		`priority "" a`:                   "priority: '' is not an integer, at Testfile:2",
+		`priority 1 ""`:                   "priority: empty upstream, at Testfile:2",
+		"priority 1 a a":                  "priority: duplicate upstream 'a', at Testfile:2",
+		"backup a\nbackup A":              "priority: duplicate upstream 'A', at Testfile:3",
+		"overprovisioning 0.99":           "overprovisioning: 0.99 is not between 1 and 100, at Testfile:2",
+		"overprovisioning 100.1":          "overprovisioning: 100.1 is not between 1 and 100, at Testfile:2",
+		"overprovisioning nan":            "overprovisioning: 'nan' is not a number, at Testfile:2",
+		"overprovisioning inf":            "overprovisioning: +Inf is not between 1 and 100, at Testfile:2",
+		"failback_delay 0":                "failback_delay: 0s is not above zero, at Testfile:2",
+		"failback_delay 3651d":            "failback_delay: 87624h0m0s is more than ten years, at Testfile:2",
+		"panic_threshold -0.1":            "panic_threshold: -0.1% is not between 0% and 100%, at Testfile:2",
+		"panic_threshold nan%":            "panic_threshold: 'nan%' is not a percentage, at Testfile:2",
+		"slow_start -1s":                  "slow_start: -1s is not above zero and below ten years, at Testfile:2",
+		"slow_start 0s 2":                 "slow_start: 0s is not above zero and below ten years, at Testfile:2",
+		"slow_start 4000d":                "slow_start: 96000h0m0s is not above zero and below ten years, at Testfile:2",
+		"slow_start 1s 0":                 "slow_start: aggression 0 is not between 0.01 and 100, at Testfile:2",
+		"slow_start 1s 101":               "slow_start: aggression 101 is not between 0.01 and 100, at Testfile:2",
+		"slow_start 1s nan":               "slow_start: aggression NaN is not between 0.01 and 100, at Testfile:2",
+		"queue 0":                         "queue: 0 is not between 1 and 1000000, at Testfile:2",
+		"queue -1 1s":                     "queue: -1 is not between 1 and 1000000, at Testfile:2",
+		"queue 1000001":                   "queue: 1000001 is not between 1 and 1000000, at Testfile:2",
+		"queue 1.5":                       "queue: '1.5' is not an integer, at Testfile:2",
+		"queue 5 0":                       "queue: a timeout of 0s is not above zero, at Testfile:2",
+		"queue 5 -1s":                     "queue: -1s is not above zero and below ten years, at Testfile:2",
+		"queue 5 4000d":                   "queue: 96000h0m0s is not above zero and below ten years, at Testfile:2",
+		"outlier_detection {\n\n  off\n}": "unknown option 'off' for outlier_detection, at Testfile:4",
+		"outlier_detection off {\n}":      "outlier_detection off takes no block, at Testfile:2",
+		"outlier_detection off { }":       "outlier_detection off takes no block, at Testfile:2",
+	} {
+		t.Run(options, func(t *testing.T) {
+			var o Options
+			if err := parse(&o, options); err == nil || err.Error() != want {
+				t.Errorf("%v, want %s", err, want)
+			}
+		})
+	}
+}
+
+// Each option of outlier_detection rejects what is no value for it.
+func TestOutlierDetectionErrors(t *testing.T) {
+	const count, atLeastOne, percent, factor, duration = "0 and 1073741824", "1 and 1073741824", "0% and 100%", "0 and 1000", "duration"
+	for option, kind := range map[string]string{
+		"consecutive_5xx":                   count,
+		"consecutive_gateway_failures":      count,
+		"consecutive_local_origin_failures": count,
+		"minimum_hosts":                     atLeastOne,
+		"request_volume":                    atLeastOne,
+		"failure_percentage_threshold":      percent,
+		"max_ejection_percent":              percent,
+		"success_rate_stdev_factor":         factor,
+		"interval":                          duration,
+		"base_ejection_time":                duration,
+		"max_ejection_time":                 duration,
+		"ejection_jitter":                   duration,
+		"status":                            "status",
+	} {
+		t.Run(option, func(t *testing.T) {
+			bad := map[string]string{"": option + ": missing argument"}
+			switch kind {
+			case count, atLeastOne:
+				bad["1 2"] = option + ": unexpected argument '2'"
+				bad["-1"] = option + ": -1 is not between " + kind
+				bad["1073741825"] = option + ": 1073741825 is not between " + kind
+				bad["1.5"] = option + ": '1.5' is not an integer"
+			case percent:
+				bad["1 2"] = option + ": unexpected argument '2'"
+				bad["-1"] = option + ": -1% is not between " + kind
+				bad["100.5%"] = option + ": 100.5% is not between " + kind
+				bad["most"] = option + ": 'most' is not a percentage"
+			case factor:
+				bad["1 2"] = option + ": unexpected argument '2'"
+				bad["-0.1"] = option + ": -0.1 is not between " + kind
+				bad["1001"] = option + ": 1001 is not between " + kind
+				bad["1.9σ"] = option + ": '1.9σ' is not a number"
+			case duration:
+				bad["1s 2s"] = option + ": unexpected argument '2s'"
+				bad["0"] = option + ": 0s is not above zero"
+				bad["-1s"] = option + ": -1s is not above zero"
+				bad["5"] = option + ": '5' is not a duration"
+			default:
+				bad["5x"] = "status: '5x' is not a status code, a class such as 2xx, or a range such as 200-399"
+				bad["504-502"] = "status: range '504-502' ends before it begins"
+			}
+			if kind == atLeastOne {
+				bad["0"] = option + ": 0 is not between " + kind
+			}
+			for value, want := range bad {
+				var o Options
+				line := strings.TrimSpace(option + " " + value)
+				want += ", at Testfile:3"
+				if err := parse(&o, "outlier_detection {\n"+line+"\n}"); err == nil || err.Error() != want {
+					t.Errorf("%s: %v, want %s", line, err, want)
+				}
+			}
+			valid := map[string]string{duration: "1s", "status": "503"}[kind]
+			if valid == "" {
+				valid = "1"
+			}
+			var o Options
+			twice := fmt.Sprintf("outlier_detection {\n%s %s\n%s %s\n}", option, valid, option, valid)
+			if err := parse(&o, twice); err == nil || err.Error() != "duplicate option '"+option+"', at Testfile:4" {
+				t.Errorf("twice: %v", err)
+			}
+		})
+	}
+}
+
+// A Caddyfile is not the only way to give options.
+func TestProvisionRejectsWhatIsNoOption(t *testing.T) {
+	tooLong := caddy.Duration(4000 * 24 * time.Hour)
+	for want, o := range map[string]Options{
+		"weight: -1 of upstream 'a' is not between 0 and 2147483647":                             {Weights: map[string]int{"a": -1}},
+		"priority: -1 of upstream 'a' is not between 0 and 1000":                                 {Priorities: map[string]int{"a": -1}},
+		"priority: duplicate upstream 'a:80'":                                                    {Priorities: map[string]int{"a:80": 1, "http://a": 1}},
+		"overprovisioning: 0.5 is not between 1 and 100":                                         {Overprovisioning: ptr(0.5)},
+		"overprovisioning: NaN is not between 1 and 100":                                         {Overprovisioning: ptr(math.NaN())},
+		"failback_delay: -1ns is not above zero and below ten years":                             {FailbackDelay: -1},
+		"failback_delay: 96000h0m0s is not above zero and below ten years":                       {FailbackDelay: tooLong},
+		"retries: 1001 is not between 0 and 1000":                                                {Retries: ptr(1001)},
+		"panic_threshold: NaN% is not between 0% and 100%":                                       {PanicThreshold: ptr(math.NaN())},
+		"slow_start: 0s is not above zero and below ten years":                                   {SlowStart: &SlowStart{Aggression: 1}},
+		"slow_start: aggression -1 is not between 0.01 and 100":                                  {SlowStart: &SlowStart{Window: 1, Aggression: -1}},
+		"queue: 0 is not between 1 and 1000000":                                                  {Queue: &Queue{}},
+		"queue: -1ns is not above zero and below ten years":                                      {Queue: &Queue{Length: 1, Timeout: -1}},
+		"outlier_detection: off and other options exclude each other":                            only(OutlierDetection{Off: true, Consecutive5xx: ptr(1)}),
+		"outlier_detection: consecutive_5xx: -1 is not between 0 and 1073741824":                 only(OutlierDetection{Consecutive5xx: ptr(-1)}),
+		"outlier_detection: minimum_hosts: 0 is not between 1 and 1073741824":                    only(OutlierDetection{MinimumHosts: ptr(0)}),
+		"outlier_detection: success_rate_stdev_factor: NaN is not between 0 and 1000":            only(OutlierDetection{SuccessRateStdevFactor: ptr(math.NaN())}),
+		"outlier_detection: failure_percentage_threshold: 101 is not between 0 and 100":          only(OutlierDetection{FailurePercentageThreshold: ptr(101.0)}),
+		"outlier_detection: max_ejection_percent: -1 is not between 0 and 100":                   only(OutlierDetection{MaxEjectionPercent: ptr(-1.0)}),
+		"outlier_detection: interval: -1ns is not above zero and below ten years":                only(OutlierDetection{Interval: -1}),
+		"outlier_detection: base_ejection_time: -1ns is not above zero and below ten years":      only(OutlierDetection{BaseEjectionTime: -1}),
+		"outlier_detection: max_ejection_time: 96000h0m0s is not above zero and below ten years": only(OutlierDetection{MaxEjectionTime: tooLong}),
+		"outlier_detection: ejection_jitter: -1ns is not above zero and below ten years":         only(OutlierDetection{EjectionJitter: -1}),
+	} {
+		if err := o.provision(); err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
+
+// Every option counts as one where none may be, and is in the JSON.
+func TestCommonKnowsEveryOption(t *testing.T) {
+	var o Options
+	if got := o.common(); got != "" {
+		t.Errorf("no option is set, and still %s", got)
+	}
+	v := reflect.TypeFor[Options]()
+	for i := range v.NumField() {
+		name, _, tagged := strings.Cut(v.Field(i).Tag.Get("json"), ",")
+		if !tagged {
+			continue
+		}
+		var one Options
+		field := reflect.ValueOf(&one).Elem().Field(i)
+		switch field.Kind() {
+		case reflect.Pointer:
+			field.Set(reflect.New(field.Type().Elem()))
+		case reflect.Map:
+			field.Set(reflect.MakeMap(field.Type()))
+		case reflect.Slice:
+			field.Set(reflect.MakeSlice(field.Type(), 0, 0))
+		case reflect.Bool:
+			field.SetBool(true)
+		default:
+			field.SetInt(1)
+		}
+		option := map[string]string{"weights": "weight", "priorities": "priority", "health_checks": "health_check"}[name]
+		if option == "" {
+			option = name
+		}
+		if got := one.common(); got != option {
+			t.Errorf("with %s set: %q", name, got)
+		}
+	}
+}

@@ -1,0 +1,217 @@
+package pool
+
+import (
+	"net/http"
+	"time"
+)
+
+// memory is what the model remembers of an attempt.
+type memory struct {
+	began     int64
+	ejections int  // that there had been when it began
+	probation bool // it began on probation
+	round     int  // the number of which it was given
+	reported  bool // its outcome is told
+	open      bool // its response still has to come to its end
+}
+
+// out is an ejection.
+type out struct {
+	since, until int64
+	back         int64 // when it was over for good; 0: not yet
+	told         int   // how much had been told by then
+	times        int
+	because      string
+	limited      bool
+}
+
+// told is what an attempt has told while the upstream was serving; the zero
+// status stands for no answer, a negative one for the end of a response.
+type told struct {
+	at     int64
+	status int
+	open   bool
+	anew   bool // a rule was broken: what was told up to here is dealt with
+}
+
+const complete = -1
+
+// taking is that somebody was picked on probation.
+type taking struct {
+	at        int64
+	ejections int // that there had been before
+	attempts  int // likewise
+}
+
+// past is all that has ever happened to an upstream. What the upstream is now, the
+// model finds by going through it.
+type past struct {
+	rules    *rules
+	failures map[int]bool // statuses that count as failures
+	attempts []*memory
+	claims   []taking
+	outs     []out
+	told     []told
+}
+
+// latest is the latest ejection.
+func (p *past) latest() *out {
+	if len(p.outs) == 0 {
+		return new(out)
+	}
+	return &p.outs[len(p.outs)-1]
+}
+
+func (p *past) phase(now int64) phase {
+	switch e := p.latest(); {
+	case len(p.outs) == 0 || e.back != 0:
+		return serving
+	case now < e.until:
+		return ejected
+	}
+	return probation
+}
+
+// own reports whether the attempt belongs to the upstream's present probation.
+func (p *past) own(a *memory) bool { return a.probation && a.ejections == len(p.outs) }
+
+// taken reports whether the one request of an upstream on probation is under
+// way, or was picked less than a second ago.
+func (p *past) taken(now int64) bool {
+	latest := -1
+	for i, a := range p.attempts {
+		if p.own(a) {
+			latest = i
+			if !a.reported {
+				return true
+			}
+		}
+	}
+	for _, c := range p.claims {
+		if c.ejections == len(p.outs) && c.attempts > latest && now-c.at < int64(time.Second) {
+			return true
+		}
+	}
+	return false
+}
+
+// stale reports whether the attempt's outcome tells nothing of the upstream as it
+// is now.
+func (p *past) stale(a *memory, now int64) bool {
+	switch p.phase(now) {
+	case serving:
+		return a.began < p.latest().back
+	case probation:
+		return !p.own(a)
+	}
+	return true
+}
+
+// observe takes in what an attempt that is not stale has told, and returns the
+// rule that is broken, if one is.
+func (p *past) observe(status int, open bool, now int64) string {
+	if p.phase(now) == probation {
+		because := p.firstFailure(status)
+		if because == "" {
+			p.latest().back, p.latest().told = now, len(p.told)
+		}
+		return because
+	}
+	p.told = append(p.told, told{at: now, status: status, open: open})
+	because := ""
+	for _, rule := range []struct {
+		name   string
+		limit  int
+		counts func(told) (counts, ends bool)
+	}{
+		{byFailures, p.rules.Failures, func(r told) (bool, bool) { return p.failures[r.status], r.status > 0 }},
+		{byGateway, p.rules.Gateway, func(r told) (bool, bool) { return gateway(r.status), r.status > 0 }},
+		{byLocal, p.rules.Local, func(r told) (bool, bool) { return r.status == 0, r.status > 0 && !r.open || r.status == complete }},
+	} {
+		if rule.limit > 0 && p.inARow(rule.counts) >= rule.limit {
+			because = rule.name
+		}
+	}
+	p.told[len(p.told)-1].anew = because != ""
+	return because
+}
+
+// inARow counts, from the end, what counts before what ends the row; some of
+// what was told does neither.
+func (p *past) inARow(counts func(told) (counts, ends bool)) (n int) {
+	for i := len(p.told) - 1; i >= p.latest().told; i-- {
+		r := p.told[i]
+		if r.anew {
+			break
+		}
+		if counted, ends := counts(r); counted {
+			n++
+		} else if ends {
+			break
+		}
+	}
+	return n
+}
+
+func gateway(status int) bool {
+	return status == http.StatusBadGateway || status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout
+}
+
+// firstFailure returns the rule by which a failure on probation ejects again:
+// one that is on, and that the failure is of.
+func (p *past) firstFailure(status int) string {
+	shares := p.rules.Deviations > 0 || p.rules.Percentage > 0
+	switch {
+	case status == 0 && (p.rules.Local > 0 || shares):
+		return byLocal
+	case gateway(status) && p.rules.Gateway > 0:
+		return byGateway
+	case p.failures[status] && (p.rules.Failures > 0 || shares):
+		return byFailures
+	}
+	return ""
+}
+
+// eject ejects the upstream. The ejections in a row are those before it, but for
+// one for each whole interval that it has served in between.
+func (p *past) eject(now int64, because string, jitter time.Duration) (times int, lasts time.Duration) {
+	if p.phase(now) == ejected {
+		return 0, 0
+	}
+	before := p.latest()
+	times = before.times
+	if before.back != 0 {
+		times = max(0, times-int((now-before.back)/int64(p.rules.Interval)))
+	}
+	times++
+	lasts = min(time.Duration(times)*p.rules.Base, max(p.rules.Max, p.rules.Base)) + jitter
+	p.outs = append(p.outs, out{
+		since: now, until: now + int64(lasts), times: times, because: because, limited: because != byLocal,
+	})
+	return times, lasts
+}
+
+// released reports whether a check's pass ends the ejection, where the check had
+// failed at the given instant.
+func (p *past) released(now, failed int64) bool {
+	e := p.latest()
+	if p.phase(now) != ejected || failed < e.since {
+		return false
+	}
+	e.until = now
+	return true
+}
+
+// tally counts what was told in an interval.
+func (p *past) tally(interval int64) (total, failures int) {
+	for _, r := range p.told {
+		if r.status == complete || r.at/int64(p.rules.Interval) != interval {
+			continue
+		}
+		total++
+		if r.status == 0 || p.failures[r.status] {
+			failures++
+		}
+	}
+	return total, failures
+}

@@ -1,0 +1,228 @@
+package pool
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/cfg"
+)
+
+var testStatuses = []int{0, 200, 404, 500, 502, 503, 504}
+
+// drawRules draws rules, and the statuses among those above that count as
+// failures by them.
+func drawRules(t *rapid.T) (*rules, map[int]bool) {
+	inARow := rapid.IntRange(0, 4)
+	r := &rules{
+		Failures: inARow.Draw(t, "failures"), Gateway: inARow.Draw(t, "gateway"), Local: inARow.Draw(t, "local"),
+		Interval: 10 * time.Second, Base: 30 * time.Second, Max: 100 * time.Second,
+		Jitter: rapid.SampledFrom([]time.Duration{0, 5 * time.Second}).Draw(t, "jitter"),
+	}
+	if r.Local == 0 || rapid.Bool().Draw(t, "by share") {
+		r.Percentage = defaultFailurePercentage
+	}
+	failures := map[int]bool{500: true, 502: true, 503: true, 504: true}
+	items := []string{"5xx"}
+	if rapid.Bool().Draw(t, "own list") {
+		failures, items = map[int]bool{404: true, 503: true}, []string{"404", "503"}
+	}
+	r.statuses, _ = cfg.ParseStatuses(items)
+	return r, failures
+}
+
+// machine drives an outlier and its model side by side.
+type machine struct {
+	*outlier
+	past past
+	now  int64
+	late bool // attempts may end that began on an earlier probation
+}
+
+func (m *machine) is(t *rapid.T, what string, got, want any) {
+	t.Helper()
+	if got != want {
+		t.Fatalf("%s: %v, want %v", what, got, want)
+	}
+}
+
+func (m *machine) wait(t *rapid.T) {
+	now, e := m.now, m.past.latest()
+	steps := []int64{1, lapse / 2, lapse - 1, lapse, int64(m.rules.Interval), int64(m.rules.Base)}
+	for _, at := range []int64{e.until - 1, e.until, e.back + int64(m.rules.Interval)} {
+		if at > now {
+			steps = append(steps, at-now)
+		}
+	}
+	m.now += rapid.SampledFrom(steps).Draw(t, "step")
+}
+
+func (m *machine) start(t *rapid.T) {
+	probes := m.past.phase(m.now) == probation
+	round := m.begin(m.now)
+	m.is(t, "begin", round != 0, probes)
+	m.past.attempts = append(m.past.attempts, &memory{began: m.now, ejections: len(m.past.outs), probation: probes, round: round})
+}
+
+func (m *machine) take(t *rapid.T) {
+	phase := m.past.phase(m.now)
+	on := phase == probation
+	free := phase == serving || on && !m.past.taken(m.now)
+	m.is(t, "claim", m.claim(m.now), free)
+	if on && free {
+		m.past.claims = append(m.past.claims, taking{m.now, len(m.past.outs), len(m.past.attempts)})
+	}
+}
+
+// one draws an attempt of which something is still to come.
+func (m *machine) one(t *rapid.T, of func(*memory) bool) *memory {
+	var those []*memory
+	for _, a := range m.past.attempts {
+		stray := a.probation && !m.past.own(a) || a.reported && m.past.stale(a, m.now)
+		if of(a) && (m.late || !stray) {
+			those = append(those, a)
+		}
+	}
+	if len(those) == 0 {
+		t.Skip("there is none")
+	}
+	return rapid.SampledFrom(those).Draw(t, "attempt")
+}
+
+func (m *machine) end(t *rapid.T) {
+	a := m.one(t, func(a *memory) bool { return !a.reported })
+	status := rapid.SampledFrom(testStatuses).Draw(t, "status")
+	a.reported, a.open = true, status != 0 && rapid.Bool().Draw(t, "open")
+	r := report{outcome: unreachable, began: a.began, round: a.round, open: a.open}
+	if status != 0 {
+		r.outcome, r.counts = m.rules.outcome(status)
+	}
+	stale, was := m.past.stale(a, m.now), m.past.phase(m.now)
+	want := ""
+	if !stale {
+		want = m.past.observe(status, a.open, m.now)
+	}
+	because, limited, back := m.observe(r, m.now)
+	m.is(t, "back", back, was == probation && m.past.phase(m.now) == serving)
+	if because == "" || want == "" {
+		m.is(t, "rule", because, want)
+		return
+	}
+	// Which of several broken ones is named does not matter.
+	m.is(t, "the rule has a share set", limited, because != byLocal)
+	if rapid.Bool().Draw(t, "ejection is not allowed") {
+		return
+	}
+	m.throw(t, because, limited)
+	m.throw(t, because, limited) // another handler comes too late
+}
+
+func (m *machine) throw(t *rapid.T, because string, limited bool) {
+	random := rapid.SampledFrom([]float64{0, 0.5, 0.999}).Draw(t, "random")
+	times, lasts := m.eject(m.now, because, limited, random)
+	wantTimes, wantLasts := m.past.eject(m.now, because, time.Duration(random*float64(m.rules.Jitter)))
+	m.is(t, "ejections in a row", times, wantTimes)
+	m.is(t, "ejection time", lasts, wantLasts)
+}
+
+// giveUp is a client that goes away.
+func (m *machine) giveUp(t *rapid.T) {
+	a := m.one(t, func(a *memory) bool { return !a.reported })
+	a.reported = true
+	m.drop(a.round)
+}
+
+func (m *machine) finish(t *rapid.T) {
+	a := m.one(t, func(a *memory) bool { return a.open })
+	a.open = false
+	if m.complete(a.began); !m.past.stale(a, m.now) {
+		m.past.told = append(m.past.told, told{at: m.now, status: complete})
+	}
+}
+
+func (m *machine) mend(t *rapid.T) {
+	since := m.past.latest().since
+	failed := rapid.SampledFrom([]int64{0, since - 1, since, since + 1}).Draw(t, "failed")
+	if failed > m.now {
+		t.Skip("not yet")
+	}
+	m.is(t, "release", m.release(m.now, failed), m.past.released(m.now, failed))
+}
+
+func (m *machine) check(t *rapid.T) {
+	phase, e := m.past.phase(m.now), m.past.latest()
+	got, until, proven := m.look(m.now)
+	m.is(t, "phase", got, phase)
+	m.is(t, "out, or on probation with its request", m.busy(m.now), phase == ejected || phase == probation && m.past.taken(m.now))
+	m.is(t, "held", m.held(m.now), phase != serving && e.limited)
+	m.is(t, "says something", m.state(m.now) != "", m.busy(m.now))
+	if want := e.until; phase == ejected {
+		m.is(t, "until", until, want)
+	} else {
+		m.is(t, "until", until, int64(0))
+	}
+	back := int64(0)
+	for _, o := range m.past.outs {
+		back = max(back, o.back)
+	}
+	m.is(t, "proven", proven, back)
+	if !m.rules.byShare() {
+		return
+	}
+	for _, interval := range []int64{m.now/int64(m.rules.Interval) - 1, m.now / int64(m.rules.Interval)} {
+		total, failures := m.tallied(interval)
+		wantTotal, wantFailures := m.past.tally(interval)
+		m.is(t, "requests in the interval", total, wantTotal)
+		m.is(t, "failures in the interval", failures, wantFailures)
+	}
+}
+
+func checkEjections(t *testing.T, late bool) {
+	rapid.Check(t, func(t *rapid.T) {
+		r, failures := drawRules(t)
+		m := &machine{outlier: &outlier{rules: r}, past: past{rules: r, failures: failures}, now: at(0), late: late}
+		t.Repeat(map[string]func(*rapid.T){
+			"": m.check, "wait": m.wait, "begin": m.start, "claim": m.take, "end": m.end, "end too": m.end,
+			"client gone": m.giveUp, "complete": m.finish, "check passes": m.mend,
+		})
+	})
+}
+
+func TestEjectionIsWhatThePastMakesIt(t *testing.T) { checkEjections(t, false) }
+
+func TestAttemptsOfAnEarlierProbationCountForNothing(t *testing.T) {
+	checkEjections(t, true)
+}
+
+func TestOutcomes(t *testing.T) {
+	for _, test := range []struct {
+		list   string
+		status int
+		want   outcome
+		counts bool
+	}{
+		{"5xx", 200, answered, false},
+		{"5xx", 404, answered, false},
+		{"5xx", 500, failed, true},
+		{"5xx", 502, failedGateway, true},
+		{"5xx", 503, failedGateway, true},
+		{"5xx", 504, failedGateway, true},
+		{"5xx", 505, failed, true},
+		{"404 500-502", 404, failed, true},
+		{"404 500-502", 501, failed, true},
+		{"404 500-502", 502, failedGateway, true},
+		{"404 500-502", 503, failedGateway, false},
+		{"404 500-502", 505, answered, false},
+	} {
+		r := new(rules)
+		var err error
+		if r.statuses, err = cfg.ParseStatuses(strings.Fields(test.list)); err != nil {
+			t.Fatal(err)
+		}
+		if o, counts := r.outcome(test.status); o != test.want || counts != test.counts {
+			t.Errorf("%d in %s: %v, %t, want %v, %t", test.status, test.list, o, counts, test.want, test.counts)
+		}
+	}
+}

@@ -1,0 +1,130 @@
+package pool
+
+import (
+	"encoding/json"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+const (
+	entering = "too few healthy upstreams: verdicts and ejections are ignored"
+	leaving  = "enough healthy upstreams: verdicts and ejections count again"
+)
+
+// throw ejects the upstreams, allowed or not.
+func (b *bench) throw(numbers ...int) {
+	for _, i := range numbers {
+		o := b.static.members[i].outlier
+		o.eject(instant(time.Now()), byLocal, false, 0)
+		o.changed()
+	}
+	synctest.Wait()
+}
+
+// panicsCounted returns what the metrics say of the pool's panics.
+func (b *bench) panicsCounted(t *testing.T) (entered, left int) {
+	t.Helper()
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(metrics.panics)
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	counted := make(map[string]int)
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			labels := make(map[string]string)
+			for _, l := range m.GetLabel() {
+				labels[l.GetName()] = l.GetValue()
+			}
+			if labels["policy"] == b.policy {
+				counted[labels["change"]] += int(m.GetCounter().GetValue())
+			}
+		}
+	}
+	return counted["entered"], counted["left"]
+}
+
+func TestPanicIsToldOnceWhateverReloadsThereAre(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		expect := func(b *bench, when string, entered, left int) {
+			t.Helper()
+			if got := b.logs.FilterMessage(entering).Len(); got != entered {
+				t.Errorf("%s: logged %d times that it begins, want %d", when, got, entered)
+			}
+			if got := b.logs.FilterMessage(leaving).Len(); got != left {
+				t.Errorf("%s: logged %d times that it ends, want %d", when, got, left)
+			}
+		}
+		half := Options{PanicThreshold: ptr(50.0)}
+		first := newBench(t, half, 4)
+		enteredBefore, leftBefore := first.panicsCounted(t)
+		first.throw(0, 1)
+		expect(first, "half are left", 0, 0)
+		first.throw(2)
+		expect(first, "a quarter is left", 1, 0)
+		for range 3 {
+			first.changed()
+			synctest.Wait()
+		}
+		expect(first, "a quarter is still left", 1, 0)
+
+		second := reloaded(t, half, 4)
+		if err := first.handle.Close(); err != nil {
+			t.Fatal(err)
+		}
+		second.changed()
+		synctest.Wait()
+		expect(second, "reloaded", 0, 0)
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		expect(second, "they are on probation, and so up", 0, 1)
+		expect(first, "what is closed says no more", 1, 0)
+		if entered, left := second.panicsCounted(t); entered != enteredBefore+1 || left != leftBefore+1 {
+			t.Errorf("counted %d times that it begins, and %d times that it ends", entered, left)
+		}
+	})
+}
+
+func TestPanicOfOtherUpstreamsIsAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for range 2 {
+			b := newBench(t, Options{PanicThreshold: ptr(50.0)}, 4)
+			b.throw(0, 1, 2)
+			if n := b.logs.FilterMessage(entering).Len(); n != 1 {
+				t.Errorf("logged %d times", n)
+			}
+		}
+	})
+}
+
+func TestPanicThreshold(t *testing.T) {
+	for _, test := range []struct {
+		threshold    *float64
+		up, weighted int
+		want         bool
+	}{
+		{nil, 0, 3, true},
+		{nil, 1, 3, false},
+		{nil, 0, 0, false}, // nobody is there that could be picked
+		{ptr(0.0), 0, 3, false},
+		{ptr(50.0), 0, 3, true},
+		{ptr(50.0), 1, 3, true},
+		{ptr(50.0), 1, 2, false},
+		{ptr(50.0), 2, 3, false},
+		{ptr(100.0), 99, 100, true},
+		{ptr(100.0), 100, 100, false},
+		{ptr(0.1), 0, 100, true},
+		{ptr(0.1), 1, 100, false},
+		{ptr(50.0), 0, 0, false},
+	} {
+		p := &Pool{options: &Options{PanicThreshold: test.threshold}}
+		if got := p.panics(test.up, test.weighted); got != test.want {
+			threshold, _ := json.Marshal(test.threshold)
+			t.Errorf("%d of %d, threshold %s: %t", test.up, test.weighted, threshold, got)
+		}
+	}
+}

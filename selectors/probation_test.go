@@ -1,0 +1,161 @@
+package selectors
+
+import (
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+)
+
+// onProbation provisions a handler of n upstreams of which one is on probation.
+func onProbation(t *testing.T, config object, n int) (h *reverseproxy.Handler, victim string) {
+	t.Helper()
+	h, victim = ejected(t, config, n)
+	time.Sleep(30 * time.Second)
+	synctest.Wait()
+	return h, victim
+}
+
+// crowd notes how many are with an upstream at a time.
+type crowd struct{ now, most atomic.Int32 }
+
+// with is to answer 200 after some time, and to be noted.
+func (c *crowd) with(d time.Duration) act {
+	return func(r *http.Request) (*http.Response, error) {
+		n := c.now.Add(1)
+		defer c.now.Add(-1)
+		for most := c.most.Load(); n > most && !c.most.CompareAndSwap(most, n); {
+			most = c.most.Load()
+		}
+		return take(d)(r)
+	}
+}
+
+// serveAtOnce has n requests served at the same time, and does not wait for them.
+func serveAtOnce(t *testing.T, wg *sync.WaitGroup, h *reverseproxy.Handler, n int) {
+	for range n {
+		wg.Go(func() {
+			if serve(h, newRequest()) == none {
+				t.Error("nothing picked")
+			}
+		})
+	}
+	synctest.Wait()
+}
+
+// Two handlers, of two policies, know of the same probation.
+func TestProbationIsOneRequestAtATime(t *testing.T) {
+	forAll(t, func(t *testing.T, config object) {
+		h, victim := onProbation(t, config, 4)
+		other := staged(t, object{"policy": "weighted_random"}, 4)
+		var c crowd
+		play(victim, c.with(10*time.Second))
+		before := tries(victim)
+		var wg sync.WaitGroup
+		for range 3 {
+			serveAtOnce(t, &wg, h, 50)
+			serveAtOnce(t, &wg, other, 50)
+			time.Sleep(3 * time.Second)
+		}
+		if got := tries(victim) - before; got != 1 || c.most.Load() != 1 {
+			t.Errorf("%d attempts, %d at a time", got, c.most.Load())
+		}
+		wg.Wait()
+		for i := range 4 { // all as fast as each other, for policies that heed that
+			play(dial(i), take(time.Second))
+		}
+		failUntil(t, h, victim, take(time.Second), tries(victim)+5)
+		failUntil(t, other, victim, take(time.Second), tries(victim)+5)
+	})
+}
+
+// Whoever fails on probation fails alone, however many there are.
+func TestProbationThatFailsCostsOneRequest(t *testing.T) {
+	forAll(t, func(t *testing.T, config object) {
+		h, victim := onProbation(t, config, 4)
+		play(victim, func(r *http.Request) (*http.Response, error) {
+			time.Sleep(1200 * time.Millisecond)
+			return refuse(r)
+		})
+		before := tries(victim)
+		var wg sync.WaitGroup
+		for range 5 {
+			serveAtOnce(t, &wg, h, 50)
+			time.Sleep(500 * time.Millisecond)
+		}
+		wg.Wait()
+		if got := tries(victim) - before; got != 1 {
+			t.Errorf("%d attempts", got)
+		}
+	})
+}
+
+// A pick that no attempt follows keeps others away for a second.
+func TestClaimOnProbationLapses(t *testing.T) {
+	forAll(t, func(t *testing.T, config object) {
+		h, victim := onProbation(t, config, 4)
+		for second := range 3 {
+			if got := picks(h, h.Upstreams, 100); got[victim] != 1 || got[none] > 0 {
+				t.Errorf("second %d begins: %v", second, got)
+			}
+			time.Sleep(time.Second - 1)
+			if got := picks(h, h.Upstreams, 100); got[victim] != 0 {
+				t.Errorf("second %d ends: %v", second, got)
+			}
+			time.Sleep(1)
+		}
+	})
+}
+
+// Better one on probation than one that has failed the request.
+func TestRetryGoesToOneOnProbationThoughItHasItsRequest(t *testing.T) {
+	forAll(t, func(t *testing.T, config object) {
+		h, victim := onProbation(t, config, 2)
+		play(victim, take(10*time.Second))
+		var wg sync.WaitGroup
+		for tries(victim) == 5 {
+			serveAtOnce(t, &wg, h, 1)
+		}
+		r := newRequest()
+		u := h.LoadBalancing.SelectionPolicy.Select(h.Upstreams, r, nil)
+		if u == nil || u.Dial == victim {
+			t.Fatalf("picked %v", u)
+		}
+		play(u.Dial, refuse)
+		attempt(h, r, u)
+		if got := pick(h, h.Upstreams, r); got != victim {
+			t.Errorf("the retry goes to %s", got)
+		}
+		wg.Wait()
+	})
+}
+
+// Another handler, which has more upstreams, may eject all of this one's. They are
+// picked nevertheless, and likewise when all are on probation.
+func TestEveryoneOutOrOnProbationIsNobodyOut(t *testing.T) {
+	forAll(t, func(t *testing.T, config object) {
+		more := staged(t, object{"policy": "smooth_weighted_round_robin"}, 3)
+		h := staged(t, config, 2)
+		for i := range 2 {
+			failUntil(t, more, dial(i), refuse, 5)
+			play(dial(i), take(time.Minute))
+		}
+		for range 2 {
+			if got := ofMany(h, 40); got[none] > 0 {
+				t.Errorf("%v", got)
+			}
+			var wg sync.WaitGroup
+			serveAtOnce(t, &wg, h, 40)
+			time.Sleep(30 * time.Second)
+			if got := ofMany(h, 40); got[none] > 0 {
+				t.Errorf("on probation: %v", got)
+			}
+			serveAtOnce(t, &wg, h, 40)
+			wg.Wait()
+		}
+	})
+}

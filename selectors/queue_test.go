@@ -1,0 +1,153 @@
+package selectors
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+	"unsafe"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+)
+
+// queued provisions a handler with a queue and n upstreams that take so many
+// requests at once each.
+func queued(t *testing.T, config object, queue object, n, limit int) *reverseproxy.Handler {
+	t.Helper()
+	h := staged(t, with(config, object{"queue": queue}), n, object{"max_requests": limit})
+	t.Cleanup(func() {
+		for _, u := range h.Upstreams {
+			busy(u, 0) // other tests share the hosts
+		}
+	})
+	return h
+}
+
+// inFlight changes what Caddy counts of an upstream, as Caddy does.
+func inFlight(u *reverseproxy.Upstream, change int64) int64 {
+	return (*atomic.Int64)(unsafe.Pointer(u.Host)).Add(change)
+}
+
+// proxy has a request served as Caddy does, which counts it meanwhile.
+func proxy(h *reverseproxy.Handler, r *http.Request, w http.ResponseWriter) string {
+	u := h.LoadBalancing.SelectionPolicy.Select(h.Upstreams, r, w)
+	if u == nil {
+		return none
+	}
+	inFlight(u, 1)
+	attempt(h, r, u)
+	inFlight(u, -1)
+	return u.Dial
+}
+
+// Requests that come faster than they are served are served in the order in which
+// they came, as many at once as there is room for.
+func TestQueueKeepsItsOrder(t *testing.T) {
+	forAll(t, func(t *testing.T, config object) {
+		const requests, limit, takes = 200, 2, 50 * time.Millisecond
+		h := queued(t, config, object{"length": requests}, 2, limit)
+		var mu sync.Mutex
+		var order []int
+		crowds := make(map[string]*crowd)
+		for i := range 2 {
+			c := new(crowd)
+			crowds[dial(i)] = c
+			play(dial(i), func(r *http.Request) (*http.Response, error) {
+				mu.Lock()
+				order = append(order, r.Context().Value(number{}).(int))
+				mu.Unlock()
+				return c.with(takes)(r)
+			})
+		}
+		began := time.Now()
+		var wg sync.WaitGroup
+		for i := range requests {
+			r := newRequest()
+			r = r.WithContext(context.WithValue(r.Context(), number{}, i))
+			wg.Go(func() {
+				if proxy(h, r, httptest.NewRecorder()) == none {
+					t.Errorf("request %d was refused", i)
+				}
+			})
+			time.Sleep(time.Millisecond)
+		}
+		wg.Wait()
+		if !slices.IsSorted(order) || len(order) != requests {
+			t.Errorf("%d were served, in this order: %v", len(order), order)
+		}
+		for address, c := range crowds {
+			if c.most.Load() != limit {
+				t.Errorf("%s had %d at a time", address, c.most.Load())
+			}
+		}
+		const ideal = requests / (2 * limit) * takes
+		if took := time.Since(began); took > ideal*11/10 {
+			t.Errorf("it took %v, where %v would do", took, ideal)
+		}
+	})
+}
+
+type number struct{}
+
+// However many ask at once, no more picks are without an attempt than there are
+// slots; and they lapse after a second.
+func TestPickReservesItsSlot(t *testing.T) {
+	forAll(t, func(t *testing.T, config object) {
+		h := queued(t, config, object{"length": 100, "timeout": "10s"}, 2, 3)
+		inFlight(h.Upstreams[0], 1)
+		var all []<-chan answered
+		for range 40 {
+			done := make(chan answered, 1)
+			all = append(all, done)
+			go func() { done <- answered{picked: pick(h, h.Upstreams, newRequest())} }()
+		}
+		got := make(map[string]int)
+		collect := func() map[string]int {
+			synctest.Wait()
+			all = slices.DeleteFunc(all, func(done <-chan answered) bool {
+				select {
+				case a := <-done:
+					got[a.picked]++
+					return true
+				default:
+					return false
+				}
+			})
+			return got
+		}
+		if collect(); got[dial(0)] != 2 || got[dial(1)] != 3 || got[none] > 0 {
+			t.Errorf("at first: %v", got)
+		}
+		time.Sleep(time.Second - 1)
+		if collect(); len(all) != 35 {
+			t.Errorf("within a second: %v", got)
+		}
+		time.Sleep(50 * time.Millisecond)
+		if collect(); got[dial(0)] != 4 || got[dial(1)] != 6 || got[none] > 0 {
+			t.Errorf("they have lapsed: %v", got)
+		}
+		time.Sleep(10 * time.Second)
+		collect()
+	})
+}
+
+func TestAttemptTakesTheSlotOfItsPick(t *testing.T) {
+	forAll(t, func(t *testing.T, config object) {
+		h := queued(t, config, object{"length": 1, "timeout": "1ms"}, 1, 2)
+		u := h.Upstreams[0]
+		for range 20 { // all within the second that a pick keeps its slot
+			r := newRequest()
+			if pick(h, h.Upstreams, r) != u.Dial {
+				t.Fatal("there should be room")
+			}
+			inFlight(u, 1)
+			attempt(h, r, u)
+			inFlight(u, -1)
+		}
+	})
+}

@@ -1,0 +1,188 @@
+package selectors
+
+import (
+	"math"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/healthcheck"
+)
+
+const window = 100 * time.Second
+
+// slowly are the options that let upstreams start slowly.
+func slowly(aggression float64) object {
+	return with(checked, object{"slow_start": object{"window": window.String(), "aggression": aggression}})
+}
+
+// forWeighted runs a test for all policies that pick by weight, each in a bubble
+// of its own.
+func forWeighted(t *testing.T, test func(t *testing.T, config object)) {
+	for name, policy := range policies {
+		if !policy.weighted {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			isolate()
+			synctest.Test(t, func(t *testing.T) { test(t, policy.config) })
+		})
+	}
+}
+
+// expectShare compares an upstream's share of the picks with that of the weight
+// that it should have among n, the others having 1.
+func expectShare(t *testing.T, when string, h *reverseproxy.Handler, all []*reverseproxy.Upstream, address string, weight float64) {
+	t.Helper()
+	synctest.Wait()
+	const times = 100_000
+	r, n := newRequest(), 0.0
+	for range times {
+		if pick(h, all, r) == address {
+			n++
+		}
+	}
+	got := n / times
+	want := weight / (weight + float64(len(all)-1))
+	if math.Abs(got-want) > want/10 {
+		t.Errorf("%s: %s has %.2f%%, want %.2f%%", when, address, 100*got, 100*want)
+	}
+}
+
+// expectGrowth compares an upstream's share with the formula, from the given time
+// until after the window.
+func expectGrowth(t *testing.T, h *reverseproxy.Handler, all func() []*reverseproxy.Upstream, address string, began time.Time, aggression float64) {
+	t.Helper()
+	for _, percent := range []int{0, 5, 15, 30, 55, 80, 99, 100, 200} {
+		at := began.Add(window * time.Duration(percent) / 100)
+		if wait := time.Until(at); wait > 0 {
+			time.Sleep(wait)
+		}
+		age := float64(time.Since(began)) / float64(window)
+		weight := min(1, max(0.1, math.Pow(age, 1/aggression)))
+		expectShare(t, at.Sub(began).String(), h, all(), address, weight)
+	}
+}
+
+// comesBack waits until the upstream gets something, and returns when that was.
+func comesBack(t *testing.T, h *reverseproxy.Handler, address string) time.Time {
+	t.Helper()
+	for range 600 {
+		synctest.Wait()
+		if picks(h, h.Upstreams, 200)[address] > 0 {
+			return time.Now()
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Fatalf("%s does not come back", address)
+	return time.Time{}
+}
+
+func static(h *reverseproxy.Handler) func() []*reverseproxy.Upstream {
+	return func() []*reverseproxy.Upstream { return h.Upstreams }
+}
+
+func TestSlowStartOnRecovery(t *testing.T) {
+	for _, aggression := range []float64{0.5, 2.5} {
+		forWeighted(t, func(t *testing.T, config object) {
+			h := newHandler(t, with(config, slowly(aggression)), 4)
+			setDown(dial(2))
+			switchOff()
+			expectGrowth(t, h, static(h), dial(2), comesBack(t, h, dial(2)), aggression)
+		})
+	}
+}
+
+func TestSlowStartAfterAnEjection(t *testing.T) {
+	forWeighted(t, func(t *testing.T, config object) {
+		h, victim := onProbation(t, with(config, slowly(1)), 4)
+		play(victim, nil)
+		expectTries(t, h, "on probation", victim, 1, 1)
+		expectGrowth(t, h, static(h), victim, time.Now(), 1)
+	})
+}
+
+func TestSlowStartAfterADrain(t *testing.T) {
+	forWeighted(t, func(t *testing.T, config object) {
+		h := staged(t, with(config, with(slowly(1), told)), 4)
+		say(dial(1), healthcheck.Report{Order: healthcheck.Order{Mode: healthcheck.Drain}})
+		if got := picks(h, h.Upstreams, 400); got[dial(1)] > 0 || got[none] > 0 {
+			t.Errorf("%s is drained, yet %v", dial(1), got)
+		}
+		acts.Lock()
+		acts.says[dial(1)] = healthcheck.Report{Order: healthcheck.Order{Mode: healthcheck.Ready}}
+		acts.Unlock()
+		expectGrowth(t, h, static(h), dial(1), comesBack(t, h, dial(1)), 1)
+	})
+}
+
+// At the start of the process all are cold.
+func TestNoSlowStartAtTheStart(t *testing.T) {
+	forWeighted(t, func(t *testing.T, config object) {
+		h := newHandler(t, with(config, slowly(1)), 4)
+		for _, when := range []string{"at once", "after the first probes"} {
+			expectShare(t, when, h, h.Upstreams, dial(0), 1)
+			time.Sleep(10 * time.Second)
+		}
+		isolate()
+		h = newHandler(t, with(config, with(slowly(1), object{"health_checks": []object{
+			{"interval": "1s", "initial": "checking", "checker": object{"type": "switchboard"}},
+		}})), 4)
+		time.Sleep(2 * time.Second)
+		expectShare(t, "once all have passed", h, h.Upstreams, dial(0), 1)
+	})
+}
+
+func TestSlowStartOfOneThatJoinsByAReload(t *testing.T) {
+	forWeighted(t, func(t *testing.T, config object) {
+		config = with(config, slowly(1))
+		newHandler(t, config, 3)
+		time.Sleep(time.Hour)
+		began := time.Now()
+		h := newHandler(t, config, 4)
+		expectShare(t, "joined", h, h.Upstreams, dial(3), 0.1)
+		time.Sleep(window / 2)
+		h = newHandler(t, config, 4) // a reload that changes nothing
+		expectGrowth(t, h, static(h), dial(3), began, 1)
+	})
+}
+
+func TestOneThatStartsSlowlyTakesEverythingWhereItIsAlone(t *testing.T) {
+	forWeighted(t, func(t *testing.T, config object) {
+		h := newHandler(t, with(config, slowly(1)), 3)
+		setDown(dial(0))
+		setDown(dial(1), dial(2))
+		if got := picks(h, h.Upstreams, 100); got[dial(0)] != 100 {
+			t.Errorf("%v", got)
+		}
+	})
+}
+
+func TestSlowStartOfADynamicUpstreamThatJoins(t *testing.T) {
+	forWeighted(t, func(t *testing.T, config object) {
+		h := newHandler(t, with(config, slowly(1)), 0)
+		first := upstreams(0, 1, 2)
+		expectShare(t, "the first ones", h, first, dial(0), 1)
+		time.Sleep(time.Minute)
+		began := time.Now()
+		more := upstreams(0, 1, 2, 3)
+		expectGrowth(t, h, func() []*reverseproxy.Upstream { return more }, dial(3), began, 1)
+		expectShare(t, "those that were there before", h, more, dial(1), 1)
+	})
+}
+
+// Weights that are configured count as before, each for the whole of its share.
+func TestSlowStartOfWeights(t *testing.T) {
+	forWeighted(t, func(t *testing.T, config object) {
+		h := newHandler(t, with(config, with(slowly(1), object{"weights": object{dial(3): 7}})), 4)
+		setDown(dial(3))
+		switchOff()
+		began := comesBack(t, h, dial(3))
+		time.Sleep(time.Until(began.Add(window / 2)))
+		expectShare(t, "half of the window", h, h.Upstreams, dial(3), 3.5)
+		time.Sleep(window)
+		expectShare(t, "after the window", h, h.Upstreams, dial(3), 7)
+	})
+}
