@@ -139,6 +139,9 @@ func (m *Monitor) run(ctx context.Context, t *target, p *probe) {
 // result is what the check makes of a probe.
 func (c *Check) result(report Report, err error) Result {
 	r := Result{Err: err, Force: report.Force, Order: report.Order}
+	if Exhausted(err) {
+		r.Force = Abstains
+	}
 	degraded, fail := c.OnResponse.in(report.Header)
 	r.Degraded = degraded
 	if fail {

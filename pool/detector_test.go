@@ -134,9 +134,16 @@ func TestLastOneThatMayBePickedIsNotEjected(t *testing.T) {
 
 func TestWhoTakesNothingIsNoOtherUpstream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, Options{Weights: map[string]int{fmt.Sprintf("10.%d.0.1:80", network+1): 0}}, 2)
-		b.serve(0, 50, refuses)
-		b.expect(t, "the other one has weight 0", "ss")
+		o := only(OutlierDetection{MaxEjectionPercent: ptr(50.0)})
+		o.Weights = map[string]int{fmt.Sprintf("10.%d.0.4/30", network+1): 0}
+		b := newBench(t, o, 8)
+		b.serve(0, 5, says(500))
+		b.serve(1, 5, says(500))
+		b.serve(2, 5, says(500))
+		b.expect(t, "half of those that take something", "eessssss")
+		b.serve(2, 5, refuses)
+		b.serve(3, 50, refuses)
+		b.expect(t, "the others have weight 0", "eeesssss")
 	})
 }
 
@@ -179,12 +186,30 @@ func TestShareIsHeldUntilTheFirstSuccess(t *testing.T) {
 		b.serve(1, 5, says(500))
 		b.serve(2, 5, says(500))
 		b.expect(t, "one of them may be out", "eessss")
+		b.serve(3, 5, refuses)
+		b.expect(t, "for no answer, another may", "eesess")
 		time.Sleep(30 * time.Second)
 		b.serve(2, 5, says(500))
-		b.expect(t, "it is not back yet", "ppssss")
+		b.expect(t, "it is not back yet", "ppspss")
 		b.serve(1, 1, says(200))
 		b.serve(2, 5, says(500))
-		b.expect(t, "it is back", "psesss")
+		b.expect(t, "it is back", "psepss")
+	})
+}
+
+// Whoever is not there has not succeeded, be it that no rule counts it.
+func TestNoAnswerOnProbationIsNoSuccess(t *testing.T) {
+	t.Skip("fails: where no rule counts it, a failed dial ends the probation")
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, only(OutlierDetection{
+			ConsecutiveLocalOriginFailures: ptr(0), SuccessRateStdevFactor: ptr(0.0), FailurePercentageThreshold: ptr(0.0),
+		}), 2)
+		b.serve(0, 5, says(500))
+		time.Sleep(30 * time.Second)
+		b.serve(0, 1, refuses)
+		b.expect(t, "it is not reached", "ps")
+		b.serve(0, 1, says(200))
+		b.expect(t, "it has answered", "ss")
 	})
 }
 

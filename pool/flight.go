@@ -54,9 +54,10 @@ func (f *flight) abandon() {
 	f.end()
 }
 
-// fail ends an attempt that got no answer.
-func (f *flight) fail(gone bool) {
-	if gone {
+// fail ends an attempt that got no answer; blameless is one by no fault of the
+// upstream.
+func (f *flight) fail(blameless bool) {
+	if blameless {
 		f.abandon()
 		return
 	}

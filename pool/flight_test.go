@@ -75,6 +75,24 @@ func TestSparedUpstreamIsHeldToBeSlowForThatLong(t *testing.T) {
 	}
 }
 
+// An answer that sheds load comes faster than one that does the work.
+func TestLoadSheddingIsNoSampleOfLatency(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Options{}, 1)
+		b.sheds = true
+		b.serve(0, 1, func(r *http.Request) (*http.Response, error) {
+			time.Sleep(80 * time.Millisecond)
+			return says(200)(r)
+		})
+		time.Sleep(time.Second)
+		b.serve(0, 5, says(http.StatusTooManyRequests))
+		time.Sleep(leastShed)
+		if got := b.static.members[0].latency.Expect(0, 0, time.Now); got != 80*time.Millisecond {
+			t.Errorf("the latency is held to be %v", got)
+		}
+	})
+}
+
 // breaking is a body that fails after what it has to give.
 type breaking struct {
 	io.Reader
@@ -189,6 +207,22 @@ func TestResponseThatNobodyReadsToItsEndTellsNothing(t *testing.T) {
 		}
 		if l := b.static.members[0].latency; l.first != nil {
 			t.Error("it is still in flight")
+		}
+	})
+}
+
+func TestResponseToAnAttemptFromBeforeAnEjectionTellsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Options{}, 2)
+		early, _ := b.send(get(), 0, says(200))
+		b.throw(0)
+		time.Sleep(30 * time.Second)
+		b.serve(0, 1, says(200))
+		b.serve(0, 4, refuses)
+		_, _ = io.Copy(io.Discard, early.Body)
+		early.Body.Close()
+		if got := b.row(0).local; got != 4 {
+			t.Errorf("%d count, want 4", got)
 		}
 	})
 }

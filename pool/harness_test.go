@@ -56,6 +56,7 @@ func reloaded(t *testing.T, o Options, n int) *bench {
 	p.logger, p.policy, p.random = zap.New(core), t.Name(), func() float64 { return 0 }
 	p.observer = &observer{decay: time.Second, key: "tried", picked: "picked", refused: "refused"}
 	p.observer.join(p, false)
+	p.expiry, p.limit = time.Hour, 100
 	for i := range n {
 		p.statics = append(p.statics, &reverseproxy.Upstream{
 			Dial: fmt.Sprintf("10.%d.%d.%d:80", network, i>>8, i&0xff), Host: new(reverseproxy.Host),

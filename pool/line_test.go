@@ -83,11 +83,13 @@ func upTo(n int) []int {
 func TestLineKeepsItsOrderUnderContention(t *testing.T) {
 	const guests, doors, stay = 600, 4, 50 * time.Millisecond
 	for name, test := range map[string]struct {
-		told bool
-		late time.Duration // at most, for each that is served
+		told  bool          // the line, when somebody leaves
+		after time.Duration // that the room gets free
+		late  time.Duration // at most, for each that is served
 	}{
-		"told of every room":    {true, 0},
-		"rooms get free unseen": {false, longestPause},
+		"told of every room":            {true, 0, 0},
+		"told just before it gets free": {true, shortestPause / 2, shortestPause},
+		"rooms get free unseen":         {false, 0, longestPause},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -97,10 +99,11 @@ func TestLineKeepsItsOrderUnderContention(t *testing.T) {
 				for who := range guests {
 					r.come(t.Context(), who, func() {
 						time.Sleep(stay)
-						r.free()
 						if test.told {
 							r.line.ended()
 						}
+						time.Sleep(test.after)
+						r.free()
 					})
 					time.Sleep(time.Millisecond)
 				}

@@ -10,6 +10,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/healthcheck"
 )
 
 // observer sees all attempts of a handler: it stands before the handler's
@@ -164,13 +166,13 @@ func (o *observer) roundTrip(r *http.Request) (*http.Response, error) {
 	res, err := o.inner.RoundTrip(sent)
 	returned = true
 	if err != nil {
-		// Neither a client that went away nor one whose body broke off is the
-		// upstream's failure.
+		// A client that went away or whose body broke off, and what this machine
+		// lacks, are not the upstream's failure.
 		gone := r.Context().Err() != nil
 		if !gone {
 			noteTried(r, o.key, m.address)
 		}
-		f.fail(gone || body.broken())
+		f.fail(gone || body.broken() || healthcheck.Exhausted(err))
 		return res, err
 	}
 	if o.answered {

@@ -118,22 +118,28 @@ func (p *past) observe(status int, open bool, now int64) string {
 		return because
 	}
 	p.told = append(p.told, told{at: now, status: status, open: open})
-	because := ""
-	for _, rule := range []struct {
-		name   string
-		limit  int
-		counts func(told) (counts, ends bool)
-	}{
-		{byFailures, p.rules.Failures, func(r told) (bool, bool) { return p.failures[r.status], r.status > 0 }},
-		{byGateway, p.rules.Gateway, func(r told) (bool, bool) { return gateway(r.status), r.status > 0 }},
-		{byLocal, p.rules.Local, func(r told) (bool, bool) { return r.status == 0, r.status > 0 && !r.open || r.status == complete }},
-	} {
-		if rule.limit > 0 && p.inARow(rule.counts) >= rule.limit {
-			because = rule.name
-		}
+	row, because := p.row(), ""
+	switch r := p.rules; {
+	case r.Local > 0 && row.local >= r.Local:
+		because = byLocal
+	case r.Gateway > 0 && row.gateway >= r.Gateway:
+		because = byGateway
+	case r.Failures > 0 && row.failures >= r.Failures:
+		because = byFailures
 	}
 	p.told[len(p.told)-1].anew = because != ""
 	return because
+}
+
+// row counts the failures in a row.
+func (p *past) row() row {
+	return row{
+		failures: p.inARow(func(r told) (bool, bool) { return p.failures[r.status], r.status > 0 }),
+		gateway:  p.inARow(func(r told) (bool, bool) { return gateway(r.status), r.status > 0 }),
+		local: p.inARow(func(r told) (bool, bool) {
+			return r.status == 0, r.status > 0 && !r.open || r.status == complete
+		}),
+	}
 }
 
 // inARow counts, from the end, what counts before what ends the row; some of

@@ -168,6 +168,9 @@ func (m *machine) check(t *rapid.T) {
 		back = max(back, o.back)
 	}
 	m.is(t, "proven", proven, back)
+	if phase == serving {
+		m.is(t, "in a row", m.row, m.past.row())
+	}
 	if !m.rules.byShare() {
 		return
 	}

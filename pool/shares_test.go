@@ -72,9 +72,9 @@ func TestSharesOfFailuresEject(t *testing.T) {
 			OutlierDetection{SuccessRateStdevFactor: ptr(2.1)}, // of five, none is that far out
 			[]load{{100, 20}, {100, 0}, {100, 0}, {100, 0}, {100, 0}}, "sssss",
 		},
-		"success rate, all alike": {
+		"success rate, all alike, and their mean is more by rounding": {
 			OutlierDetection{SuccessRateStdevFactor: ptr(0.001)},
-			[]load{{300, 100}, {300, 100}, {300, 100}, {300, 100}, {300, 100}}, "sssss",
+			[]load{{100, 2}, {100, 2}, {100, 2}, {100, 2}, {100, 2}}, "sssss",
 		},
 		"success rate, one has more requests": {
 			OutlierDetection{},

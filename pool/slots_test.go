@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unsafe"
 
 	"pgregory.net/rapid"
 
@@ -16,6 +17,12 @@ func idle() *reverseproxy.Upstream {
 	return &reverseproxy.Upstream{Dial: "10.0.0.1:80", Host: new(reverseproxy.Host)}
 }
 
+// busy sets how many requests Caddy has in flight to an upstream: the number is
+// the first field of its Host.
+func busy(u *reverseproxy.Upstream, requests int) {
+	(*atomic.Int64)(unsafe.Pointer(u.Host)).Store(int64(requests))
+}
+
 // A naive list of the picks says how many slots are taken.
 func TestSlotsAgainstAList(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -23,6 +30,8 @@ func TestSlotsAgainstAList(t *testing.T) {
 		var picks []int64
 		u, now := idle(), at(0)
 		limit := rapid.IntRange(1, 5).Draw(t, "limit")
+		inFlight := rapid.IntRange(0, 3).Draw(t, "in flight")
+		busy(u, inFlight)
 		valid := func() (n int) {
 			for _, p := range picks {
 				if now-p < lapse {
@@ -41,7 +50,7 @@ func TestSlotsAgainstAList(t *testing.T) {
 				now += rapid.SampledFrom([]int64{1, lapse / 2, lapse - 1, lapse}).Draw(t, "step")
 			},
 			"reserve": func(t *rapid.T) {
-				free := valid() < limit
+				free := valid()+inFlight < limit
 				if got := s.reserve(now, u, limit); got != free {
 					t.Fatalf("a slot was given: %t, want %t", got, free)
 				}

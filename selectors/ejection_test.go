@@ -166,6 +166,27 @@ func TestCheckThatFailedBeforeAnEjectionDoesNotEndIt(t *testing.T) {
 	})
 }
 
+// A check that has failed since the ejection ends it only once it passes again.
+func TestCheckThatFailsDoesNotEndAnEjection(t *testing.T) {
+	forAll(t, func(t *testing.T, config object) {
+		h := staged(t, with(config, longEjections), 3)
+		victim := pick(h, h.Upstreams, newRequest())
+		setDown(victim)
+		setDown()
+		failUntil(t, h, victim, refuse, 5)
+		switchOff(victim)
+		for range 8 {
+			time.Sleep(250 * time.Millisecond) // not enough for its verdict to change
+			expectTries(t, h, "a probe fails", victim, 5, 0)
+		}
+		switchOff()
+		time.Sleep(900 * time.Millisecond)
+		expectTries(t, h, "one may have passed, where it takes two", victim, 5, 0)
+		time.Sleep(3 * time.Second)
+		expectTries(t, h, "two have passed", victim, 20, 1)
+	})
+}
+
 // What happens to an upstream by one handler holds for all, and for the
 // configuration that follows.
 func TestEjectionOutlivesAReload(t *testing.T) {

@@ -134,6 +134,18 @@ func TestNextLevelTakesWhatAFullOneCannot(t *testing.T) {
 	})
 }
 
+// A level of which all are on probation gets the request that proves one of them.
+func TestLevelOnProbationIsTried(t *testing.T) {
+	forAll(t, func(t *testing.T, config object) {
+		h := staged(t, with(config, backups(1, 3)), 3)
+		failUntil(t, h, dial(0), refuse, 5)
+		expectTries(t, h, "ejected", dial(0), 20, 0)
+		time.Sleep(30 * time.Second)
+		play(dial(0), nil)
+		expectTries(t, h, "on probation, and it succeeds", dial(0), 20, 20)
+	})
+}
+
 func TestFailbackDelay(t *testing.T) {
 	forAll(t, func(t *testing.T, config object) {
 		h := newHandler(t, with(config, with(checked, with(backups(2, 4), object{"failback_delay": "1m"}))), 4)
@@ -159,6 +171,24 @@ func TestFailbackDelay(t *testing.T) {
 		expect("the first level is back, and the second one down", 0)
 		setDown(dial(0), dial(1), dial(2))
 		expect("only one of the second is left", 100)
+	})
+}
+
+func TestFailbackDelayOutlivesAReload(t *testing.T) {
+	forAll(t, func(t *testing.T, config object) {
+		config = with(config, with(checked, with(backups(2, 4), object{"failback_delay": "1m"})))
+		newHandler(t, config, 4)
+		setDown(dial(0), dial(1))
+		setDown()
+		h := newHandler(t, config, 4)
+		if got := ofMany(h, 100); sum(got, 2, 4) != 100 {
+			t.Errorf("the first level is not back for a minute, yet %v", got)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if got := ofMany(h, 100); sum(got, 0, 2) != 100 {
+			t.Errorf("the first level is back for a minute, yet %v", got)
+		}
 	})
 }
 

@@ -137,25 +137,32 @@ func TestRetryGoesToOneOnProbationThoughItHasItsRequest(t *testing.T) {
 // Another handler, which has more upstreams, may eject all of this one's. They are
 // picked nevertheless, and likewise when all are on probation.
 func TestEveryoneOutOrOnProbationIsNobodyOut(t *testing.T) {
-	forAll(t, func(t *testing.T, config object) {
-		more := staged(t, object{"policy": "smooth_weighted_round_robin"}, 3)
-		h := staged(t, config, 2)
-		for i := range 2 {
-			failUntil(t, more, dial(i), refuse, 5)
-			play(dial(i), take(time.Minute))
-		}
-		for range 2 {
-			if got := ofMany(h, 40); got[none] > 0 {
-				t.Errorf("%v", got)
-			}
-			var wg sync.WaitGroup
-			serveAtOnce(t, &wg, h, 40)
-			time.Sleep(30 * time.Second)
-			if got := ofMany(h, 40); got[none] > 0 {
-				t.Errorf("on probation: %v", got)
-			}
-			serveAtOnce(t, &wg, h, 40)
-			wg.Wait()
-		}
-	})
+	for name, threshold := range map[string]object{"by default": nil, "no panic": {"panic_threshold": 0}} {
+		t.Run(name, func(t *testing.T) {
+			forAll(t, func(t *testing.T, config object) {
+				more := staged(t, with(object{"policy": "smooth_weighted_round_robin"}, longEjections), 3)
+				h := staged(t, with(config, with(longEjections, threshold)), 2)
+				for i := range 2 {
+					failUntil(t, more, dial(i), refuse, tries(dial(i))+5)
+					play(dial(i), take(time.Minute))
+				}
+				expect := func(when string) {
+					t.Helper()
+					if got := ofMany(h, 40); got[none] > 0 {
+						t.Errorf("%s: %v", when, got)
+					}
+					var wg sync.WaitGroup
+					serveAtOnce(t, &wg, h, 40)
+					if got := ofMany(h, 40); got[none] > 0 {
+						t.Errorf("%s, and busy: %v", when, got)
+					}
+					wg.Wait()
+				}
+				expect("ejected")
+				time.Sleep(10 * time.Minute)
+				synctest.Wait()
+				expect("on probation")
+			})
+		})
+	}
 }
