@@ -40,6 +40,7 @@ type App struct {
 	mu      sync.Mutex
 	started bool
 	pending []*Watch // those that wait for the start
+	waiting []func() // likewise
 }
 
 // generations counts the configurations of the process.
@@ -102,11 +103,30 @@ func (a *App) Start() error {
 	a.mu.Lock()
 	a.started = true
 	pending := a.pending
-	a.pending = nil
+	waiting := a.waiting
+	a.pending, a.waiting = nil, nil
 	a.mu.Unlock()
 	monitor.setLimit(a.ProbeConcurrency)
 	monitor.start(pending)
+	for _, f := range waiting {
+		f()
+	}
 	return nil
+}
+
+// AtStart calls the function when the configuration starts, or now if it has:
+// what a configuration does before that is of no interest to others, and it may
+// never start.
+func (a *App) AtStart(f func()) {
+	a.mu.Lock()
+	started := a.started
+	if !started {
+		a.waiting = append(a.waiting, f)
+	}
+	a.mu.Unlock()
+	if started {
+		f()
+	}
 }
 
 // Stop does nothing: each policy closes the watches that it has opened.

@@ -117,11 +117,16 @@ func status(code int) http.HandlerFunc {
 }
 
 // working answers after a while.
-func working(w http.ResponseWriter, r *http.Request) {
-	select {
-	case <-time.After(20 * time.Millisecond):
-		ok(w, r)
-	case <-r.Context().Done():
+var working = after(20 * time.Millisecond)
+
+// after answers after the given time.
+func after(d time.Duration) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-time.After(d):
+			ok(w, r)
+		case <-r.Context().Done():
+		}
 	}
 }
 
@@ -145,6 +150,20 @@ func addrs(all ...*backend) string {
 	return strings.Join(list, " ")
 }
 
+// setAll says what comes of the requests of several backends.
+func setAll(all []*backend, h http.HandlerFunc) {
+	for _, b := range all {
+		b.set(h)
+	}
+}
+
+// setHealth says what comes of the probes of several backends.
+func setHealth(all []*backend, h http.HandlerFunc) {
+	for _, b := range all {
+		b.setHealth(h)
+	}
+}
+
 // requests returns how many requests each of the backends has got.
 func requests(all ...*backend) string {
 	var list []string
@@ -156,20 +175,22 @@ func requests(all ...*backend) string {
 
 // childEnv has the name of the backend that a process of this test is to be.
 const (
-	childEnv     = "EVENKEEL_TEST_BACKEND"
-	childAddrEnv = "EVENKEEL_TEST_BACKEND_ADDR"
+	childEnv      = "EVENKEEL_TEST_BACKEND"
+	childAddrEnv  = "EVENKEEL_TEST_BACKEND_ADDR"
+	childTakesEnv = "EVENKEEL_TEST_BACKEND_TAKES"
 )
 
 // child is a backend in a process of its own, which can be killed.
 type child struct {
 	name, addr string
+	takes      time.Duration // for an answer
 	cmd        *exec.Cmd
 }
 
 // startChild starts a backend in a process of its own.
 func startChild(t *testing.T, name string) *child {
 	t.Helper()
-	c := &child{name: name, addr: "127.0.0.1:0"}
+	c := &child{name: name, addr: "127.0.0.1:0", takes: 20 * time.Millisecond}
 	c.start(t)
 	return c
 }
@@ -177,7 +198,7 @@ func startChild(t *testing.T, name string) *child {
 func (c *child) start(t *testing.T) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), childEnv+"="+c.name, childAddrEnv+"="+c.addr)
+	cmd.Env = append(os.Environ(), childEnv+"="+c.name, childAddrEnv+"="+c.addr, childTakesEnv+"="+c.takes.String())
 	cmd.Stderr = os.Stderr
 	if _, err := cmd.StdinPipe(); err != nil { // its end ends the child
 		t.Fatal(err)
@@ -213,8 +234,13 @@ func serveChild(name string) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+	takes, err := time.ParseDuration(os.Getenv(childTakesEnv))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	b := newBackend(name)
-	b.set(working)
+	b.set(after(takes))
 	fmt.Println(l.Addr())
 	go http.Serve(l, b)
 	io.Copy(io.Discard, os.Stdin)

@@ -25,8 +25,18 @@ func check(checker string, options ...string) string {
 		checker, interval, timeout, outFails, inPasses, strings.Join(options, "\n"))
 }
 
-// recordAll subscribes to the checks' events.
-const recordAll = "events {\n on healthy record\n on unhealthy record\n}"
+// recordAll subscribes to the plugin's events.
+const recordAll = `events {
+	on healthy record
+	on unhealthy record
+	on degraded record
+	on undegraded record
+	on orders_changed record
+	on ejected record
+	on unejected record
+	on panic_entered record
+	on panic_left record
+}`
 
 // breakAndMend breaks backend b beside a, and mends it, as seen by a check of
 // the given name: traffic must stop and come back in time, with one log line

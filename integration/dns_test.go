@@ -14,6 +14,7 @@ import (
 type nameServer struct {
 	addr    string
 	records atomic.Pointer[[]string] // in zone file format
+	broken  atomic.Bool
 }
 
 func startDNS(t *testing.T) *nameServer {
@@ -35,6 +36,10 @@ func (s *nameServer) set(records ...string) { s.records.Store(&records) }
 // ServeDNS implements dns.Handler.
 func (s *nameServer) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	answer := new(dns.Msg).SetReply(q)
+	if s.broken.Load() {
+		w.WriteMsg(answer.SetRcode(q, dns.RcodeServerFailure))
+		return
+	}
 	for _, text := range *s.records.Load() {
 		record, err := dns.NewRR(text)
 		if err != nil {
@@ -120,6 +125,38 @@ func TestDynamicSRV(t *testing.T) {
 				if a := p.get("/"); a.from() != "a" {
 					t.Errorf("down is out: %v", a)
 				}
+			}
+		})
+	}
+}
+
+// TestWhenDNSIsGone breaks the name server under load. Requests go on where
+// there is somebody whose address is known.
+func TestWhenDNSIsGone(t *testing.T) {
+	for name, c := range map[string]struct{ upstreams, source string }{
+		"an upstream with a name":       {"static.test:PORT OTHER", ""},
+		"dynamic a beside a static one": {"OTHER", "dynamic a dynamic.test PORT {\n resolvers DNS\n refresh 100ms\n versions ipv4\n}"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			named, other := startOn(t, "named", "127.0.0.1", ""), start(t, "other")
+			_, port, _ := net.SplitHostPort(named.addr)
+			server := startDNS(t)
+			server.set("static.test. 1 IN A 127.0.0.1", "dynamic.test. 1 IN A 127.0.0.1")
+			fill := strings.NewReplacer("DNS", server.addr, "PORT", port, "OTHER", other.addr).Replace
+			p := run(t, policy(fill(c.upstreams), "smooth_weighted_round_robin",
+				"outlier_detection {\n base_ejection_time 500ms\n max_ejection_time 500ms\n}",
+				fill(c.source), "transport http {\n keepalive off\n resolvers "+server.addr+"\n}"))
+			l := p.load(100)
+			eventually(t, 5*time.Second, "traffic by name", func() bool { return l.answers("named") > 10 })
+			server.broken.Store(true)
+			l.last(300 * time.Millisecond)
+			before := l.answers("other")
+			eventually(t, 5*time.Second, "traffic goes on", func() bool { return l.answers("other") > before+50 })
+			server.broken.Store(false)
+			before = l.answers("named")
+			eventually(t, 5*time.Second, "traffic by name again", func() bool { return l.answers("named") > before+10 })
+			if counts := l.stop(); counts.failures() > 0 {
+				t.Errorf("requests failed: %v", counts)
 			}
 		})
 	}

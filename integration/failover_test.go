@@ -84,3 +84,49 @@ func TestBothOfTwoDeadUpstreamsAreGotPast(t *testing.T) {
 		t.Errorf("only c is there: %v", a)
 	}
 }
+
+func TestWhenHalfOfTheBackendsDie(t *testing.T) {
+	for _, name := range policies {
+		t.Run(name, func(t *testing.T) {
+			b := backends(t, "a", "b", "c", "d")
+			setAll(b, working)
+			p := run(t, policy(addrs(b...), name, ""))
+			l := p.load(atLength(200, 1600))
+			eventually(t, 5*time.Second, "all get traffic", func() bool { return l.answers("c") > 10 && l.answers("d") > 10 })
+			b[2].stop()
+			b[3].stop()
+			before := l.answers("a") + l.answers("b")
+			eventually(t, 10*time.Second, "the others go on", func() bool { return l.answers("a")+l.answers("b") > before+atLength(60, 10_000) })
+			counts := l.stop()
+			t.Log(counts)
+			if counts.failures() > 0 {
+				t.Errorf("requests failed: %v", counts)
+			}
+		})
+	}
+}
+
+func TestWhenABackendDiesInTheMiddleOfReloads(t *testing.T) {
+	b, c := backends(t, "a", "b"), startChild(t, "killed")
+	setAll(b, working)
+	site := policy(addrs(b...)+" "+c.addr, "peak_ewma", "slow_start 1s\n"+check("http "+healthPath))
+	p := run(t, site)
+	l := p.load(200)
+	eventually(t, 5*time.Second, "all get traffic", func() bool { return l.answers(c.name) > 10 })
+	c.kill()
+	p.reload(site)
+	logs.first(t, outBound, "upstream is unhealthy", "upstream", c.addr)
+	p.reload(site)
+	c.start(t)
+	p.reload(site)
+	logs.first(t, inBound+time.Second, "upstream is healthy", "upstream", c.addr)
+	before := l.answers(c.name)
+	p.reload(site)
+	eventually(t, 5*time.Second, "traffic comes back", func() bool { return l.answers(c.name) > before+10 })
+	counts := l.stop()
+	t.Log(counts)
+	// Caddy loses a connection now and then when listeners change hands.
+	if len(counts.failed) > 0 || sum(counts.lost) > 2 {
+		t.Errorf("requests failed: %v", counts)
+	}
+}

@@ -222,6 +222,16 @@ func (p *proxy) sequence(n int) string {
 	return strings.Join(names, " ")
 }
 
+// shares returns how many of n requests each backend has answered.
+func (p *proxy) shares(n int) map[string]int {
+	p.t.Helper()
+	counts := make(map[string]int)
+	for _, name := range strings.Fields(p.sequence(n)) {
+		counts[name]++
+	}
+	return counts
+}
+
 // eventually waits until the condition holds; it must within the given time.
 func eventually(t *testing.T, within time.Duration, what string, condition func() bool) {
 	t.Helper()

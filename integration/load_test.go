@@ -1,19 +1,97 @@
 package integration
 
 import (
+	"cmp"
+	"flag"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 )
 
+// The long form of tests under load takes the rates and times that the product
+// promises something for; the short one shows the same with less of both.
+var long = flag.Bool("long", false, "run tests under load in their long form")
+
+// atLength returns what is for the short form, or for the long one.
+func atLength[T any](short, whole T) T {
+	if *long {
+		return whole
+	}
+	return short
+}
+
 // barrage is requests at a steady rate, whatever comes of them.
 type barrage struct {
+	began   time.Time
 	quit    chan struct{}
 	stopped sync.WaitGroup
 
-	mu     sync.Mutex
-	counts tally
+	mu      sync.Mutex
+	counts  tally
+	history arrivals
+}
+
+// arrival is a request of a load.
+type arrival struct {
+	due    time.Time     // when it was its turn by the clock
+	took   time.Duration // from then on
+	from   string        // the name of the backend; empty if it failed
+	failed string        // how
+}
+
+func (a arrival) String() string {
+	return fmt.Sprintf("%s after %s", cmp.Or(a.failed, a.from), a.took.Round(time.Millisecond))
+}
+
+type arrivals []arrival
+
+// between returns those due from one instant to the other; a zero one is no bound.
+func (all arrivals) between(from, to time.Time) (some arrivals) {
+	for _, a := range all {
+		if !a.due.Before(from) && (to.IsZero() || a.due.Before(to)) {
+			some = append(some, a)
+		}
+	}
+	return some
+}
+
+// share returns the share of the requests that backends whose names begin as
+// given have answered.
+func (all arrivals) share(prefix string) float64 {
+	n := 0
+	for _, a := range all {
+		if a.failed == "" && strings.HasPrefix(a.from, prefix) {
+			n++
+		}
+	}
+	return float64(n) / float64(max(len(all), 1))
+}
+
+func (all arrivals) failures() (n int) {
+	for _, a := range all {
+		if a.failed != "" {
+			n++
+		}
+	}
+	return n
+}
+
+// slowest returns the longest times first.
+func (all arrivals) slowest() arrivals {
+	return slices.SortedFunc(slices.Values(all), func(a, b arrival) int { return cmp.Compare(b.took, a.took) })
+}
+
+// times describes how long requests took.
+func (all arrivals) times() string {
+	if len(all) == 0 {
+		return "no requests"
+	}
+	s := all.slowest()
+	at := func(place int) time.Duration { return s[place].took.Round(100 * time.Microsecond) }
+	return fmt.Sprintf("median %s, 99th percentile %s, longest %s", at(len(s)/2), at(len(s)/100), at(0))
 }
 
 // tally is what came of a load's requests.
@@ -40,10 +118,10 @@ func sum(m map[string]int) (n int) {
 // load has GETs made at the given rate per second.
 func (p *proxy) load(rate int) *barrage {
 	l := &barrage{
+		began:  time.Now(),
 		quit:   make(chan struct{}),
 		counts: tally{ok: make(map[string]int), failed: make(map[string]int), lost: make(map[string]int)},
 	}
-	began := time.Now()
 	l.stopped.Go(func() {
 		ticker := time.NewTicker(time.Millisecond)
 		defer ticker.Stop()
@@ -53,25 +131,31 @@ func (p *proxy) load(rate int) *barrage {
 				return
 			case <-ticker.C:
 			}
-			for due := int(time.Since(began).Seconds() * float64(rate)); made < due; made++ {
-				l.stopped.Go(func() { l.count(p.do(http.MethodGet, "/", "")) })
+			for due := int(time.Since(l.began).Seconds() * float64(rate)); made < due; made++ {
+				turn := l.began.Add(time.Duration(made+1) * time.Second / time.Duration(rate))
+				l.stopped.Go(func() { l.count(turn, p.do(http.MethodGet, "/", "")) })
 			}
 		}
 	})
 	return l
 }
 
-func (l *barrage) count(a answer) {
+func (l *barrage) count(due time.Time, a answer) {
+	r := arrival{due: due, took: time.Since(due)}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
 	case a.err != nil:
-		l.counts.lost[a.err.Error()]++
+		r.failed = a.err.Error()
+		l.counts.lost[r.failed]++
 	case a.status != http.StatusOK:
-		l.counts.failed[http.StatusText(a.status)]++
+		r.failed = http.StatusText(a.status)
+		l.counts.failed[r.failed]++
 	default:
-		l.counts.ok[a.from()]++
+		r.from = a.from()
+		l.counts.ok[r.from]++
 	}
+	l.history = append(l.history, r)
 }
 
 // answers returns how many requests the backend has answered so far.
@@ -80,6 +164,23 @@ func (l *barrage) answers(name string) int {
 	defer l.mu.Unlock()
 	return l.counts.ok[name]
 }
+
+// made returns how many requests have been answered or have failed.
+func (l *barrage) made() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.history)
+}
+
+// so returns what has come of the load so far.
+func (l *barrage) so() arrivals {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.history)
+}
+
+// last lets the load go on for the given time from now.
+func (l *barrage) last(d time.Duration) { <-time.After(d) }
 
 // stop ends the load, and waits for the requests that are in flight.
 func (l *barrage) stop() tally {

@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -60,6 +63,24 @@ next:
 }
 
 func (r *records) count(msg string, fields ...string) int { return len(r.find(msg, fields...)) }
+
+// first waits for the first of the records that find would return, and returns
+// when it was logged.
+func (r *records) first(t *testing.T, within time.Duration, msg string, fields ...string) time.Time {
+	t.Helper()
+	eventually(t, within, fmt.Sprintf("%q %v", msg, fields), func() bool { return r.count(msg, fields...) > 0 })
+	return at(t, r.find(msg, fields...)[0])
+}
+
+// at returns when the record was logged.
+func at(t *testing.T, record map[string]string) time.Time {
+	t.Helper()
+	seconds, err := strconv.ParseFloat(record["ts"], 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return time.UnixMicro(int64(seconds * 1e6))
+}
 
 // tail returns the latest n records as text.
 func (r *records) tail(n int) string {

@@ -25,9 +25,7 @@ func awaitDown(t *testing.T, all ...*backend) {
 
 func TestWhenAllAreDownTrafficGoesOn(t *testing.T) {
 	b := backends(t, "a", "b")
-	for _, b := range b {
-		b.setHealth(status(http.StatusServiceUnavailable))
-	}
+	setHealth(b, status(http.StatusServiceUnavailable))
 	p := run(t, policy(addrs(b...), "smooth_weighted_round_robin", quick))
 	awaitDown(t, b...)
 	if got, want := p.sequence(4), "a b a b"; got != want {
@@ -108,4 +106,32 @@ func TestInitialCheckingStaysOutWhileProbesFail(t *testing.T) {
 	})
 	b.setHealth(ok)
 	eventually(t, 3*time.Second, "200 after it has passed", func() bool { return p.get("/").status == http.StatusOK })
+}
+
+func TestPanicIsToldOnceOverReloads(t *testing.T) {
+	b := backends(t, "a", "b")
+	site := policy(addrs(b...), "smooth_weighted_round_robin", quick)
+	p := run(t, site, recordAll)
+	count := func(change string) float64 {
+		return metric(t, `panic_changes_total{change="`+change+`",policy="smooth_weighted_round_robin"}`)
+	}
+	entered, left := count("entered"), count("left")
+	expect := func(what, message string, counted float64) {
+		t.Helper()
+		eventually(t, 3*time.Second, "panic is "+what, func() bool { return events.count("panic_"+what) > 0 })
+		p.reload(site)
+		p.sequence(4)
+		lines, told := logs.find(message), events.find("panic_"+what)
+		if n := count(what) - counted; len(lines) != 1 || len(told) != 1 || n != 1 {
+			t.Errorf("panic %s: %d log lines, %d events, counted %v times, want one of each", what, len(lines), len(told), n)
+		}
+	}
+	setHealth(b, status(http.StatusServiceUnavailable))
+	expect("entered", "too few healthy upstreams: verdicts and ejections are ignored", entered)
+	p.reload(site)
+	setHealth(b, ok)
+	expect("left", "enough healthy upstreams: verdicts and ejections count again", left)
+	if n := count("entered") - entered; n != 1 || events.count("panic_entered") != 1 {
+		t.Errorf("panic entered again: counted %v times, %d events", n, events.count("panic_entered"))
+	}
 }

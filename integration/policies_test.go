@@ -130,13 +130,7 @@ func TestLeastRequestPrefersTheIdle(t *testing.T) {
 
 func TestPeakEWMAAvoidsTheSlow(t *testing.T) {
 	b := backends(t, "a", "b", "c")
-	b[0].set(func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case <-time.After(200 * time.Millisecond):
-		case <-r.Context().Done():
-		}
-		ok(w, r)
-	})
+	b[0].set(after(200 * time.Millisecond))
 	p := run(t, policy(addrs(b...), "peak_ewma", ""))
 	l := p.load(100)
 	eventually(t, 10*time.Second, "200 requests", func() bool { return l.answers("b")+l.answers("c") >= 200 })

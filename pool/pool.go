@@ -137,6 +137,8 @@ func (p *Pool) equip(ctx caddy.Context) error {
 		return err
 	}
 	p.events = events.(*caddyevents.App)
+	p.teller.hold() // Caddy is still at work on what an event has of its origin
+	app.AtStart(p.teller.release)
 	return registerMetrics(ctx)
 }
 

@@ -11,7 +11,22 @@ type teller struct {
 	mu      sync.Mutex
 	waiting []func()
 	done    chan struct{} // closed when nothing is left to tell; nil if nothing is
+	held    bool
 	closed  bool
+}
+
+// hold has what there is to tell wait until release.
+func (t *teller) hold() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.held = true
+}
+
+func (t *teller) release() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.held = false
+	t.start()
 }
 
 // tell calls the function, after those before it; not any more once closed.
@@ -22,7 +37,13 @@ func (t *teller) tell(f func()) {
 		return
 	}
 	t.waiting = append(t.waiting, f)
-	if t.done == nil {
+	t.start()
+}
+
+// start begins to tell, if there is something to tell and nobody does. The mutex
+// is held.
+func (t *teller) start() {
+	if !t.held && !t.closed && t.done == nil && len(t.waiting) > 0 {
 		t.done = make(chan struct{})
 		go t.run(t.done)
 	}

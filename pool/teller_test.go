@@ -62,3 +62,34 @@ func TestClosingTellerIsNotPatientForEver(t *testing.T) {
 		close(finish)
 	})
 }
+
+func TestTellerThatIsHeldTellsUponRelease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var teller teller
+		var heard []int
+		teller.hold()
+		for i := range 3 {
+			teller.tell(func() { heard = append(heard, i) })
+		}
+		synctest.Wait()
+		if len(heard) > 0 {
+			t.Errorf("heard %v before the release", heard)
+		}
+		teller.release()
+		synctest.Wait()
+		if !slices.Equal(heard, upTo(3)) {
+			t.Errorf("heard %v", heard)
+		}
+	})
+}
+
+func TestTellerThatIsClosedWhileHeldTellsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var teller teller
+		teller.hold()
+		teller.tell(func() { t.Error("told") })
+		teller.close(time.Hour)
+		teller.release()
+		synctest.Wait()
+	})
+}

@@ -1,0 +1,251 @@
+package integration
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+)
+
+// crowd is requests that are made one by one, each when the one before has come
+// to its place: at a backend, or in the queue.
+type crowd struct {
+	t       *testing.T
+	p       *proxy
+	b       []*backend
+	answers []chan answer
+}
+
+// queueing starts backends that take the given number of requests at a time each,
+// with a queue before them.
+func queueing(t *testing.T, backs []*backend, slots int, queue string, directives ...string) *crowd {
+	t.Helper()
+	site := policy(addrs(backs...), "least_request", "queue "+queue, append(directives,
+		fmt.Sprint("unhealthy_request_count ", slots), "header_down X-Wait {http.load_balancer.queue_wait_ms}")...)
+	return &crowd{t: t, p: run(t, site), b: backs}
+}
+
+func queued(t *testing.T) float64 {
+	t.Helper()
+	return metric(t, `queue_length{policy="least_request"}`)
+}
+
+func refused(t *testing.T, reason string) float64 {
+	t.Helper()
+	return metric(t, `queue_refused_total{policy="least_request",reason="`+reason+`"}`)
+}
+
+// send makes the next request, which asks for its number.
+func (c *crowd) send() {
+	path, got := fmt.Sprint("/", len(c.answers)), make(chan answer, 1)
+	c.answers = append(c.answers, got)
+	go func() { got <- c.p.do(http.MethodGet, path, "") }()
+}
+
+// fill makes so many requests that reach a backend, and then so many that wait.
+func (c *crowd) fill(served, waiting int) {
+	c.t.Helper()
+	for n := range served {
+		c.send()
+		eventually(c.t, 5*time.Second, "at a backend", func() bool {
+			reached := 0
+			for _, b := range c.b {
+				reached += int(b.requests.Load())
+			}
+			return reached == n+1
+		})
+	}
+	for n := range waiting {
+		c.send()
+		eventually(c.t, 5*time.Second, "in the queue", func() bool { return queued(c.t) == float64(n+1) })
+	}
+}
+
+// answer returns what came of the n-th request; it must come in time.
+func (c *crowd) answer(n int, within time.Duration) answer {
+	c.t.Helper()
+	select {
+	case a := <-c.answers[n]:
+		return a
+	case <-time.After(within):
+		c.t.Fatalf("request %d: nothing after %s", n, within)
+		return answer{}
+	}
+}
+
+// expect expects the n-th request to be answered with the given status in time,
+// and a refused one to be told when to come again.
+func (c *crowd) expect(n, status int, within time.Duration) {
+	c.t.Helper()
+	a := c.answer(n, within)
+	if a.status != status {
+		c.t.Errorf("request %d: %v, want %d", n, a, status)
+	}
+	if again := a.header.Get("Retry-After"); (again != "") != (status == http.StatusServiceUnavailable) {
+		c.t.Errorf("request %d: %v with Retry-After %q", n, a, again)
+	}
+}
+
+// order is who came when.
+type order struct {
+	mu   sync.Mutex
+	path []string
+}
+
+func (o *order) note(path string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.path = append(o.path, path)
+}
+
+func TestAQueueIsServedInOrderWithoutLosingTime(t *testing.T) {
+	const slots, takes = 4, 50 * time.Millisecond
+	b := backends(t, "a", "b")
+	open := make(chan struct{})
+	var arrived order
+	setAll(b, func(w http.ResponseWriter, r *http.Request) {
+		arrived.note(r.URL.Path)
+		<-open
+		after(takes)(w, r)
+	})
+	total, atOnce := atLength(240, 1000), slots*len(b)
+	c := queueing(t, b, slots, fmt.Sprint(total))
+	c.fill(atOnce, total/2-atOnce)
+	began := time.Now()
+	close(open)
+	for ticker := time.NewTicker(2 * time.Millisecond); len(c.answers) < total; <-ticker.C {
+		c.send() // who comes now must not get in before the others
+	}
+	for n := range total {
+		a := c.answer(n, 20*time.Second)
+		waited, err := strconv.ParseFloat(a.header.Get("X-Wait"), 64)
+		if a.status != http.StatusOK || (err == nil) != (n >= atOnce) {
+			t.Fatalf("request %d: %v, has waited %q ms", n, a, a.header.Get("X-Wait"))
+		}
+		if least := float64(n/atOnce-1) * 50; n < total/2 && waited < least {
+			t.Errorf("request %d has waited %v ms, want %v at least", n, waited, least)
+		}
+	}
+	took, ideal := time.Since(began), time.Duration(total/atOnce)*takes
+	t.Logf("%d requests in %s, ideally %s (%+.1f %%)", total, took, ideal, 100*(float64(took)/float64(ideal)-1))
+	if took > ideal*11/10 {
+		t.Errorf("%d requests took %s, want %s and at most a tenth more", total, took, ideal)
+	}
+	farthest := 0
+	for place, path := range arrived.path {
+		n, _ := strconv.Atoi(path[1:])
+		farthest = max(farthest, place-n, n-place)
+	}
+	t.Logf("no request came farther than %d places from its own", farthest)
+	if farthest > 2*atOnce { // as many may be on their way to and from the queue at the same time
+		t.Errorf("a request came %d places from its own", farthest)
+	}
+}
+
+func TestWhoFindsTheQueueFullIsRefusedAtOnce(t *testing.T) {
+	b := backends(t, "a")
+	open := make(chan struct{})
+	b[0].set(held(open))
+	c := queueing(t, b, 1, "2")
+	full := refused(t, "full")
+	c.fill(1, 2)
+	for n := range 3 {
+		c.send()
+		c.expect(3+n, http.StatusServiceUnavailable, time.Second)
+	}
+	if n := refused(t, "full") - full; n != 3 {
+		t.Errorf("%v are counted as refused, want 3", n)
+	}
+	close(open)
+	for n := range 3 {
+		c.expect(n, http.StatusOK, 5*time.Second)
+	}
+	if n := b[0].requests.Load(); n != 3 {
+		t.Errorf("the backend got %d requests, want 3", n)
+	}
+}
+
+func TestWaitingInAQueueTimesOut(t *testing.T) {
+	b := backends(t, "a")
+	open := make(chan struct{})
+	b[0].set(held(open))
+	c := queueing(t, b, 1, "10 300ms")
+	c.fill(1, 0)
+	began := time.Now()
+	c.send()
+	c.send() // behind it
+	c.expect(1, http.StatusServiceUnavailable, 5*time.Second)
+	c.expect(2, http.StatusServiceUnavailable, 5*time.Second)
+	if took := time.Since(began); took < 300*time.Millisecond {
+		t.Errorf("refused after %s already", took)
+	}
+	if n := queued(t); n != 0 {
+		t.Errorf("%v are still in the queue", n)
+	}
+	close(open)
+	c.expect(0, http.StatusOK, 5*time.Second)
+}
+
+func TestAClientThatLeavesTheQueueFreesItsPlace(t *testing.T) {
+	b := backends(t, "a")
+	open := make(chan struct{})
+	b[0].set(held(open))
+	c := queueing(t, b, 1, "2")
+	c.fill(1, 0)
+	patient := c.p.client
+	hasty := *patient
+	hasty.Timeout = 300 * time.Millisecond
+	c.p.client = &hasty
+	c.send()
+	c.send()
+	if first, second := c.answer(1, 5*time.Second), c.answer(2, 5*time.Second); first.err == nil || second.err == nil {
+		t.Fatalf("they should have given up: %v, %v", first, second)
+	}
+	eventually(t, 2*time.Second, "their places are free", func() bool { return queued(t) == 0 })
+	c.p.client = patient
+	c.send()
+	eventually(t, 2*time.Second, "another waits", func() bool { return queued(t) == 1 })
+	close(open)
+	c.expect(0, http.StatusOK, 5*time.Second)
+	c.expect(3, http.StatusOK, 5*time.Second)
+	if n := b[0].requests.Load(); n != 2 {
+		t.Errorf("the backend got %d requests, want 2", n)
+	}
+}
+
+func TestAReloadLeavesNobodyHangingInAQueue(t *testing.T) {
+	b := backends(t, "a")
+	open := make(chan struct{})
+	b[0].set(held(open))
+	c := queueing(t, b, 1, "20")
+	c.fill(1, 10)
+	c.p.reload(policy(b[0].addr, "least_request", "queue 20", "unhealthy_request_count 1"))
+	for n := range 10 {
+		c.expect(n+1, http.StatusServiceUnavailable, 5*time.Second)
+	}
+	if n := queued(t); n != 0 {
+		t.Errorf("%v are still in the queue", n)
+	}
+	close(open)
+	c.expect(0, http.StatusOK, 5*time.Second)
+	if a := c.p.get("/"); a.status != http.StatusOK {
+		t.Errorf("after the reload: %v", a)
+	}
+}
+
+func TestAQueueSeesRoomThatAnotherHandlerMakes(t *testing.T) {
+	b := backends(t, "a")
+	open := make(chan struct{})
+	b[0].set(held(open))
+	one := policy(b[0].addr, "least_request", "queue 10", "unhealthy_request_count 1")
+	other := policy(b[0].addr, "weighted_random", "", "unhealthy_request_count 1")
+	c := &crowd{t: t, b: b}
+	c.p = run(t, "handle /0 {\n"+other+"\n}\n handle {\n"+one+"\n}")
+	c.fill(1, 2)
+	close(open)
+	for n := range 3 {
+		c.expect(n, http.StatusOK, 5*time.Second)
+	}
+}

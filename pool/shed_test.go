@@ -1,0 +1,89 @@
+package pool
+
+import (
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestRetryAfter(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 500, time.UTC)
+	for text, want := range map[string]time.Duration{
+		"0":                              0,
+		"1":                              time.Second,
+		"120":                            2 * time.Minute,
+		"Sun, 01 Mar 2026 12:01:00 GMT":  time.Minute - 500,
+		"Sun, 01 Mar 2026 11:00:00 GMT":  0,
+		"Sunday, 01-Mar-26 12:01:00 GMT": time.Minute - 500,
+		"":                               leastShed,
+		"soon":                           leastShed,
+		"-5":                             leastShed,
+		"1.5":                            leastShed,
+		"1e3":                            leastShed,
+		"0x10":                           leastShed,
+		"5 s":                            leastShed,
+		"\x00\xff":                       leastShed,
+	} {
+		if got := waitFor(text, now); got != want {
+			t.Errorf("%q: %v, want %v", text, got, want)
+		}
+	}
+}
+
+// However long it is that an upstream wants to be spared, the cap holds.
+func TestHugeRetryAfterIsCapped(t *testing.T) {
+	for _, text := range []string{
+		"301", "4294967295", "4294967296", "9223372036854775807", "99999999999999999999999", "Fri, 31 Dec 9999 23:59:59 GMT",
+	} {
+		var l Latency
+		l.spare(at(0), waitFor(text, base))
+		if got := l.Expect(0, 0, clock(0)); got != mostShed {
+			t.Errorf("%s: spared for %v, want %v", text, got, mostShed)
+		}
+	}
+}
+
+func TestSparedUpstreamIsHeldToBeSlowForThatLong(t *testing.T) {
+	var l Latency
+	l.observe(at(0), 10*time.Millisecond, false, time.Second)
+	l.spare(at(0), 20*time.Second)
+	l.spare(at(0), time.Second) // a shorter one takes nothing back
+	for _, step := range []struct {
+		at   int64 // milliseconds
+		want time.Duration
+	}{
+		{0, 20 * time.Second},
+		{5_000, 15 * time.Second},
+		{17_000, leastShed},
+		{19_999, leastShed},
+		{20_000, 10 * time.Millisecond},
+	} {
+		if got := l.Expect(0, 0, clock(step.at)); got != step.want {
+			t.Errorf("at %d: %v, want %v", step.at, got, step.want)
+		}
+	}
+	l.spare(at(20_000), time.Minute)
+	l.forget()
+	if got := l.Expect(0, 0, clock(20_000)); got != 0 {
+		t.Errorf("forgotten, and still %v", got)
+	}
+}
+
+// An answer that sheds load comes faster than one that does the work.
+func TestLoadSheddingIsNoSampleOfLatency(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Options{}, 1)
+		b.sheds = true
+		b.serve(0, 1, func(r *http.Request) (*http.Response, error) {
+			time.Sleep(80 * time.Millisecond)
+			return says(200)(r)
+		})
+		time.Sleep(time.Second)
+		b.serve(0, 5, says(http.StatusTooManyRequests))
+		time.Sleep(leastShed)
+		if got := b.static.members[0].latency.Expect(0, 0, time.Now); got != 80*time.Millisecond {
+			t.Errorf("the latency is held to be %v", got)
+		}
+	})
+}
