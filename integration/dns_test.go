@@ -133,9 +133,11 @@ func TestDynamicSRV(t *testing.T) {
 // TestWhenDNSIsGone breaks the name server under load. Requests go on where
 // there is somebody whose address is known.
 func TestWhenDNSIsGone(t *testing.T) {
-	for name, c := range map[string]struct{ upstreams, source string }{
-		"an upstream with a name":       {"static.test:PORT OTHER", ""},
-		"dynamic a beside a static one": {"OTHER", "dynamic a dynamic.test PORT {\n resolvers DNS\n refresh 100ms\n versions ipv4\n}"},
+	const dynamicA = "dynamic a dynamic.test PORT {\n resolvers DNS\n refresh 100ms\n versions ipv4\n}"
+	for name, c := range map[string]struct{ upstreams, source, serves string }{
+		"an upstream with a name":       {"static.test:PORT OTHER", "", "other"},
+		"dynamic a beside a static one": {"OTHER", dynamicA, "other"},
+		"dynamic a alone":               {"", dynamicA, "named"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			named, other := startOn(t, "named", "127.0.0.1", ""), start(t, "other")
@@ -150,8 +152,8 @@ func TestWhenDNSIsGone(t *testing.T) {
 			eventually(t, 5*time.Second, "traffic by name", func() bool { return l.answers("named") > 10 })
 			server.broken.Store(true)
 			l.last(300 * time.Millisecond)
-			before := l.answers("other")
-			eventually(t, 5*time.Second, "traffic goes on", func() bool { return l.answers("other") > before+50 })
+			before := l.answers(c.serves)
+			eventually(t, 5*time.Second, "traffic goes on", func() bool { return l.answers(c.serves) > before+50 })
 			server.broken.Store(false)
 			before = l.answers("named")
 			eventually(t, 5*time.Second, "traffic by name again", func() bool { return l.answers("named") > before+10 })

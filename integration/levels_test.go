@@ -106,6 +106,20 @@ func TestFailbackIsDelayedOverAReload(t *testing.T) {
 	}
 }
 
+func TestFailbackIsDelayedAlthoughAnotherOptionHasChanged(t *testing.T) {
+	t.Skip("fails: what a view was before is kept by the whole of the policy's configuration")
+	first, second, site := tiers(t, 1, "failback_delay 1h")
+	p := run(t, site)
+	first[0].setHealth(status(http.StatusServiceUnavailable))
+	awaitDown(t, first[0])
+	first[0].setHealth(ok)
+	logs.first(t, 2*time.Second, "upstream is healthy", "upstream", first[0].addr)
+	p.reload(strings.Replace(site, "failback_delay 1h", "failback_delay 1h\n retries 3", 1))
+	if a := p.get("/"); a.from() != second[0].name {
+		t.Errorf("the first must wait: %v", a)
+	}
+}
+
 func TestALevelThatIsNotTrustedYetIsBetterThanNone(t *testing.T) {
 	first, second, site := tiers(t, 1, "failback_delay 1h")
 	p := run(t, site)

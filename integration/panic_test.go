@@ -108,6 +108,8 @@ func TestInitialCheckingStaysOutWhileProbesFail(t *testing.T) {
 	eventually(t, 3*time.Second, "200 after it has passed", func() bool { return p.get("/").status == http.StatusOK })
 }
 
+const panicLogged = "too few healthy upstreams: verdicts and ejections are ignored"
+
 func TestPanicIsToldOnceOverReloads(t *testing.T) {
 	b := backends(t, "a", "b")
 	site := policy(addrs(b...), "smooth_weighted_round_robin", quick)
@@ -127,11 +129,34 @@ func TestPanicIsToldOnceOverReloads(t *testing.T) {
 		}
 	}
 	setHealth(b, status(http.StatusServiceUnavailable))
-	expect("entered", "too few healthy upstreams: verdicts and ejections are ignored", entered)
+	expect("entered", panicLogged, entered)
 	p.reload(site)
 	setHealth(b, ok)
 	expect("left", "enough healthy upstreams: verdicts and ejections count again", left)
 	if n := count("entered") - entered; n != 1 || events.count("panic_entered") != 1 {
 		t.Errorf("panic entered again: counted %v times, %d events", n, events.count("panic_entered"))
+	}
+}
+
+func TestPanicIsNotToldAgainWhereAnotherOptionHasChanged(t *testing.T) {
+	t.Skip("fails: what a view was before is kept by the whole of the policy's configuration")
+	b := backends(t, "a", "b")
+	setHealth(b, status(http.StatusServiceUnavailable))
+	p := run(t, policy(addrs(b...), "smooth_weighted_round_robin", quick))
+	logs.first(t, 3*time.Second, panicLogged)
+	p.reload(policy(addrs(b...), "smooth_weighted_round_robin", "retries 3\n"+quick))
+	p.sequence(4)
+	if n := logs.count(panicLogged); n != 1 {
+		t.Errorf("%d log lines, want one", n)
+	}
+}
+
+func TestUpstreamsThatAreStillCheckedAreNoPanic(t *testing.T) {
+	t.Skip("fails: panic is entered at the start, although nothing is ignored; and before events can be told")
+	b := backends(t, "a", "b")
+	run(t, policy(addrs(b...), "smooth_weighted_round_robin", checking), recordAll)
+	eventually(t, 3*time.Second, "both have passed", func() bool { return logs.count("upstream is healthy") == 2 })
+	if n := logs.count(panicLogged) + events.count("panic_entered") + events.count("panic_left"); n != 0 {
+		t.Errorf("%d log lines and events", n)
 	}
 }
