@@ -16,7 +16,7 @@ func TestGenerationIsThatOfTheConfiguration(t *testing.T) {
 		return a
 	}
 	first := configContext(t, `{}`)
-	if app(first) != app(first) {
+	if one, other := app(first), app(first); one != other {
 		t.Error("a configuration has two apps")
 	}
 	second := configContext(t, `{"load_balancer":{"dynamic_limit":7}}`)

@@ -222,7 +222,7 @@ func TestEjectionsGrowAndDecay(t *testing.T) {
 			b.expect(t, when, "es")
 			time.Sleep(lasts - 1)
 			b.expect(t, when+", at its end", "es")
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			b.expect(t, when+", after it", "ps")
 		}
 		out("the first", refuses, 5, 30*time.Second)

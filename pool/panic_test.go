@@ -101,6 +101,18 @@ func TestPanicOfOtherUpstreamsIsAnother(t *testing.T) {
 	})
 }
 
+func TestPanicOfAnotherConfigurationIsAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		newBench(t, Options{PanicThreshold: ptr(50.0)}, 4).throw(0, 1, 2)
+		never := reloaded(t, Options{PanicThreshold: ptr(0.0)}, 4)
+		never.changed()
+		synctest.Wait()
+		if n := never.logs.FilterMessage(leaving).Len(); n != 0 {
+			t.Errorf("logged %d times the end of a panic that it never had", n)
+		}
+	})
+}
+
 func TestPanicThreshold(t *testing.T) {
 	for _, test := range []struct {
 		threshold    *float64

@@ -90,7 +90,7 @@ func (h *Handle) Provision(ctx caddy.Context, o *Options, picker Picker) error {
 	}
 	p.alarm.ring = p.changed
 	h.pool, h.owner = p, true
-	if module, ok := ctx.Module().(caddy.Module); ok {
+	if module := ctx.Module(); module != nil {
 		p.policy = module.CaddyModule().ID.Name()
 	}
 	config, err := json.Marshal(o)

@@ -146,6 +146,17 @@ func TestLevelOnProbationIsTried(t *testing.T) {
 	})
 }
 
+func TestLevelWithoutTrafficIsNotTried(t *testing.T) {
+	forAll(t, func(t *testing.T, config object) {
+		flat, victim := ejected(t, object{"policy": "weighted_random"}, 3)
+		level := object{"priorities": object{victim: 1}}
+		h := staged(t, with(config, level), 3)
+		time.Sleep(30 * time.Second)
+		expectTries(t, h, "on probation at a level that nobody needs", victim, 50, 0)
+		expectTries(t, flat, "on probation", victim, 50, 1)
+	})
+}
+
 func TestFailbackDelay(t *testing.T) {
 	forAll(t, func(t *testing.T, config object) {
 		h := newHandler(t, with(config, with(checked, with(backups(2, 4), object{"failback_delay": "1m"}))), 4)

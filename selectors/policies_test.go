@@ -85,9 +85,10 @@ var policies = map[string]struct {
 	"random inside managed inside managed": {object{"policy": "managed", "inner": object{
 		"policy": "managed", "inner": object{"policy": "random"},
 	}}, false, true},
-	"peak_ewma inside header":      {inHeader(object{"policy": "peak_ewma"}), false, true},
-	"managed cookie inside header": {inHeader(object{"policy": "managed", "inner": object{"policy": "cookie"}}), false, true},
-	"weighted_random inside query": {object{"policy": "query", "key": "q", "fallback": object{"policy": "weighted_random"}}, true, true},
+	"managed header with weighted_random": {object{"policy": "managed", "inner": inHeader(object{"policy": "weighted_random"})}, false, true},
+	"peak_ewma inside header":             {inHeader(object{"policy": "peak_ewma"}), false, true},
+	"managed cookie inside header":        {inHeader(object{"policy": "managed", "inner": object{"policy": "cookie"}}), false, true},
+	"weighted_random inside query":        {object{"policy": "query", "key": "q", "fallback": object{"policy": "weighted_random"}}, true, true},
 }
 
 // inHeader makes the policy what one of Caddy's falls back on, always.

@@ -90,7 +90,7 @@ func TestQueueTimeout(t *testing.T) {
 		if len(first)+len(second) > 0 {
 			t.Error("refused before the timeout")
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		expectRefused(t, "first in the queue", first)
 		expectRefused(t, "second in the queue", second)

@@ -189,6 +189,21 @@ func TestSlowStartOfADynamicUpstreamThatJoins(t *testing.T) {
 	})
 }
 
+// One that a source returns for the first time after a reload has joined, those
+// that it returned before have not.
+func TestSlowStartOfADynamicUpstreamThatJoinsByAReload(t *testing.T) {
+	forWeighted(t, func(t *testing.T, config object) {
+		config = with(config, slowly(1))
+		h := newHandler(t, config, 0)
+		expectShare(t, "the first ones", h, upstreams(0, 1, 2), dial(0), 1)
+		h = newHandler(t, config, 0)
+		more := upstreams(0, 1, 2, 3)
+		expectShare(t, "joined", h, more, dial(3), 0.1)
+		time.Sleep(window)
+		expectShare(t, "after the window", h, more, dial(3), 1)
+	})
+}
+
 // Weights that are configured count as before, each for the whole of its share.
 func TestSlowStartOfWeights(t *testing.T) {
 	forWeighted(t, func(t *testing.T, config object) {
