@@ -2,6 +2,7 @@ package healthcheck
 
 import (
 	"errors"
+	"strings"
 	"syscall"
 )
 
@@ -9,8 +10,12 @@ import (
 // run out of something, such as file descriptors: that tells nothing of the
 // upstream.
 func Exhausted(err error) bool {
+	if err == nil {
+		return false
+	}
 	for _, lack := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM} {
-		if errors.Is(err, lack) {
+		// What Caddy makes of a failed dial does not show what it wraps.
+		if errors.Is(err, lack) || strings.HasSuffix(err.Error(), ": "+lack.Error()) {
 			return true
 		}
 	}

@@ -107,7 +107,6 @@ func TestFailbackIsDelayedOverAReload(t *testing.T) {
 }
 
 func TestFailbackIsDelayedAlthoughAnotherOptionHasChanged(t *testing.T) {
-	t.Skip("fails: what a view was before is kept by the whole of the policy's configuration")
 	first, second, site := tiers(t, 1, "failback_delay 1h")
 	p := run(t, site)
 	first[0].setHealth(status(http.StatusServiceUnavailable))

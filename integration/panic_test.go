@@ -132,14 +132,13 @@ func TestPanicIsToldOnceOverReloads(t *testing.T) {
 	expect("entered", panicLogged, entered)
 	p.reload(site)
 	setHealth(b, ok)
-	expect("left", "enough healthy upstreams: verdicts and ejections count again", left)
+	expect("left", "verdicts and ejections count again", left)
 	if n := count("entered") - entered; n != 1 || events.count("panic_entered") != 1 {
 		t.Errorf("panic entered again: counted %v times, %d events", n, events.count("panic_entered"))
 	}
 }
 
 func TestPanicIsNotToldAgainWhereAnotherOptionHasChanged(t *testing.T) {
-	t.Skip("fails: what a view was before is kept by the whole of the policy's configuration")
 	b := backends(t, "a", "b")
 	setHealth(b, status(http.StatusServiceUnavailable))
 	p := run(t, policy(addrs(b...), "smooth_weighted_round_robin", quick))
@@ -152,7 +151,6 @@ func TestPanicIsNotToldAgainWhereAnotherOptionHasChanged(t *testing.T) {
 }
 
 func TestUpstreamsThatAreStillCheckedAreNoPanic(t *testing.T) {
-	t.Skip("fails: panic is entered at the start, although nothing is ignored; and before events can be told")
 	b := backends(t, "a", "b")
 	run(t, policy(addrs(b...), "smooth_weighted_round_robin", checking), recordAll)
 	eventually(t, 3*time.Second, "both have passed", func() bool { return logs.count("upstream is healthy") == 2 })

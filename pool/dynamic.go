@@ -155,7 +155,11 @@ func (p *Pool) viewOf(upstreams []*reverseproxy.Upstream, now int64) *view {
 	if v := known(); v != nil {
 		return v // another request was faster
 	}
-	v := &view{index: make(map[string]int, len(upstreams)), history: p.historyOf(strconv.FormatUint(print, 36))}
+	v := &view{index: make(map[string]int, len(upstreams)), history: new(history)}
+	closed := p.isClosed()
+	if !closed {
+		v.history = p.historyOf(strconv.FormatUint(print, 36))
+	}
 	fresh := make(map[*member]bool)
 	for _, u := range upstreams {
 		if _, ok := v.index[u.Dial]; ok {
@@ -169,10 +173,12 @@ func (p *Pool) viewOf(upstreams []*reverseproxy.Upstream, now int64) *view {
 	p.welcome(v.members, func(m *member) bool { return fresh[m] }, now)
 	p.build(v)
 	v.sight(now)
-	p.sweep(now)
+	if !closed { // else all was released
+		p.sweep(now)
+	}
 	if old, ok := d.views.Swap(print, v); !ok {
 		d.count++
-	} else {
+	} else if !closed {
 		old.(*view).history.release()
 	}
 	return v
@@ -191,9 +197,7 @@ func (p *Pool) sighted(address string, now int64) (m *member, isNew bool) {
 		p.release(m)
 		delete(d.members, address)
 	}
-	p.mu.Lock()
-	closed := p.closed
-	p.mu.Unlock()
+	closed := p.isClosed()
 	if closed || len(d.members) >= p.limit {
 		if !closed && p.fullLog.ok(now) {
 			p.logger.Warn("dynamic_limit reached: further upstreams are neither checked nor ejected",

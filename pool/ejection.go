@@ -165,7 +165,8 @@ func (o *outlier) observe(r report, now int64) (because string, limited, back bo
 	case at == ejected, at == probation && !probing, r.began < o.proven:
 		return "", false, false // of an attempt from before
 	case at == probation:
-		if because, limited = o.rules.first(r); because == "" {
+		// No answer is no success, though no rule may count it as a failure.
+		if because, limited = o.rules.first(r); because == "" && r.outcome != unreachable {
 			o.phase, o.proven, o.row = serving, now, row{}
 			back = true
 		}

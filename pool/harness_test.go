@@ -36,6 +36,11 @@ type bench struct {
 // what is known of an address outlives a test.
 var network int
 
+// host returns the i-th host of a network.
+func host(network, i int) string {
+	return fmt.Sprintf("10.%d.%d.%d", network>>8&0xff, network&0xff, i)
+}
+
 // newBench starts a pool of n upstreams, in a network of their own.
 func newBench(t *testing.T, o Options, n int) *bench {
 	network++
@@ -59,7 +64,7 @@ func reloaded(t *testing.T, o Options, n int) *bench {
 	p.expiry, p.limit = time.Hour, 100
 	for i := range n {
 		p.statics = append(p.statics, &reverseproxy.Upstream{
-			Dial: fmt.Sprintf("10.%d.%d.%d:80", network, i>>8, i&0xff), Host: new(reverseproxy.Host),
+			Dial: host(network, i) + ":80", Host: new(reverseproxy.Host),
 		})
 	}
 	if err := h.Start(); err != nil {

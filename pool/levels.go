@@ -29,7 +29,12 @@ func (p *Pool) historyOf(addresses string) *history {
 	return histories.acquire(key, instant(time.Now()), func() *history { return &history{key: key} })
 }
 
-func (h *history) release() { histories.release(h.key, instant(time.Now())) }
+// release gives the history back; one without a key is nobody else's.
+func (h *history) release() {
+	if h.key != "" {
+		histories.release(h.key, instant(time.Now()))
+	}
+}
 
 // share says which share of the draws falls on each of the snapshot's tiers.
 func (p *Pool) share(next *Snapshot, v *view, stands []standing, now int64) {

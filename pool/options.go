@@ -4,6 +4,7 @@
 package pool
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -236,6 +237,17 @@ func (o *Options) provision() error {
 		return err
 	}
 	return o.nameChecks()
+}
+
+// signature is what a history of the same upstreams depends on: another option
+// may change without an end to it.
+func (o *Options) signature() string {
+	levels, _ := json.Marshal(o.Priorities) // integers by text: no error
+	names := make([]string, len(o.HealthChecks))
+	for i, c := range o.HealthChecks {
+		names[i] = c.Name
+	}
+	return fmt.Sprintf("%s %q", levels, names)
 }
 
 // overprovisioning returns the factor.

@@ -112,7 +112,7 @@ func (p *past) stale(a *memory, now int64) bool {
 func (p *past) observe(status int, open bool, now int64) string {
 	if p.phase(now) == probation {
 		because := p.firstFailure(status)
-		if because == "" {
+		if because == "" && status != 0 {
 			p.latest().back, p.latest().told = now, len(p.told)
 		}
 		return because

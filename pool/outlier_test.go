@@ -21,7 +21,7 @@ func drawRules(t *rapid.T) (*rules, map[int]bool) {
 		Interval: 10 * time.Second, Base: 30 * time.Second, Max: 100 * time.Second,
 		Jitter: rapid.SampledFrom([]time.Duration{0, 5 * time.Second}).Draw(t, "jitter"),
 	}
-	if r.Local == 0 || rapid.Bool().Draw(t, "by share") {
+	if rapid.Bool().Draw(t, "by share") {
 		r.Percentage = defaultFailurePercentage
 	}
 	failures := map[int]bool{500: true, 502: true, 503: true, 504: true}

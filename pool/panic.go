@@ -20,7 +20,7 @@ func (p *Pool) notePanic(h *history, s *Snapshot, up, weighted int) {
 		event = "panic_entered"
 		p.logger.Warn("too few healthy upstreams: verdicts and ejections are ignored", numbers...)
 	} else {
-		p.logger.Info("enough healthy upstreams: verdicts and ejections count again", numbers...)
+		p.logger.Info("verdicts and ejections count again", numbers...)
 	}
 	metrics.panics.WithLabelValues(p.policy, event[len("panic_"):]).Inc()
 	p.emit(event, map[string]any{"policy": p.policy, "healthy": up, "upstreams": weighted})

@@ -83,11 +83,11 @@ func (h *Handle) pick(s *Snapshot, q Query, buffer *[]*reverseproxy.Upstream, me
 	for {
 		q.tried, q.pressed = tried, s.unproven
 		u, c := h.from(s, &q, buffer, members)
-		if u == nil && tried != nil {
+		if u == nil && (tried != nil || h.pool.line == nil) {
 			// Better one on probation than one that has failed the request, and
 			// better that one than nobody.
 			q.pressed = true
-			if u, c = h.from(s, &q, buffer, members); u == nil {
+			if u, c = h.from(s, &q, buffer, members); u == nil && tried != nil {
 				if h.pool.line != nil && h.anyFull(s, &q, buffer, members) {
 					return nil, true
 				}
@@ -105,7 +105,7 @@ func (h *Handle) pick(s *Snapshot, q Query, buffer *[]*reverseproxy.Upstream, me
 }
 
 // probe picks a candidate on probation for a request that is as well served by
-// any, and that Caddy will try elsewhere if need be. Without that, a policy that
+// any, and that Caddy will try elsewhere if need be, unless retries are off. Without that, a policy that
 // prefers the proven might never give one a chance.
 func (h *Handle) probe(s *Snapshot, q *Query, buffer *[]*reverseproxy.Upstream, members int) *reverseproxy.Upstream {
 	if len(s.trials) == 0 || !h.owner || q.Request == nil || q.Request.Method != http.MethodGet {

@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -26,7 +25,7 @@ const DefaultDecay = time.Second
 type Pool struct {
 	policy     string // name of the module
 	options    *Options
-	signature  string                    // of policy and options: equal for what a reload has not changed
+	signature  string                    // tells pools of the same upstreams apart, and stays over reloads
 	generation uint64                    // of the configuration
 	statics    reverseproxy.UpstreamPool // the handler's; nil where there is none
 	observer   *observer                 // likewise
@@ -86,21 +85,17 @@ func (h *Handle) Provision(ctx caddy.Context, o *Options, picker Picker) error {
 	}
 	p := &Pool{
 		options: o, pickers: []Picker{picker}, random: rand.Float64,
-		logger: ctx.Logger(), ctx: ctx,
+		logger: ctx.Logger(), ctx: ctx, expiry: time.Hour, limit: 10_000,
 	}
 	p.alarm.ring = p.changed
 	h.pool, h.owner = p, true
 	if module := ctx.Module(); module != nil {
 		p.policy = module.CaddyModule().ID.Name()
 	}
-	config, err := json.Marshal(o)
-	if err != nil {
-		return fmt.Errorf("encoding: %v", err)
-	}
-	p.signature = p.policy + string(config)
 	if err := o.provision(); err != nil {
 		return err
 	}
+	p.signature = p.policy + " " + o.signature()
 	if handler != nil {
 		if err := p.equip(ctx); err != nil {
 			return err
@@ -235,6 +230,12 @@ func (h *Handle) Close() error {
 		p.observer.leave()
 	}
 	return err
+}
+
+func (p *Pool) isClosed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closed
 }
 
 // changed has the snapshots made anew, for something has changed. Changes that

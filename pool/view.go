@@ -46,7 +46,7 @@ func (p *Pool) build(v *view) {
 	for i, m := range v.members {
 		s := m.stand(p.options, now)
 		stands[i] = s
-		if m.weight > 0 && s.weight > 0 {
+		if m.weight > 0 && s.weight > 0 && s.verdict != healthcheck.Checking { // no panic lets those in
 			weighted++
 		}
 		if s.up() {
