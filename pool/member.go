@@ -55,7 +55,7 @@ func (p *Pool) welcome(members []*member, fresh func(*member) bool, now int64) {
 		return
 	}
 	for _, m := range joining {
-		m.known.joined.CompareAndSwap(0, now)
+		m.known.joined.Store(now)
 	}
 }
 

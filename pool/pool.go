@@ -147,13 +147,15 @@ func (h *Handle) Start() error {
 	p.building.Lock() // a check shared with the running configuration may flip
 	defer p.building.Unlock()
 	now := instant(time.Now())
-	addresses := make([]string, len(p.statics))
+	list := make([]string, len(p.statics))
 	for i, u := range p.statics {
-		addresses[i] = u.Dial
+		list[i] = u.Dial
 	}
-	v := &view{upstreams: p.statics, index: make(map[string]int), history: p.historyOf(strings.Join(addresses, " "))}
+	v := &view{upstreams: p.statics, index: make(map[string]int), history: p.historyOf(strings.Join(list, " "))}
 	p.static = v
-	for i, address := range addresses {
+	served := make(map[string]bool) // by the configuration before
+	for i, address := range list {
+		served[address] = addresses.used(address)
 		m := p.newMember(address, now)
 		if first, ok := v.index[address]; ok {
 			m.slots = v.members[first].slots // Caddy counts by address, too
@@ -165,7 +167,7 @@ func (h *Handle) Start() error {
 			return fmt.Errorf("upstream %s: %v", address, err)
 		}
 	}
-	p.welcome(v.members, func(m *member) bool { return m.known.generation == p.generation }, now)
+	p.welcome(v.members, func(m *member) bool { return m.known.generation == p.generation || !served[m.address] }, now)
 	p.build(v)
 	p.nextInterval(now)
 	return nil

@@ -40,6 +40,14 @@ func (r *registry[K, V]) acquire(key K, now int64, create func() *V) *V {
 	return e.value
 }
 
+// used reports whether somebody uses what is known under the key.
+func (r *registry[K, V]) used(key K) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e := r.entries[key]
+	return e != nil && e.refs > 0
+}
+
 func (r *registry[K, V]) release(key K, now int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
