@@ -106,13 +106,19 @@ func TestFailbackIsDelayedOverAReload(t *testing.T) {
 	}
 }
 
+// flap has the backend fail its check and pass it again.
+func flap(t *testing.T, b *backend) {
+	t.Helper()
+	b.setHealth(status(http.StatusServiceUnavailable))
+	awaitDown(t, b)
+	b.setHealth(ok)
+	logs.first(t, 2*time.Second, "upstream is healthy", "upstream", b.addr)
+}
+
 func TestFailbackIsDelayedAlthoughAnotherOptionHasChanged(t *testing.T) {
 	first, second, site := tiers(t, 1, "failback_delay 1h")
 	p := run(t, site)
-	first[0].setHealth(status(http.StatusServiceUnavailable))
-	awaitDown(t, first[0])
-	first[0].setHealth(ok)
-	logs.first(t, 2*time.Second, "upstream is healthy", "upstream", first[0].addr)
+	flap(t, first[0])
 	p.reload(strings.Replace(site, "failback_delay 1h", "failback_delay 1h\n retries 3", 1))
 	if a := p.get("/"); a.from() != second[0].name {
 		t.Errorf("the first must wait: %v", a)
@@ -122,10 +128,7 @@ func TestFailbackIsDelayedAlthoughAnotherOptionHasChanged(t *testing.T) {
 func TestALevelThatIsNotTrustedYetIsBetterThanNone(t *testing.T) {
 	first, second, site := tiers(t, 1, "failback_delay 1h")
 	p := run(t, site)
-	first[0].setHealth(status(http.StatusServiceUnavailable))
-	awaitDown(t, first[0])
-	first[0].setHealth(ok)
-	logs.first(t, 2*time.Second, "upstream is healthy", "upstream", first[0].addr)
+	flap(t, first[0])
 	if a := p.get("/"); a.from() != second[0].name {
 		t.Errorf("the first must wait: %v", a)
 	}

@@ -33,11 +33,7 @@ func around(ctx caddy.Context) (outer *Handle, handler *reverseproxy.Handler, ne
 // retries.
 func (p *Pool) attach(ctx caddy.Context, handler *reverseproxy.Handler, nested bool) error {
 	if handler.DynamicUpstreamsRaw == nil && handler.DynamicUpstreams == nil {
-		addresses := make([]string, len(handler.Upstreams))
-		for i, u := range handler.Upstreams {
-			addresses[i] = u.Dial
-		}
-		if err := p.options.checkStatic(addresses); err != nil {
+		if err := p.options.checkStatic(dials(handler.Upstreams)); err != nil {
 			return err
 		}
 	}
@@ -51,6 +47,15 @@ func (p *Pool) attach(ctx caddy.Context, handler *reverseproxy.Handler, nested b
 	o.join(p, nested)
 	p.observer, p.statics = o, handler.Upstreams
 	return nil
+}
+
+// dials returns the addresses of upstreams.
+func dials(upstreams reverseproxy.UpstreamPool) []string {
+	addresses := make([]string, len(upstreams))
+	for i, u := range upstreams {
+		addresses[i] = u.Dial
+	}
+	return addresses
 }
 
 // defaultRetries is enough to get past two upstreams that have died since they

@@ -147,10 +147,7 @@ func (h *Handle) Start() error {
 	p.building.Lock() // a check shared with the running configuration may flip
 	defer p.building.Unlock()
 	now := instant(time.Now())
-	list := make([]string, len(p.statics))
-	for i, u := range p.statics {
-		list[i] = u.Dial
-	}
+	list := dials(p.statics)
 	v := &view{upstreams: p.statics, index: make(map[string]int), history: p.historyOf(strings.Join(list, " "))}
 	p.static = v
 	served := make(map[string]bool) // by the configuration before

@@ -154,13 +154,20 @@ func TestOneFailedProbeIsEnoughToEndAnEjection(t *testing.T) {
 	})
 }
 
+// flappedThenEjected returns a handler, and an upstream that is ejected after its
+// check has failed and passed.
+func flappedThenEjected(t *testing.T, config object) (*reverseproxy.Handler, string) {
+	h := staged(t, with(config, longEjections), 3)
+	victim := pick(h, h.Upstreams, newRequest())
+	setDown(victim)
+	setDown()
+	failUntil(t, h, victim, refuse, 5)
+	return h, victim
+}
+
 func TestCheckThatFailedBeforeAnEjectionDoesNotEndIt(t *testing.T) {
 	forAll(t, func(t *testing.T, config object) {
-		h := staged(t, with(config, longEjections), 3)
-		victim := pick(h, h.Upstreams, newRequest())
-		setDown(victim)
-		setDown()
-		failUntil(t, h, victim, refuse, 5)
+		h, victim := flappedThenEjected(t, config)
 		time.Sleep(time.Minute)
 		expectTries(t, h, "it failed and passed before the ejection", victim, 20, 0)
 	})
@@ -169,11 +176,7 @@ func TestCheckThatFailedBeforeAnEjectionDoesNotEndIt(t *testing.T) {
 // A check that has failed since the ejection ends it only once it passes again.
 func TestCheckThatFailsDoesNotEndAnEjection(t *testing.T) {
 	forAll(t, func(t *testing.T, config object) {
-		h := staged(t, with(config, longEjections), 3)
-		victim := pick(h, h.Upstreams, newRequest())
-		setDown(victim)
-		setDown()
-		failUntil(t, h, victim, refuse, 5)
+		h, victim := flappedThenEjected(t, config)
 		switchOff(victim)
 		for range 8 {
 			time.Sleep(250 * time.Millisecond) // not enough for its verdict to change

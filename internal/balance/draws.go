@@ -10,10 +10,6 @@ type Draws uint64
 // Below returns a number from 0 to n−1; n is at most 2³².
 func (d *Draws) Below(n int) int {
 	*d += 0x9e3779b97f4a7c15
-	z := uint64(*d)
-	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
-	z = (z ^ z>>27) * 0x94d049bb133111eb
-	z ^= z >> 31
 	// The high half scaled down (Lemire): the bias is below n/2³².
-	return int((z >> 32) * uint64(n) >> 32)
+	return int((mix(uint64(*d)) >> 32) * uint64(n) >> 32)
 }
