@@ -95,8 +95,15 @@ func (h *Handle) pick(s *Snapshot, q Query, buffer *[]*reverseproxy.Upstream, me
 				u, c = h.from(s, &q, buffer, members)
 			}
 		}
+		if u == nil && h.pool.line != nil {
+			if h.anyFull(s, &q, buffer, members) {
+				return nil, true
+			}
+			// Who was full may have got room between the two looks.
+			u, c = h.from(s, &q, buffer, members)
+		}
 		if u == nil {
-			return nil, h.pool.line != nil && h.anyFull(s, &q, buffer, members)
+			return nil, false
 		}
 		if !q.guarded || !h.owner || q.claim(c, u) {
 			return u, false

@@ -1,0 +1,35 @@
+package pool
+
+import (
+	"testing"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+)
+
+// late is a picker during whose first look the upstream becomes free.
+type late struct {
+	inOrder
+	looks *int
+	u     *reverseproxy.Upstream
+}
+
+func (l late) Pick(q Query) int {
+	picked := l.inOrder.Pick(q)
+	*l.looks++
+	if *l.looks == 1 {
+		busy(l.u, 0)
+	}
+	return picked
+}
+
+// Between finding nobody with room and asking who is full, a request may end.
+func TestRoomBetweenTwoLooksIsTaken(t *testing.T) {
+	b := newBench(t, Options{Queue: &Queue{Length: 1}}, 1)
+	u, looks := b.statics[0], 0
+	u.MaxRequests = 1
+	busy(u, 1)
+	b.handle.picker = late{u: u, looks: &looks}
+	if got, full := b.handle.selectNow(b.statics, Query{}); got != u || looks != 2 {
+		t.Errorf("picked %v after %d looks, full: %t", got, looks, full)
+	}
+}
