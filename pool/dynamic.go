@@ -171,6 +171,7 @@ func (p *Pool) viewOf(upstreams []*reverseproxy.Upstream, now int64) *view {
 		v.members = append(v.members, m)
 	}
 	p.welcome(v.members, func(m *member) bool { return fresh[m] }, now)
+	v.arrange()
 	p.build(v)
 	v.sight(now)
 	if !closed { // else all was released

@@ -22,6 +22,8 @@ type flight struct {
 	request context.Context
 	attempt *attempt // for the latency; nil once that is known
 	round   int      // of the upstream's probation; 0 if it is on none
+
+	upgraded bool // goes on as a connection
 }
 
 func (f *flight) begin() {
@@ -30,6 +32,9 @@ func (f *flight) begin() {
 	f.round = m.outlier.begin(now)
 	if f.pool.line != nil {
 		m.slots.fill(now)
+	}
+	if f.pool.counting {
+		m.load.begin(now)
 	}
 }
 
@@ -44,6 +49,13 @@ func (f *flight) land() {
 // end is called once, when nothing more will come.
 func (f *flight) end() {
 	f.land()
+	switch {
+	case !f.pool.counting:
+	case f.upgraded: // the body is not ours to watch, but the request ends with it
+		context.AfterFunc(f.request, f.member.load.end)
+	default:
+		f.member.load.end()
+	}
 	f.pool.line.ended()
 	f.o.ended()
 }
@@ -90,6 +102,7 @@ func (f *flight) answer(res *http.Response) {
 		f.judge(rep)
 	}
 	if bare {
+		f.upgraded = res.StatusCode == http.StatusSwitchingProtocols
 		f.end()
 		return
 	}

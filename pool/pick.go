@@ -145,7 +145,7 @@ func (h *Handle) from(s *Snapshot, q *Query, buffer *[]*reverseproxy.Upstream, m
 			continue
 		}
 		h.enter(q, s.tiers[at], buffer, members)
-		if i := h.picker.Pick(*q); i >= 0 {
+		if i := h.ask(q); i >= 0 {
 			return q.Upstreams[i], &q.Candidates[i]
 		}
 	}
@@ -163,7 +163,7 @@ func (h *Handle) draw(r *http.Request) uint32 {
 // key returns what the picker picks by, if that is something of the request.
 func (h *Handle) key(r *http.Request) (uint32, bool) {
 	if keyed, ok := h.picker.(Keyed); ok {
-		return keyed.Key(r)
+		return keyed.KeyOf(r)
 	}
 	return 0, false
 }
@@ -172,7 +172,8 @@ func (h *Handle) key(r *http.Request) (uint32, bool) {
 func (h *Handle) enter(q *Query, t *Tier, buffer *[]*reverseproxy.Upstream, members int) {
 	q.tier, q.Candidates, q.Made = t, t.Candidates, t.made[h.slot]
 	q.reserved = h.pool.line != nil
-	q.guarded = t.guarded || q.reserved
+	q.counted, q.bound, q.unbound = h.pool.counting, h.bound, false
+	q.guarded = t.guarded || q.reserved || q.counted
 	if buffer == nil {
 		q.Upstreams = t.upstreams
 	} else {
@@ -184,7 +185,25 @@ func (h *Handle) enter(q *Query, t *Tier, buffer *[]*reverseproxy.Upstream, memb
 // got.
 func (h *Handle) Inner(q Query) int {
 	q.Made = q.tier.made[h.slot]
+	if h.bound > 0 && (q.bound == 0 || h.bound < q.bound) {
+		tighter := q
+		tighter.bound = h.bound
+		if i := h.picker.Pick(tighter); i >= 0 {
+			return i
+		}
+	}
 	return h.picker.Pick(q)
+}
+
+// ask lets the picker answer the query. Where those below its bound are not to be
+// had, that does not count.
+func (h *Handle) ask(q *Query) int {
+	i := h.picker.Pick(*q)
+	if i < 0 && q.bound > 0 {
+		q.unbound = true
+		i = h.picker.Pick(*q)
+	}
+	return i
 }
 
 // anyFull reports whether a candidate could be picked if it had not as many
@@ -209,14 +228,19 @@ func (q *Query) claim(c *Candidate, u *reverseproxy.Upstream) bool {
 	if q.reserved {
 		limit = c.room(u)
 	}
-	if limit > 0 && !c.who.slots.reserve(now, u, limit) {
+	switch {
+	case limit > 0 && !c.who.slots.reserve(now, u, limit):
 		return false
-	}
-	if c.probation && !c.who.outlier.claim(now) && !q.pressed {
-		if limit > 0 {
-			c.who.slots.fill(now)
+	case q.counted && !c.who.load.pick(now, q.most(c)):
+	case c.probation && !c.who.outlier.claim(now) && !q.pressed:
+		if q.counted {
+			c.who.load.unpick(now)
 		}
-		return false
+	default:
+		return true
 	}
-	return true
+	if limit > 0 {
+		c.who.slots.fill(now)
+	}
+	return false
 }

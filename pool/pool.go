@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -36,16 +37,18 @@ type Pool struct {
 	pickers    []Picker
 	static     *view
 	dynamic    dynamics
-	expiry     time.Duration // of addresses from dynamic sources
-	limit      int           // likewise
-	line       *line         // nil where there is no queue
-	sheds      bool          // answers that shed load bear on latency, not on ejection
-	goneLog    limiter       // of the log line that a source has failed
-	noneLog    limiter       // of the log line that nobody is left
-	fullLog    limiter       // of the log line that the limit is reached
-	alarm      alarm         // of what changes by itself
-	teller     teller        // of events
-	judged     int64         // number of the latest interval that outlier detection has looked at
+	expiry     time.Duration         // of addresses from dynamic sources
+	limit      int                   // likewise
+	line       *line                 // nil where there is no queue
+	counting   bool                  // requests in flight are counted, for a picker has a bound on them
+	loads      map[int]*atomic.Int64 // requests in flight by level; guarded by building
+	sheds      bool                  // answers that shed load bear on latency, not on ejection
+	goneLog    limiter               // of the log line that a source has failed
+	noneLog    limiter               // of the log line that nobody is left
+	fullLog    limiter               // of the log line that the limit is reached
+	alarm      alarm                 // of what changes by itself
+	teller     teller                // of events
+	judged     int64                 // number of the latest interval that outlier detection has looked at
 
 	ejecting sync.Mutex // one ejection at a time
 	building sync.Mutex // one build at a time
@@ -60,7 +63,8 @@ type Handle struct {
 	pool   *Pool
 	picker Picker
 	slot   int
-	owner  bool // the pool was made for it
+	owner  bool    // the pool was made for it
+	bound  float64 // times its share that an upstream gets of the requests in flight; 0 for any number
 }
 
 // owner is a policy that has a pool.
@@ -155,7 +159,7 @@ func (h *Handle) Start() error {
 		served[address] = addresses.used(address)
 		m := p.newMember(address, now)
 		if first, ok := v.index[address]; ok {
-			m.slots = v.members[first].slots // Caddy counts by address, too
+			m.slots, m.load = v.members[first].slots, v.members[first].load // Caddy counts by address, too
 		} else {
 			v.index[address] = i
 		}
@@ -165,6 +169,7 @@ func (h *Handle) Start() error {
 		}
 	}
 	p.welcome(v.members, func(m *member) bool { return m.known.generation == p.generation || !served[m.address] }, now)
+	v.arrange()
 	p.build(v)
 	p.nextInterval(now)
 	return nil

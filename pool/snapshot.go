@@ -2,6 +2,7 @@ package pool
 
 import (
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
@@ -9,13 +10,16 @@ import (
 
 // Candidate is an upstream that may be picked.
 type Candidate struct {
-	Address string // dial address
-	Weight  uint32 // above zero; to be compared within the tier
+	Address string  // dial address
+	Weight  uint32  // above zero; to be compared within the tier
+	Seat    int     // in the tier's level
+	Share   float64 // of its configured weight, relative to who has the most of it: above zero, at most 1
 	Latency *Latency
 
 	who       *member
-	place     int // among the view's members
-	limit     int // of requests at once, by its agent; 0 for none
+	heft      uint32 // of all candidates of its address
+	place     int    // among the view's members
+	limit     int    // of requests at once, by its agent; 0 for none
 	probation bool
 }
 
@@ -23,12 +27,22 @@ type Candidate struct {
 // priority level, the degraded ones apart. It does not change.
 type Tier struct {
 	Candidates []Candidate
+	Level      *Level
 
 	level     int
 	degraded  bool
+	weight    float64                  // of all candidates
+	loads     []*atomic.Int64          // of the levels whose upstreams are in it
 	guarded   bool                     // not every candidate that Caddy has nothing against may be picked
 	upstreams []*reverseproxy.Upstream // of the candidates; nil where upstreams are dynamic
 	made      []any                    // what the pool's pickers have made of it, by their slot
+}
+
+// Level is all upstreams that have weight and one priority, whether they may be
+// picked at present or not. It does not change while the upstreams stay the same.
+type Level struct {
+	Addresses []string
+	Weights   []uint32 // as configured
 }
 
 // Snapshot is who may be picked at a time. It does not change; another one
@@ -91,10 +105,10 @@ type Picker interface {
 
 // Keyed is a picker that picks by something of the request.
 type Keyed interface {
-	// Key returns the same number for requests that should meet the same
+	// KeyOf returns the same number for requests that should meet the same
 	// upstream: where traffic is split between levels, they go to the same. It
 	// reports false for a request that any upstream serves as well.
-	Key(r *http.Request) (key uint32, ok bool)
+	KeyOf(r *http.Request) (key uint32, ok bool)
 }
 
 // Query is one request's choice among the candidates of a tier.
@@ -112,6 +126,9 @@ type Query struct {
 	reserved bool // picks have slots that Caddy does not count yet
 	stale    bool // the upstreams are those that a source returned earlier
 	pressed  bool // one on probation may be picked beside its one request
+	counted  bool // picks count as requests in flight
+	bound    float64
+	unbound  bool // the bound does not count
 }
 
 // None is what pickers return where no candidate may be picked.
@@ -129,6 +146,9 @@ func (q *Query) admits(i int) bool {
 	c := &q.Candidates[i]
 	now := instant(time.Now())
 	if c.probation && !q.pressed && c.who.outlier.busy(now) {
+		return false
+	}
+	if q.bound > 0 && c.who.load.is(now) >= q.most(c) {
 		return false
 	}
 	limit := c.room(q.Upstreams[i])

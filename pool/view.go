@@ -18,8 +18,30 @@ type view struct {
 	upstreams []*reverseproxy.Upstream // of the members; nil where they are dynamic
 	index     map[string]int           // of the members by address
 	history   *history
+	levels    map[int]*Level
+	seats     [2][]int // of the members: in their levels, and among all
 	snapshot  atomic.Pointer[Snapshot]
 	asked     atomic.Int64 // instant of the latest pick; only where members are dynamic
+}
+
+// all is the number of the level that has the upstreams of all others.
+const all = -1
+
+// arrange gives the members their seats.
+func (v *view) arrange() {
+	v.levels = map[int]*Level{all: {}}
+	for _, m := range v.members {
+		if v.levels[m.level] == nil {
+			v.levels[m.level] = &Level{}
+		}
+		for n, level := range []*Level{v.levels[m.level], v.levels[all]} {
+			v.seats[n] = append(v.seats[n], len(level.Addresses))
+			if m.weight > 0 {
+				level.Addresses = append(level.Addresses, m.address)
+				level.Weights = append(level.Weights, m.weight)
+			}
+		}
+	}
 }
 
 // tierOf returns the snapshot's tier that has just these upstreams, told by the
@@ -63,7 +85,7 @@ func (p *Pool) build(v *view) {
 	if !next.panicking {
 		p.share(next, v, stands, now)
 	}
-	if len(next.tiers) == 1 && !next.tiers[0].guarded && p.line == nil && !p.observer.marks() {
+	if len(next.tiers) == 1 && !next.tiers[0].guarded && p.line == nil && !p.counting && !p.observer.marks() {
 		next.plain = next.tiers[0]
 	}
 	next.try()
@@ -107,28 +129,44 @@ func (p *Pool) compose(next, before *Snapshot, v *view, stands []standing, nobod
 		return a.level - b.level
 	})
 	for _, at := range order {
-		next.tiers = append(next.tiers, p.tier(&Tier{level: at.level, degraded: at.degraded}, before, v, stands, places[at]))
+		t := &Tier{level: at.level, degraded: at.degraded, Level: v.levels[at.level]}
+		seats := v.seats[0]
+		if next.panicking {
+			t.Level, seats = v.levels[all], v.seats[1]
+		}
+		next.tiers = append(next.tiers, p.tier(t, before, v, stands, places[at], seats))
 	}
 }
 
 // tier fills in the tier of the given members. What was there before stays as it
 // is if nothing has changed for it.
-func (p *Pool) tier(t *Tier, before *Snapshot, v *view, stands []standing, places []int) *Tier {
-	weights := make([]float64, len(places))
+func (p *Pool) tier(t *Tier, before *Snapshot, v *view, stands []standing, places, seats []int) *Tier {
+	weights, most := make([]float64, len(places)), 0.0
 	for n, i := range places {
 		weights[n] = stands[i].weight * float64(stands[i].percent) / 100
+		most = max(most, weights[n]/float64(v.members[i].weight))
 	}
+	hefts := make(map[*load]uint32)
 	for n, w := range scale(weights) {
 		i := places[n]
 		m, s := v.members[i], stands[i]
+		t.weight += float64(w)
+		hefts[m.load] += w
+		if !slices.Contains(t.loads, m.load.sum) {
+			t.loads = append(t.loads, m.load.sum)
+		}
 		t.Candidates = append(t.Candidates, Candidate{
-			Address: m.address, Weight: w, Latency: m.latency,
-			who: m, place: i, limit: s.limit, probation: s.phase == probation,
+			Address: m.address, Weight: w, Latency: m.latency, Seat: seats[i],
+			Share: weights[n] / float64(m.weight) / most,
+			who:   m, place: i, limit: s.limit, probation: s.phase == probation,
 		})
 		t.guarded = t.guarded || s.limit > 0 || s.phase == probation
 		if v.upstreams != nil {
 			t.upstreams = append(t.upstreams, v.upstreams[i])
 		}
+	}
+	for i := range t.Candidates {
+		t.Candidates[i].heft = hefts[t.Candidates[i].who.load]
 	}
 	var last *Tier
 	if before != nil {
@@ -138,7 +176,7 @@ func (p *Pool) tier(t *Tier, before *Snapshot, v *view, stands []standing, place
 			}
 		}
 	}
-	if last != nil && slices.Equal(last.Candidates, t.Candidates) {
+	if last != nil && last.Level == t.Level && slices.Equal(last.Candidates, t.Candidates) {
 		return last
 	}
 	t.made = make([]any, len(p.pickers))

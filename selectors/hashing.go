@@ -1,0 +1,197 @@
+package selectors
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/balance"
+	"github.com/caddy-evenkeel/evenkeel/internal/cfg"
+	"github.com/caddy-evenkeel/evenkeel/pool"
+)
+
+// hashing is what the policies have in common that pick by a hash: the same key
+// meets the same upstream. Whose a key is depends on the upstreams configured and
+// not on who is up: what leads to one that may not be picked is hashed again,
+// until it is back.
+type hashing struct {
+	common
+
+	// Text by which to pick, with placeholders: {client_ip},
+	// {http.request.header.X-User}, {http.request.uri.path} …
+	Key string `json:"key,omitempty"`
+
+	// Share of the mean number of requests in flight, for its weight, that an
+	// upstream gets at most, in percent; what is above goes on to others. Above
+	// 100; 125 to 200 are sensible. Default: 0, no bound.
+	BalanceFactor float64 `json:"balance_factor,omitempty"`
+
+	// What an upstream's place depends on: its address, or its host, so that
+	// it outlives a change of port. Default: address.
+	HashBy string `json:"hash_by,omitempty"`
+
+	// Policy for requests whose key is empty. Default: weighted_random.
+	FallbackRaw json.RawMessage `json:"fallback,omitempty" caddy:"namespace=http.reverse_proxy.selection_policies inline_key=policy"`
+
+	fallback *inner
+	stored   string // where a request's replacer keeps its key
+	traffic  traffic
+}
+
+// tabler is a policy that picks by a table of its own kind.
+type tabler interface {
+	pool.Picker
+
+	// kind says all that its tables depend on but for the members.
+	kind() string
+	table(members []balance.Member) table
+}
+
+// table tells whose a key is.
+type table interface{ At(key uint64) int }
+
+const (
+	byAddress = "address"
+	byHost    = "host"
+
+	minBalanceFactor = 100
+	maxBalanceFactor = 100_000
+)
+
+// provisionHashing sets defaults, and gives the policy its place in a pool.
+func (p *hashing) provisionHashing(ctx caddy.Context, picker tabler) error {
+	if err := checkKey(p.Key); err != nil {
+		return err
+	}
+	if f := p.BalanceFactor; f != 0 && !(f > minBalanceFactor && f <= maxBalanceFactor) {
+		return fmt.Errorf("balance_factor: %v%% is not above %d%% and at most %d%%", f, minBalanceFactor, maxBalanceFactor)
+	}
+	switch p.HashBy {
+	case "":
+		p.HashBy = byAddress
+	case byAddress, byHost:
+	default:
+		return fmt.Errorf("hash_by: '%s' is neither address nor host", p.HashBy)
+	}
+	if err := p.Handle.Provision(ctx, &p.Options, picker); err != nil {
+		return err
+	}
+	if p.BalanceFactor > 0 {
+		p.SetBound(p.BalanceFactor / 100)
+	}
+	if p.FallbackRaw == nil {
+		p.FallbackRaw = json.RawMessage(`{"policy": "weighted_random"}`)
+	}
+	mod, err := ctx.LoadModule(p, "FallbackRaw")
+	if err != nil {
+		return fmt.Errorf("fallback: %v", err)
+	}
+	p.fallback = newInner(mod)
+	p.stored = fmt.Sprintf("http.load_balancer.key.%p", p)
+	return p.Start()
+}
+
+// key is what is known of a request's key.
+type key struct {
+	empty bool
+	hash  uint64
+	share float64 // of all requests of late; 0 where there is no bound
+}
+
+// keyOf returns the request's key. It is computed once for a request: a retry has
+// the same, whatever the attempts have made of the request.
+func (p *hashing) keyOf(r *http.Request) key {
+	repl := pool.Replacer(r)
+	if repl == nil {
+		return key{empty: true}
+	}
+	if value, found := repl.Get(p.stored); found {
+		return value.(key)
+	}
+	text := repl.ReplaceAll(p.Key, "")
+	k := key{empty: text == ""}
+	if !k.empty {
+		k.hash = xxhash.Sum64String(text)
+		k.share = p.traffic.share(k.hash)
+	}
+	repl.Set(p.stored, k)
+	return k
+}
+
+// KeyOf implements [pool.Keyed].
+func (p *hashing) KeyOf(r *http.Request) (uint32, bool) {
+	if k := p.keyOf(r); !k.empty {
+		return uint32(balance.Rehash(k.hash, -1) >> 32), true
+	}
+	return p.fallback.key(r)
+}
+
+// Pick implements [pool.Picker].
+func (p *hashing) Pick(q pool.Query) int {
+	k := p.keyOf(q.Request)
+	if k.empty {
+		return p.fallback.pick(q)
+	}
+	return q.Made.(*places).pick(&q, k.hash, k.share*float64(len(q.Candidates)) > heavyShare)
+}
+
+// checkKey rejects keys that are the same for all requests.
+func checkKey(key string) error {
+	if key == "" {
+		return errors.New("no key")
+	}
+	if _, after, _ := strings.Cut(key, "{"); !strings.Contains(after, "}") {
+		return fmt.Errorf("key '%s' has no placeholder such as {client_ip}: it is the same for all requests", key)
+	}
+	return nil
+}
+
+// unmarshal parses the policy: its key, and its block. Own parses the options
+// that are its own.
+func (p *hashing) unmarshal(d *caddyfile.Dispenser, policy string, own func() (known bool, err error)) error {
+	d.Next() // consume the policy's name
+	name := d.Token()
+	args := d.RemainingArgs()
+	switch {
+	case len(args) == 0 || args[0] == "":
+		return cfg.ErrAt(name, "%s: missing key", policy)
+	case len(args) > 1:
+		return cfg.ErrAt(name, "%s: unexpected argument '%s'; a key of several words is put in quotes", policy, args[1])
+	}
+	if err := checkKey(args[0]); err != nil {
+		return cfg.ErrAt(name, "%s: %v", policy, err)
+	}
+	p.Key = args[0]
+	return p.unmarshalBlock(d, policy, func() (known bool, err error) {
+		switch d.Val() {
+		case "balance_factor":
+			p.BalanceFactor, err = cfg.Percent(d, 0, maxBalanceFactor)
+			if err == nil && p.BalanceFactor <= minBalanceFactor {
+				err = d.Errf("balance_factor: %v%% is not above %d%%", p.BalanceFactor, minBalanceFactor)
+			}
+		case "hash_by":
+			p.HashBy, err = cfg.Arg(d)
+			if err == nil && p.HashBy != byAddress && p.HashBy != byHost {
+				err = d.Errf("hash_by: '%s' is neither address nor host", p.HashBy)
+			}
+		case "fallback":
+			if !d.NextArg() {
+				return true, d.Err("fallback: missing argument")
+			}
+			p.FallbackRaw, err = unmarshalInner(d.NewFromNextSegment())
+		default:
+			if own == nil {
+				return false, nil
+			}
+			return own()
+		}
+		return true, err
+	})
+}

@@ -1,0 +1,138 @@
+package selectors
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/pool"
+)
+
+// inner is a policy inside one of ours: any, Caddy's own included.
+type inner struct {
+	reverseproxy.Selector
+	ours    insider // the same, if it is a policy of ours
+	name    string
+	cookies string // where a request's replacer keeps the cookies that it has set
+}
+
+// insider is a policy of ours inside another one.
+type insider interface{ Inner(q pool.Query) int }
+
+func newInner(module any) *inner {
+	in := &inner{Selector: module.(reverseproxy.Selector), name: module.(caddy.Module).CaddyModule().ID.Name()}
+	in.ours, _ = module.(insider)
+	in.cookies = fmt.Sprintf("http.load_balancer.cookies.%p", in)
+	return in
+}
+
+// pick answers the outer policy's query.
+func (p *inner) pick(q pool.Query) int {
+	if p.ours != nil {
+		return p.ours.Inner(q)
+	}
+	left := q.Acceptable()
+	if len(left) == 0 {
+		return pool.None
+	}
+	// Nil if the policy inside found none, which is among no upstreams.
+	return slices.Index(q.Upstreams, p.ask(left, q.Request, q.Writer))
+}
+
+// ask lets the policy inside, which is not one of ours, pick from the upstreams.
+func (p *inner) ask(upstreams []*reverseproxy.Upstream, r *http.Request, w http.ResponseWriter) *reverseproxy.Upstream {
+	if w == nil {
+		// Policies that set a cookie do not expect this.
+		return p.Select(upstreams, r, nobody{})
+	}
+	header := w.Header()
+	p.takeBack(r, header)
+	before := len(header["Set-Cookie"])
+	picked := p.Select(upstreams, r, w)
+	if set := header["Set-Cookie"]; len(set) > before {
+		if repl := pool.Replacer(r); repl != nil {
+			repl.Set(p.cookies, slices.Clone(set[before:]))
+		}
+	}
+	return picked
+}
+
+// key is what the outer policy answers as [pool.Keyed]. By what of the request the
+// one inside picks, most do not tell; the client's address comes close.
+func (p *inner) key(r *http.Request) (key uint32, ok bool) {
+	if keyed, ok := p.Selector.(pool.Keyed); ok {
+		return keyed.KeyOf(r)
+	}
+	if p.ours != nil || r == nil {
+		return 0, false
+	}
+	switch p.name {
+	case "random", "random_choose", "least_conn", "round_robin", "weighted_round_robin", "first":
+		return 0, false
+	case "uri_hash":
+		return hash(r.RequestURI), true
+	}
+	client, ok := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	if !ok {
+		client, _, _ = net.SplitHostPort(r.RemoteAddr)
+	}
+	return hash(client), true
+}
+
+func hash(text string) uint32 { return uint32(xxhash.Sum64String(text) >> 32) }
+
+// takeBack removes the cookies that name the upstream of an earlier pick.
+func (p *inner) takeBack(r *http.Request, header http.Header) {
+	repl := pool.Replacer(r)
+	if len(header["Set-Cookie"]) == 0 || repl == nil {
+		return
+	}
+	value, _ := repl.Get(p.cookies)
+	earlier, _ := value.([]string)
+	if len(earlier) == 0 {
+		return
+	}
+	repl.Delete(p.cookies)
+	header["Set-Cookie"] = slices.DeleteFunc(header["Set-Cookie"], func(c string) bool {
+		return slices.Contains(earlier, c)
+	})
+	if len(header["Set-Cookie"]) == 0 {
+		delete(header, "Set-Cookie")
+	}
+}
+
+// nobody is a response that nobody reads.
+type nobody struct{}
+
+func (nobody) Header() http.Header         { return make(http.Header) }
+func (nobody) Write(b []byte) (int, error) { return len(b), nil }
+func (nobody) WriteHeader(int)             {}
+
+// unmarshalInner parses a policy, whose name comes next.
+func unmarshalInner(d *caddyfile.Dispenser) (json.RawMessage, error) {
+	d.Next()
+	name := d.Val()
+	policy, err := caddyfile.UnmarshalModule(d, namespace+"."+name)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := policy.(reverseproxy.Selector); !ok {
+		return nil, d.Errf("%T is not a policy", policy)
+	}
+	if ours, ok := policy.(interface{ CommonOption() error }); ok {
+		if err := ours.CommonOption(); err != nil {
+			return nil, err
+		}
+	}
+	return caddyconfig.JSONModuleObject(policy, "policy", name, nil), nil
+}

@@ -1,0 +1,185 @@
+package selectors
+
+import (
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"weak"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/balance"
+	"github.com/caddy-evenkeel/evenkeel/pool"
+)
+
+// places leads keys to the candidates of a tier. The table has all upstreams of
+// the level and is the same whoever is up.
+type places struct {
+	seats *seats
+	at    []int32 // the candidate at each place of the table; below zero if its upstream is none
+}
+
+// seats are the upstreams of a level as a table has them.
+type seats struct {
+	table table
+	order []int    // their seats in the level, by their places in the table
+	ids   []uint64 // likewise
+}
+
+// Build makes the places of a tier; the table is taken over from the tier before
+// where that was of the same level.
+func (p *hashing) build(picker tabler, next, before *pool.Tier, made any) any {
+	if p.BalanceFactor > 0 {
+		p.traffic.fit(len(next.Level.Addresses))
+	}
+	last, _ := made.(*places)
+	here := &places{}
+	if last != nil && before.Level == next.Level {
+		here.seats = last.seats
+	} else {
+		here.seats = p.seat(picker, next.Level)
+	}
+	candidates := make([]int32, len(next.Level.Addresses))
+	for i := range candidates {
+		candidates[i] = -1
+	}
+	for i, c := range next.Candidates {
+		candidates[c.Seat] = int32(i)
+	}
+	here.at = make([]int32, len(candidates))
+	for place, seat := range here.seats.order {
+		here.at[place] = candidates[seat]
+	}
+	return here
+}
+
+// seat makes the table of a level's upstreams, ordered by what identifies them so
+// that equal levels share one.
+func (p *hashing) seat(picker tabler, level *pool.Level) *seats {
+	ids := identify(level.Addresses, p.HashBy == byHost)
+	s := &seats{order: make([]int, len(ids))}
+	for i := range ids {
+		s.order[i] = i
+	}
+	slices.SortFunc(s.order, func(a, b int) int { return cmp.Compare(ids[a], ids[b]) })
+	members := make([]balance.Member, len(ids))
+	for place, seat := range s.order {
+		members[place] = balance.Member{ID: ids[seat], Weight: level.Weights[seat]}
+		s.ids = append(s.ids, ids[seat])
+	}
+	s.table = tables.get(picker, members)
+	return s
+}
+
+// identify returns a number for each address: of the address itself, or of its
+// host and how many of the same host come before it, in the order of their ports.
+func identify(addresses []string, byHost bool) []uint64 {
+	ids := make([]uint64, len(addresses))
+	hosts := make(map[string][]int)
+	for i, address := range addresses {
+		ids[i] = xxhash.Sum64String(address)
+		if !byHost {
+			continue
+		}
+		network, host, _, err := caddy.SplitNetworkAddress(address)
+		if err == nil && host != "" && !caddy.IsUnixNetwork(network) && !caddy.IsFdNetwork(network) {
+			hosts[host] = append(hosts[host], i)
+		}
+	}
+	for host, those := range hosts {
+		slices.SortStableFunc(those, func(a, b int) int {
+			x, y := addresses[a], addresses[b]
+			return cmp.Or(cmp.Compare(len(x), len(y)), cmp.Compare(x, y))
+		})
+		for n, i := range those {
+			ids[i] = xxhash.Sum64String(net.JoinHostPort(host, fmt.Sprint("#", n)))
+		}
+	}
+	return ids
+}
+
+// rehashes is how often a key is led on before all candidates are asked: enough
+// for all but one in a million keys where three of four upstreams are down.
+const rehashes = 48
+
+// pick returns the candidate that the key leads to. A heavy key leads to one with
+// requests to spare, if there is any.
+func (p *places) pick(q *pool.Query, key uint64, heavy bool) int {
+	for attempt := range rehashes {
+		k := balance.Rehash(key, attempt)
+		place := p.seats.table.At(k)
+		i := int(p.at[place])
+		if i < 0 {
+			continue
+		}
+		if share := q.Candidates[i].Share; share < 1 && !balance.Accepts(k, p.seats.ids[place], share) {
+			continue
+		}
+		if q.OK(i) && (!heavy || q.Spare(i)) {
+			return i
+		}
+	}
+	if heavy {
+		return p.pick(q, key, false)
+	}
+	best, most := pool.None, uint64(0)
+	for place, i := range p.at {
+		if i < 0 {
+			continue
+		}
+		if score := balance.Rehash(key^p.seats.ids[place], 1); (best < 0 || score > most) && q.OK(int(i)) {
+			best, most = int(i), score
+		}
+	}
+	return best
+}
+
+// tables are those in use, which configurations with the same upstreams share.
+var tables = cache{byPrint: make(map[print]weak.Pointer[shared])}
+
+type cache struct {
+	mu      sync.Mutex
+	byPrint map[print]weak.Pointer[shared]
+}
+
+// print tells tables apart.
+type print struct {
+	kind string
+	a, b uint64 // of the members
+}
+
+// shared is a table that others may use, too.
+type shared struct{ table }
+
+// get returns the picker's table of the members.
+func (c *cache) get(picker tabler, members []balance.Member) table {
+	key := print{kind: picker.kind()}
+	first, second := xxhash.NewWithSeed(1), xxhash.NewWithSeed(2)
+	var buffer []byte
+	for _, m := range members {
+		buffer = binary.LittleEndian.AppendUint64(buffer[:0], m.ID)
+		buffer = binary.LittleEndian.AppendUint32(buffer, m.Weight)
+		first.Write(buffer)
+		second.Write(buffer)
+	}
+	key.a, key.b = first.Sum64(), second.Sum64()
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if t := c.byPrint[key].Value(); t != nil {
+		return t
+	}
+	for k, t := range c.byPrint {
+		if t.Value() == nil {
+			delete(c.byPrint, k)
+		}
+	}
+	t := &shared{picker.table(members)}
+	c.byPrint[key] = weak.Make(t)
+	return t
+}
