@@ -32,7 +32,8 @@ func around(ctx caddy.Context) (outer *Handle, handler *reverseproxy.Handler, ne
 // attach binds the pool to a handler: to its upstreams, its transport and its
 // retries.
 func (p *Pool) attach(ctx caddy.Context, handler *reverseproxy.Handler, nested bool) error {
-	if handler.DynamicUpstreamsRaw == nil && handler.DynamicUpstreams == nil {
+	p.fixed = handler.DynamicUpstreamsRaw == nil && handler.DynamicUpstreams == nil
+	if p.fixed {
 		if err := p.options.checkStatic(dials(handler.Upstreams)); err != nil {
 			return err
 		}

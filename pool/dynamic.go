@@ -172,6 +172,7 @@ func (p *Pool) viewOf(upstreams []*reverseproxy.Upstream, now int64) *view {
 	}
 	p.welcome(v.members, func(m *member) bool { return fresh[m] }, now)
 	v.arrange()
+	p.seat(v)
 	p.build(v)
 	v.sight(now)
 	if !closed { // else all was released

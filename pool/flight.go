@@ -84,6 +84,9 @@ func (f *flight) answer(res *http.Response) {
 	for _, w := range f.member.watches {
 		w.Response(res.Header)
 	}
+	for _, l := range f.pool.learners {
+		l.LearnFrom(f.request, f.member.address, res.Header)
+	}
 	bare := res.Body == nil || res.Body == http.NoBody || res.StatusCode == http.StatusSwitchingProtocols
 	shed := f.shed(res)
 	if shed {

@@ -136,6 +136,7 @@ type standing struct {
 	phase    phase
 	weight   float64 // as configured and as its agent wants it; 0 takes nothing new
 	percent  int     // of the weight that it gets, in a slow start
+	maint    bool    // takes not even what belongs to its sessions, says its agent
 	limit    int     // of requests at once, by its agent; 0 for none
 	until    int64   // when this changes by itself; 0 for never
 }
@@ -160,6 +161,7 @@ func (m *member) stand(o *Options, now int64) standing {
 			s.verdict = healthcheck.Unhealthy
 		}
 		s.degraded = s.degraded || state.Degraded
+		s.maint = s.maint || state.Orders.Maint()
 		// Of several agents, the one that wants the least has its way.
 		if w := state.Orders.Weight(m.weight); m.weight > 0 && w != float64(m.weight) && (!ordered || w < s.weight) {
 			s.weight, ordered = w, true

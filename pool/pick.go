@@ -65,7 +65,7 @@ func (h *Handle) selectNow(upstreams reverseproxy.UpstreamPool, q Query) (picked
 		return h.pick(s, q, nil, 0)
 	}
 	if t := s.tierOf(upstreams); t != nil { // of a policy inside one inside of ours
-		return h.pick(&Snapshot{tiers: []*Tier{t}}, q, nil, 0)
+		return h.pick(s.only(t), q, nil, 0)
 	}
 	return h.selectDynamic(upstreams, q)
 }
@@ -73,23 +73,32 @@ func (h *Handle) selectNow(upstreams reverseproxy.UpstreamPool, q Query) (picked
 // pick has the picker pick from the snapshot. Dynamic upstreams are in the
 // buffer, in the order of the view's members.
 func (h *Handle) pick(s *Snapshot, q Query, buffer *[]*reverseproxy.Upstream, members int) (picked *reverseproxy.Upstream, full bool) {
-	if len(s.tiers) == 0 {
-		return nil, false
+	if h.sessional != nil && s.seats != nil {
+		return h.pickInSession(s, q, buffer, members)
 	}
-	if u := h.probe(s, &q, buffer, members); u != nil {
-		return u, false
+	picked, _, full = h.pickAny(s, q, buffer, members)
+	return picked, full
+}
+
+// pickAny has the picker pick from the snapshot's tiers.
+func (h *Handle) pickAny(s *Snapshot, q Query, buffer *[]*reverseproxy.Upstream, members int) (u *reverseproxy.Upstream, c *Candidate, full bool) {
+	if len(s.tiers) == 0 {
+		return nil, nil, false
+	}
+	if u, c := h.probe(s, &q, buffer, members); u != nil {
+		return u, c, false
 	}
 	tried := q.tried
 	for {
 		q.tried, q.pressed = tried, s.unproven
-		u, c := h.from(s, &q, buffer, members)
+		u, c = h.from(s, &q, buffer, members)
 		if u == nil && (tried != nil || h.pool.line == nil) {
 			// Better one on probation than one that has failed the request, and
 			// better that one than nobody.
 			q.pressed = true
 			if u, c = h.from(s, &q, buffer, members); u == nil && tried != nil {
 				if h.pool.line != nil && h.anyFull(s, &q, buffer, members) {
-					return nil, true
+					return nil, nil, true
 				}
 				q.tried = nil
 				u, c = h.from(s, &q, buffer, members)
@@ -97,16 +106,13 @@ func (h *Handle) pick(s *Snapshot, q Query, buffer *[]*reverseproxy.Upstream, me
 		}
 		if u == nil && h.pool.line != nil {
 			if h.anyFull(s, &q, buffer, members) {
-				return nil, true
+				return nil, nil, true
 			}
 			// Who was full may have got room between the two looks.
 			u, c = h.from(s, &q, buffer, members)
 		}
-		if u == nil {
-			return nil, false
-		}
-		if !q.guarded || !h.owner || q.claim(c, u) {
-			return u, false
+		if u == nil || !q.guarded || !h.owner || q.claim(c, u) {
+			return u, c, false
 		}
 	}
 }
@@ -114,20 +120,20 @@ func (h *Handle) pick(s *Snapshot, q Query, buffer *[]*reverseproxy.Upstream, me
 // probe picks a candidate on probation for a request that is as well served by
 // any, and that Caddy will try elsewhere if need be, unless retries are off. Without that, a policy that
 // prefers the proven might never give one a chance.
-func (h *Handle) probe(s *Snapshot, q *Query, buffer *[]*reverseproxy.Upstream, members int) *reverseproxy.Upstream {
+func (h *Handle) probe(s *Snapshot, q *Query, buffer *[]*reverseproxy.Upstream, members int) (*reverseproxy.Upstream, *Candidate) {
 	if len(s.trials) == 0 || !h.owner || q.Request == nil || q.Request.Method != http.MethodGet {
-		return nil
+		return nil, nil
 	}
 	if _, keyed := h.key(q.Request); keyed {
-		return nil
+		return nil, nil
 	}
 	for _, t := range s.trials {
 		h.enter(q, s.tiers[t.tier], buffer, members)
 		if i := t.candidate; q.OK(i) && q.claim(&q.Candidates[i], q.Upstreams[i]) {
-			return q.Upstreams[i]
+			return q.Upstreams[i], &q.Candidates[i]
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 // from asks the picker for one of the tier that the request falls on, and of the
@@ -185,6 +191,9 @@ func (h *Handle) enter(q *Query, t *Tier, buffer *[]*reverseproxy.Upstream, memb
 // got.
 func (h *Handle) Inner(q Query) int {
 	q.Made = q.tier.made[h.slot]
+	if h.sessional != nil {
+		return h.innerInSession(q)
+	}
 	if h.bound > 0 && (q.bound == 0 || h.bound < q.bound) {
 		tighter := q
 		tighter.bound = h.bound

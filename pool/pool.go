@@ -29,6 +29,7 @@ type Pool struct {
 	signature  string                    // tells pools of the same upstreams apart, and stays over reloads
 	generation uint64                    // of the configuration
 	statics    reverseproxy.UpstreamPool // the handler's; nil where there is none
+	fixed      bool                      // there are no others
 	observer   *observer                 // likewise
 	logger     *zap.Logger
 	ctx        caddy.Context
@@ -42,13 +43,15 @@ type Pool struct {
 	line       *line                 // nil where there is no queue
 	counting   bool                  // requests in flight are counted, for a picker has a bound on them
 	loads      map[int]*atomic.Int64 // requests in flight by level; guarded by building
-	sheds      bool                  // answers that shed load bear on latency, not on ejection
-	goneLog    limiter               // of the log line that a source has failed
-	noneLog    limiter               // of the log line that nobody is left
-	fullLog    limiter               // of the log line that the limit is reached
-	alarm      alarm                 // of what changes by itself
-	teller     teller                // of events
-	judged     int64                 // number of the latest interval that outlier detection has looked at
+	sessional  bool                  // a picker heeds sessions
+	learners   []Learner
+	sheds      bool    // answers that shed load bear on latency, not on ejection
+	goneLog    limiter // of the log line that a source has failed
+	noneLog    limiter // of the log line that nobody is left
+	fullLog    limiter // of the log line that the limit is reached
+	alarm      alarm   // of what changes by itself
+	teller     teller  // of events
+	judged     int64   // number of the latest interval that outlier detection has looked at
 
 	ejecting sync.Mutex // one ejection at a time
 	building sync.Mutex // one build at a time
@@ -60,11 +63,12 @@ type Pool struct {
 
 // Handle is a picker's place in a pool.
 type Handle struct {
-	pool   *Pool
-	picker Picker
-	slot   int
-	owner  bool    // the pool was made for it
-	bound  float64 // times its share that an upstream gets of the requests in flight; 0 for any number
+	pool      *Pool
+	picker    Picker
+	sessional Sessional // the picker, if it heeds sessions
+	slot      int
+	owner     bool    // the pool was made for it
+	bound     float64 // times its share that an upstream gets of the requests in flight; 0 for any number
 }
 
 // owner is a policy that has a pool.
@@ -77,6 +81,7 @@ func (h *Handle) handle() *Handle { return h }
 // whether it succeeds or not.
 func (h *Handle) Provision(ctx caddy.Context, o *Options, picker Picker) error {
 	h.picker = picker
+	h.sessional, _ = picker.(Sessional)
 	outer, handler, nested := around(ctx)
 	if outer != nil {
 		if option := o.common(); option != "" {
@@ -84,13 +89,14 @@ func (h *Handle) Provision(ctx caddy.Context, o *Options, picker Picker) error {
 		}
 		h.pool = outer.pool
 		h.slot = len(h.pool.pickers)
-		h.pool.pickers = append(h.pool.pickers, picker)
+		h.pool.add(picker)
 		return nil
 	}
 	p := &Pool{
-		options: o, pickers: []Picker{picker}, random: rand.Float64,
+		options: o, random: rand.Float64,
 		logger: ctx.Logger(), ctx: ctx, expiry: time.Hour, limit: 10_000,
 	}
+	p.add(picker)
 	p.alarm.ring = p.changed
 	h.pool, h.owner = p, true
 	if module := ctx.Module(); module != nil {
@@ -123,6 +129,17 @@ func (h *Handle) Provision(ctx caddy.Context, o *Options, picker Picker) error {
 	return nil
 }
 
+// add gives the picker the next slot.
+func (p *Pool) add(picker Picker) {
+	p.pickers = append(p.pickers, picker)
+	if _, ok := picker.(Sessional); ok {
+		p.sessional = true
+	}
+	if l, ok := picker.(Learner); ok {
+		p.learners = append(p.learners, l)
+	}
+}
+
 // equip gets what the pool needs of the configuration.
 func (p *Pool) equip(ctx caddy.Context) error {
 	app, err := healthcheck.AppOf(ctx)
@@ -139,6 +156,12 @@ func (p *Pool) equip(ctx caddy.Context) error {
 	p.teller.hold() // Caddy is still at work on what an event has of its origin
 	app.AtStart(p.teller.release)
 	return registerMetrics(ctx)
+}
+
+// Addresses returns the dial addresses of the upstreams; fixed is false where
+// these are dynamic, or not known.
+func (h *Handle) Addresses() (addresses []string, fixed bool) {
+	return dials(h.pool.statics), h.pool.fixed
 }
 
 // Start makes the first snapshot. It is called when the pickers inside, if any,
@@ -170,6 +193,7 @@ func (h *Handle) Start() error {
 	}
 	p.welcome(v.members, func(m *member) bool { return m.known.generation == p.generation || !served[m.address] }, now)
 	v.arrange()
+	p.seat(v)
 	p.build(v)
 	p.nextInterval(now)
 	return nil

@@ -36,6 +36,7 @@ type Tier struct {
 	guarded   bool                     // not every candidate that Caddy has nothing against may be picked
 	upstreams []*reverseproxy.Upstream // of the candidates; nil where upstreams are dynamic
 	made      []any                    // what the pool's pickers have made of it, by their slot
+	seats     []any                    // the snapshot's
 }
 
 // Level is all upstreams that have weight and one priority, whether they may be
@@ -54,6 +55,21 @@ type Snapshot struct {
 	unproven  bool     // all candidates are on probation
 	panicking bool
 	trials    []trial
+
+	// Only where a picker heeds sessions:
+	seats   []any       // what those pickers have made of the view's members, by their slot
+	members []Candidate // all of the view's
+	open    []bool      // which of them sessions may meet
+}
+
+// only returns a snapshot of the tier alone.
+func (s *Snapshot) only(t *Tier) *Snapshot {
+	alone := &Snapshot{tiers: []*Tier{t}, seats: s.seats, members: s.members}
+	if s.open != nil {
+		alone.open = make([]bool, len(s.open))
+		t.open(alone.open)
+	}
+	return alone
 }
 
 // trial is a candidate on probation, by the places of its tier and in it.

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"context"
 	"net/http"
 	"slices"
 
@@ -24,7 +25,12 @@ func Replacer(r *http.Request) *caddy.Replacer {
 	if r == nil {
 		return nil
 	}
-	repl, _ := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	return ReplacerIn(r.Context())
+}
+
+// ReplacerIn returns the replacer of the request that has the context.
+func ReplacerIn(ctx context.Context) *caddy.Replacer {
+	repl, _ := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	return repl
 }
 

@@ -20,6 +20,7 @@ type view struct {
 	history   *history
 	levels    map[int]*Level
 	seats     [2][]int // of the members: in their levels, and among all
+	sessions  []any    // what pickers that heed sessions have made of the members, by their slot
 	snapshot  atomic.Pointer[Snapshot]
 	asked     atomic.Int64 // instant of the latest pick; only where members are dynamic
 }
@@ -85,9 +86,10 @@ func (p *Pool) build(v *view) {
 	if !next.panicking {
 		p.share(next, v, stands, now)
 	}
-	if len(next.tiers) == 1 && !next.tiers[0].guarded && p.line == nil && !p.counting && !p.observer.marks() {
+	if len(next.tiers) == 1 && !next.tiers[0].guarded && p.line == nil && !p.counting && !p.sessional && !p.observer.marks() {
 		next.plain = next.tiers[0]
 	}
+	p.admit(next, v, stands)
 	next.try()
 	p.notePanic(v.history, next, up, weighted)
 	v.snapshot.Store(next)
@@ -129,7 +131,7 @@ func (p *Pool) compose(next, before *Snapshot, v *view, stands []standing, nobod
 		return a.level - b.level
 	})
 	for _, at := range order {
-		t := &Tier{level: at.level, degraded: at.degraded, Level: v.levels[at.level]}
+		t := &Tier{level: at.level, degraded: at.degraded, Level: v.levels[at.level], seats: v.sessions}
 		seats := v.seats[0]
 		if next.panicking {
 			t.Level, seats = v.levels[all], v.seats[1]

@@ -3,6 +3,8 @@
 package selectors
 
 import (
+	"slices"
+
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
@@ -37,14 +39,17 @@ func (c *common) provision(ctx caddy.Context, picker pool.Picker) error {
 func (*common) Build(_, _ *pool.Tier, _ any) any { return nil }
 
 // unmarshalBlock parses the policy's block. Own parses the option at the cursor
-// if it is one of the policy's own; it is nil for policies that have none.
-func (c *common) unmarshalBlock(d *caddyfile.Dispenser, policy string, own func() (known bool, err error)) error {
+// if it is one of the policy's own, of which those named may repeat; it is nil for
+// policies that have none.
+func (c *common) unmarshalBlock(d *caddyfile.Dispenser, policy string, own func() (known bool, err error), repeating ...string) error {
 	seen := make(cfg.Seen)
 	for d.NextBlock(0) {
 		known, err := c.UnmarshalOption(d)
 		if !known && own != nil {
-			if err := seen.Once(d); err != nil {
-				return err
+			if !slices.Contains(repeating, d.Val()) {
+				if err := seen.Once(d); err != nil {
+					return err
+				}
 			}
 			known, err = own()
 		}

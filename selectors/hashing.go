@@ -86,14 +86,10 @@ func (p *hashing) provisionHashing(ctx caddy.Context, picker tabler) error {
 	if p.BalanceFactor > 0 {
 		p.SetBound(p.BalanceFactor / 100)
 	}
-	if p.FallbackRaw == nil {
-		p.FallbackRaw = json.RawMessage(`{"policy": "weighted_random"}`)
+	var err error
+	if p.fallback, err = loadInner(ctx, picker, &p.FallbackRaw); err != nil {
+		return err
 	}
-	mod, err := ctx.LoadModule(p, "FallbackRaw")
-	if err != nil {
-		return fmt.Errorf("fallback: %v", err)
-	}
-	p.fallback = newInner(mod)
 	p.stored = fmt.Sprintf("http.load_balancer.key.%p", p)
 	return p.Start()
 }
@@ -182,10 +178,7 @@ func (p *hashing) unmarshal(d *caddyfile.Dispenser, policy string, own func() (k
 				err = d.Errf("hash_by: '%s' is neither address nor host", p.HashBy)
 			}
 		case "fallback":
-			if !d.NextArg() {
-				return true, d.Err("fallback: missing argument")
-			}
-			p.FallbackRaw, err = unmarshalInner(d.NewFromNextSegment())
+			p.FallbackRaw, err = unmarshalFallback(d)
 		default:
 			if own == nil {
 				return false, nil

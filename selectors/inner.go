@@ -21,9 +21,9 @@ import (
 // inner is a policy inside one of ours: any, Caddy's own included.
 type inner struct {
 	reverseproxy.Selector
-	ours    insider // the same, if it is a policy of ours
-	name    string
-	cookies string // where a request's replacer keeps the cookies that it has set
+	ours  insider // the same, if it is a policy of ours
+	name  string
+	given given // its cookies
 }
 
 // insider is a policy of ours inside another one.
@@ -32,8 +32,21 @@ type insider interface{ Inner(q pool.Query) int }
 func newInner(module any) *inner {
 	in := &inner{Selector: module.(reverseproxy.Selector), name: module.(caddy.Module).CaddyModule().ID.Name()}
 	in.ours, _ = module.(insider)
-	in.cookies = fmt.Sprintf("http.load_balancer.cookies.%p", in)
+	in.given = newGiven(in)
 	return in
+}
+
+// loadInner loads the policy that is inside another one as its fallback; by
+// default, weighted_random.
+func loadInner(ctx caddy.Context, outer any, raw *json.RawMessage) (*inner, error) {
+	if *raw == nil {
+		*raw = json.RawMessage(`{"policy": "weighted_random"}`)
+	}
+	mod, err := ctx.LoadModule(outer, "FallbackRaw")
+	if err != nil {
+		return nil, fmt.Errorf("fallback: %v", err)
+	}
+	return newInner(mod), nil
 }
 
 // pick answers the outer policy's query.
@@ -56,13 +69,15 @@ func (p *inner) ask(upstreams []*reverseproxy.Upstream, r *http.Request, w http.
 		return p.Select(upstreams, r, nobody{})
 	}
 	header := w.Header()
-	p.takeBack(r, header)
+	p.given.takeBack(r, header)
 	before := len(header["Set-Cookie"])
 	picked := p.Select(upstreams, r, w)
 	if set := header["Set-Cookie"]; len(set) > before {
-		if repl := pool.Replacer(r); repl != nil {
-			repl.Set(p.cookies, slices.Clone(set[before:]))
+		var lines []line
+		for _, cookie := range set[before:] {
+			lines = append(lines, line{"Set-Cookie", cookie})
 		}
+		p.given.note(r, lines...)
 	}
 	return picked
 }
@@ -91,26 +106,6 @@ func (p *inner) key(r *http.Request) (key uint32, ok bool) {
 
 func hash(text string) uint32 { return uint32(xxhash.Sum64String(text) >> 32) }
 
-// takeBack removes the cookies that name the upstream of an earlier pick.
-func (p *inner) takeBack(r *http.Request, header http.Header) {
-	repl := pool.Replacer(r)
-	if len(header["Set-Cookie"]) == 0 || repl == nil {
-		return
-	}
-	value, _ := repl.Get(p.cookies)
-	earlier, _ := value.([]string)
-	if len(earlier) == 0 {
-		return
-	}
-	repl.Delete(p.cookies)
-	header["Set-Cookie"] = slices.DeleteFunc(header["Set-Cookie"], func(c string) bool {
-		return slices.Contains(earlier, c)
-	})
-	if len(header["Set-Cookie"]) == 0 {
-		delete(header, "Set-Cookie")
-	}
-}
-
 // nobody is a response that nobody reads.
 type nobody struct{}
 
@@ -135,4 +130,14 @@ func unmarshalInner(d *caddyfile.Dispenser) (json.RawMessage, error) {
 		}
 	}
 	return caddyconfig.JSONModuleObject(policy, "policy", name, nil), nil
+}
+
+// unmarshalFallback parses the option at the cursor. Syntax:
+//
+//	fallback <policy> [<args...>] [{ ... }]
+func unmarshalFallback(d *caddyfile.Dispenser) (json.RawMessage, error) {
+	if !d.NextArg() {
+		return nil, d.Err("fallback: missing argument")
+	}
+	return unmarshalInner(d.NewFromNextSegment())
 }

@@ -89,6 +89,8 @@ var policies = map[string]struct {
 	"rendezvous by nothing":               {object{"policy": "rendezvous", "key": "{http.request.header.X-None}"}, true, true},
 	"maglev by client":                    {object{"policy": "maglev", "key": "{http.request.remote.host}"}, false, false},
 	"ring_hash with a bound":              {object{"policy": "ring_hash", "key": "{http.request.remote.host}", "balance_factor": 150}, false, false},
+	"sticky":                              {object{"policy": "sticky"}, true, true},
+	"sticky with managed by learning":     {object{"policy": "managed", "inner": object{"policy": "sticky", "learn": []string{"SID"}, "fallback": object{"policy": "least_request"}}}, false, true},
 	"managed maglev":                      {object{"policy": "managed", "inner": object{"policy": "maglev", "key": "{http.request.remote.host}"}}, false, false},
 	"peak_ewma inside header":             {inHeader(object{"policy": "peak_ewma"}), false, true},
 	"managed cookie inside header":        {inHeader(object{"policy": "managed", "inner": object{"policy": "cookie"}}), false, true},

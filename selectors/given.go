@@ -1,0 +1,64 @@
+package selectors
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/caddy-evenkeel/evenkeel/pool"
+)
+
+// given is what a policy sets in the header of a response at a pick, and takes
+// back at the next one, which may come to another upstream: Caddy would send
+// both. The request's replacer keeps what it is.
+type given struct{ key string }
+
+// newGiven returns one that is the owner's own.
+func newGiven(owner any) given { return given{fmt.Sprintf("http.load_balancer.given.%p", owner)} }
+
+// line is a value of a header field.
+type line struct{ field, value string }
+
+// set sets the field of the header; a cookie comes beside others.
+func (g given) set(r *http.Request, header http.Header, field, value string) {
+	if field == "Set-Cookie" {
+		header.Add(field, value)
+	} else {
+		header.Set(field, value)
+	}
+	g.note(r, line{field, value})
+}
+
+// note notes what was set.
+func (g given) note(r *http.Request, lines ...line) {
+	repl := pool.Replacer(r)
+	if repl == nil {
+		return
+	}
+	value, _ := repl.Get(g.key)
+	earlier, _ := value.([]line)
+	repl.Set(g.key, slices.Concat(earlier, lines))
+}
+
+// takeBack removes from the header what was set at an earlier pick.
+func (g given) takeBack(r *http.Request, header http.Header) {
+	if len(header) == 0 {
+		return
+	}
+	repl := pool.Replacer(r)
+	if repl == nil {
+		return
+	}
+	value, _ := repl.Get(g.key)
+	earlier, _ := value.([]line)
+	if len(earlier) == 0 {
+		return
+	}
+	repl.Delete(g.key)
+	for _, l := range earlier {
+		header[l.field] = slices.DeleteFunc(header[l.field], func(v string) bool { return v == l.value })
+		if len(header[l.field]) == 0 {
+			delete(header, l.field)
+		}
+	}
+}

@@ -1,0 +1,220 @@
+package selectors
+
+import (
+	"container/list"
+	"hash/maphash"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// learned knows which upstreams the sessions of an application are with, by the
+// cookies that it sets. It outlives reloads.
+type learned struct {
+	names  []string
+	age    time.Duration // after which a session is forgotten that nobody uses
+	shards *shards
+}
+
+// shards are parts of a table, each with its own lock, so that requests seldom
+// wait for each other.
+type shards [16]shard
+
+type shard struct {
+	mu       sync.Mutex
+	sessions map[uint64]*list.Element
+	recent   list.List // of *remembered, the one used last first
+}
+
+// remembered is a session. Its upstreams are those of several pools, where a
+// cookie is for more than one site, and those that it was with before.
+type remembered struct {
+	key       uint64
+	addresses []string // the latest first
+	used      time.Time
+}
+
+const (
+	defaultAge  = time.Hour
+	maxSessions = 100_000 // of all; who has not been used for longest goes
+	maxHomes    = 4       // upstreams of one session
+	maxCookie   = 4096    // bytes; what is longer is no session
+)
+
+var (
+	memories   = caddy.NewUsagePool()
+	memorySeed = maphash.MakeSeed()
+)
+
+// Destruct implements [caddy.Destructor].
+func (*shards) Destruct() error { return nil }
+
+// newLearned returns what is known of sessions by the cookies of these names.
+// Close must be called.
+func newLearned(names []string, age time.Duration) *learned {
+	l := &learned{names: names, age: age}
+	if age == 0 {
+		l.age = defaultAge
+	}
+	memory, _, _ := memories.LoadOrNew(l.id(), func() (caddy.Destructor, error) { return new(shards), nil })
+	l.shards = memory.(*shards)
+	return l
+}
+
+func (l *learned) id() string { return strings.Join(slices.Sorted(slices.Values(l.names)), " ") }
+
+// Close gives what is known back.
+func (l *learned) Close() error {
+	_, err := memories.Delete(l.id())
+	return err
+}
+
+// keyOf returns what stands for a session; false if the value cannot be one.
+func keyOf(name, value string) (key uint64, ok bool) {
+	if value == "" || len(value) > maxCookie {
+		return 0, false
+	}
+	var h maphash.Hash
+	h.SetSeed(memorySeed)
+	h.WriteString(name)
+	h.WriteByte('=')
+	h.WriteString(value)
+	return h.Sum64(), true
+}
+
+func (s *shards) of(key uint64) *shard { return &s[key%uint64(len(s))] }
+
+// place returns where the session is that the request's cookies belong to, among
+// upstreams by address.
+func (l *learned) place(cookies []string, places map[string]int) (place int, ok bool) {
+	for _, name := range l.names {
+		value, ok := cookieIn(cookies, name)
+		if !ok {
+			continue
+		}
+		if key, ok := keyOf(name, value); ok {
+			if place, ok := l.shards.of(key).place(key, l.age, places); ok {
+				return place, true
+			}
+		}
+	}
+	return 0, false
+}
+
+// place returns the session's upstream among those by address.
+func (s *shard) place(key uint64, age time.Duration, places map[string]int) (place int, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.sessions[key]
+	if e == nil {
+		return 0, false
+	}
+	session, now := e.Value.(*remembered), time.Now()
+	if now.Sub(session.used) > age {
+		s.drop(e)
+		return 0, false
+	}
+	session.used = now
+	s.recent.MoveToFront(e)
+	for _, address := range session.addresses {
+		if place, ok = places[address]; ok {
+			return place, true
+		}
+	}
+	return 0, false
+}
+
+// learn takes in what the upstream at the address has answered to a request with
+// the given cookies. A cookie that it sets is a session with it; so is one that
+// it has accepted, though another upstream, or this one before a restart of ours,
+// may have set it.
+func (l *learned) learn(cookies []string, address string, header http.Header) {
+	for _, name := range l.names {
+		set, found := setIn(header["Set-Cookie"], name)
+		if !found {
+			if value, ok := cookieIn(cookies, name); ok {
+				if key, ok := keyOf(name, value); ok {
+					l.shards.of(key).bind(key, address, l.age)
+				}
+			}
+			continue
+		}
+		if over(set) {
+			if value, ok := cookieIn(cookies, name); ok {
+				if key, ok := keyOf(name, value); ok {
+					l.shards.of(key).forget(key)
+				}
+			}
+		} else if key, ok := keyOf(name, set.Value); ok {
+			l.shards.of(key).bind(key, address, l.age)
+		}
+	}
+}
+
+// setIn returns the cookie of the name that the lines set, the last one if there
+// are several.
+func setIn(lines []string, name string) (cookie *http.Cookie, found bool) {
+	for _, text := range slices.Backward(lines) {
+		if !strings.HasPrefix(strings.TrimSpace(text), name) {
+			continue
+		}
+		if c, err := http.ParseSetCookie(text); err == nil && c.Name == name {
+			return c, true
+		}
+	}
+	return nil, false
+}
+
+// over reports whether setting the cookie deletes it.
+func over(c *http.Cookie) bool {
+	return c.Value == "" || c.MaxAge < 0 || c.MaxAge == 0 && !c.Expires.IsZero() && c.Expires.Before(time.Now())
+}
+
+// bind notes that the session is with the upstream at the address.
+func (s *shard) bind(key uint64, address string, age time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if e := s.sessions[key]; e != nil {
+		session := e.Value.(*remembered)
+		session.used = now
+		s.recent.MoveToFront(e)
+		if session.addresses[0] != address {
+			others := slices.DeleteFunc(session.addresses, func(a string) bool { return a == address })
+			session.addresses = slices.Insert(others[:min(len(others), maxHomes-1)], 0, address)
+		}
+		return
+	}
+	if s.sessions == nil {
+		s.sessions = make(map[uint64]*list.Element)
+	}
+	s.sessions[key] = s.recent.PushFront(&remembered{key, []string{address}, now})
+	// Two at a time of those that are too old, so that these go as others come.
+	for range 2 {
+		e := s.recent.Back()
+		if now.Sub(e.Value.(*remembered).used) > age {
+			s.drop(e)
+		}
+	}
+	if len(s.sessions) > maxSessions/len(shards{}) {
+		s.drop(s.recent.Back())
+	}
+}
+
+// forget notes that the session has ended.
+func (s *shard) forget(key uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.sessions[key]; e != nil {
+		s.drop(e)
+	}
+}
+
+func (s *shard) drop(e *list.Element) {
+	delete(s.sessions, e.Value.(*remembered).key)
+	s.recent.Remove(e)
+}

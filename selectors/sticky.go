@@ -1,0 +1,250 @@
+package selectors
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/cfg"
+	"github.com/caddy-evenkeel/evenkeel/pool"
+)
+
+func init() { caddy.RegisterModule(new(Sticky)) }
+
+// Sticky is a policy that has the requests of one session meet one upstream. It
+// tells the client which one by a cookie or a header whose value is signed and
+// does not reveal the address, or learns it from the application's own cookie.
+//
+// A session stays with its upstream when that is drained or has weight 0, and
+// moves when it is down: the client is told at once.
+type Sticky struct {
+	common
+
+	// Name of the cookie that says where a session is. Default: lb, unless
+	// another way is configured: header, learn or route.
+	Cookie string `json:"cookie,omitempty"`
+
+	// Secrets that sign what clients are told. The first one signs; what another
+	// one has signed counts as well, and is replaced. Placeholders such as
+	// {env.LB_SECRET} and {file./run/secrets/lb} are replaced when the
+	// configuration is loaded. Default: one made at random at the start of the
+	// process, so that sessions end with it.
+	Secret []string `json:"secret,omitempty"`
+
+	// Path that the cookie is for. Default: /.
+	Path string `json:"path,omitempty"`
+
+	// Domain that the cookie is for, with those below it. Default: the host
+	// that the request was for, alone.
+	Domain string `json:"domain,omitempty"`
+
+	// How long the client keeps the cookie, from when it was set, in whole
+	// seconds; also how long a learned session is remembered that is not used.
+	// Default: the cookie goes when the browser is closed; an hour.
+	MaxAge caddy.Duration `json:"max_age,omitempty"`
+
+	// Whether the client sends the cookie over TLS only. Default: if the
+	// request that it is set on came over TLS.
+	Secure bool `json:"secure,omitempty"`
+
+	// When the client sends the cookie on requests that come from other sites:
+	// lax (on links followed), strict (never) or none (always; needs secure).
+	// Default: lax.
+	SameSite string `json:"same_site,omitempty"`
+
+	// Whether the client keeps a cookie for each site that embeds this one.
+	// Needs secure. Default: false.
+	Partitioned bool `json:"partitioned,omitempty"`
+
+	// Header field, of responses and of the requests that follow, which says
+	// where a session is. Default: none.
+	Header string `json:"header,omitempty"`
+
+	// Cookies of the application's: who has set one is who gets it back.
+	Learn []string `json:"learn,omitempty"`
+
+	// Upstreams by name, where the application's cookie ends in a period and
+	// the name of who has set it, as Tomcat's JSESSIONID does. The cookies are
+	// those of learn, else the one named as cookie, else JSESSIONID.
+	Route map[string]string `json:"route,omitempty"`
+
+	// Whether a request whose upstream is not to be had gets a 503 instead of
+	// another upstream. Default: false.
+	Strict bool `json:"strict,omitempty"`
+
+	// Policy for requests without a session. Default: weighted_random.
+	FallbackRaw json.RawMessage `json:"fallback,omitempty" caddy:"namespace=http.reverse_proxy.selection_policies inline_key=policy"`
+
+	fallback *inner
+	signers  []signer // by the secrets
+	routes   cfg.Upstreams[[]string]
+	suffixed []string // cookies that end in the name of a route
+	learned  *learned // nil where nothing is to be learned
+	template http.Cookie
+	given    given
+}
+
+// CaddyModule returns the Caddy module information.
+func (*Sticky) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  namespace + ".sticky",
+		New: func() caddy.Module { return new(Sticky) },
+	}
+}
+
+const (
+	defaultCookie = "lb"
+	tomcatsCookie = "JSESSIONID"
+)
+
+// Provision sets up the policy.
+func (p *Sticky) Provision(ctx caddy.Context) error {
+	p.setNames()
+	if err := p.validate(); err != nil {
+		return err
+	}
+	if err := p.provisionSecrets(ctx); err != nil {
+		return err
+	}
+	if err := p.Handle.Provision(ctx, &p.Options, p); err != nil {
+		return err
+	}
+	if err := p.provisionRoutes(); err != nil {
+		return err
+	}
+	if len(p.Learn) > 0 {
+		p.learned = newLearned(p.Learn, time.Duration(p.MaxAge))
+	}
+	p.given = newGiven(p)
+	var err error
+	if p.fallback, err = loadInner(ctx, p, &p.FallbackRaw); err != nil {
+		return err
+	}
+	return p.Start()
+}
+
+// setNames says which cookies and header fields are looked at, and how they are
+// set.
+func (p *Sticky) setNames() {
+	if len(p.Route) > 0 {
+		p.suffixed = p.Learn
+		if len(p.Learn) == 0 {
+			// The cookie is the application's, not ours to set.
+			p.suffixed = []string{p.Cookie}
+			if p.Cookie == "" {
+				p.suffixed = []string{tomcatsCookie}
+			}
+			p.Cookie = ""
+		}
+	}
+	if p.Cookie == "" && p.Header == "" && len(p.Learn)+len(p.Route) == 0 {
+		p.Cookie = defaultCookie
+	}
+	if p.Path == "" {
+		p.Path = "/"
+	}
+	p.Header = http.CanonicalHeaderKey(p.Header)
+}
+
+// sameSites are the values of the option of that name.
+var sameSites = map[string]http.SameSite{
+	"": http.SameSiteLaxMode, "lax": http.SameSiteLaxMode, "strict": http.SameSiteStrictMode, "none": http.SameSiteNoneMode,
+}
+
+// Prefixes of cookies' names that bind clients (RFC 6265bis, 4.1.3).
+const (
+	securePrefix = "__Secure-"
+	hostPrefix   = "__Host-"
+)
+
+// validate rejects what clients would not understand.
+func (p *Sticky) validate() error {
+	if p.Header != "" && !httpguts.ValidHeaderFieldName(p.Header) {
+		return fmt.Errorf("header: '%s' is not the name of a header field", p.Header)
+	}
+	for _, name := range slices.Concat(p.Learn, p.suffixed) {
+		if !httpguts.ValidHeaderFieldName(name) { // both are tokens
+			return fmt.Errorf("'%s' is not the name of a cookie", name)
+		}
+	}
+	site, ok := sameSites[strings.ToLower(p.SameSite)]
+	age := time.Duration(p.MaxAge)
+	switch {
+	case !ok:
+		return fmt.Errorf("same_site: '%s' is none of lax, strict and none", p.SameSite)
+	case age < 0 || age > cfg.MaxDuration:
+		return fmt.Errorf("max_age: %s is not above zero and at most ten years", age)
+	case age%time.Second != 0:
+		return fmt.Errorf("max_age: %s is not in whole seconds", age)
+	}
+	p.template = http.Cookie{
+		Name: p.Cookie, Path: p.Path, Domain: p.Domain, MaxAge: int(age / time.Second),
+		Secure: p.Secure, SameSite: site, Partitioned: p.Partitioned, HttpOnly: true,
+	}
+	if p.Cookie == "" {
+		return p.validateNoCookie()
+	}
+	name := strings.ToLower(p.Cookie)
+	switch {
+	case !httpguts.ValidHeaderFieldName(p.Cookie):
+		return fmt.Errorf("'%s' is not the name of a cookie", p.Cookie)
+	case slices.Contains(p.Learn, p.Cookie):
+		return fmt.Errorf("learn: '%s' is the name of our own cookie", p.Cookie)
+	case p.Path[0] != '/':
+		return fmt.Errorf("path: '%s' does not begin with a slash", p.Path)
+	case site == http.SameSiteNoneMode && !p.Secure:
+		return errors.New("same_site: none needs secure")
+	case p.Partitioned && !p.Secure:
+		return errors.New("partitioned needs secure")
+	case strings.HasPrefix(name, strings.ToLower(securePrefix)) && !p.Secure:
+		return fmt.Errorf("a cookie whose name begins with %s needs secure", securePrefix)
+	case strings.HasPrefix(name, strings.ToLower(hostPrefix)) && (!p.Secure || p.Domain != "" || p.Path != "/"):
+		return fmt.Errorf("a cookie whose name begins with %s needs secure, the path / and no domain", hostPrefix)
+	}
+	if err := p.template.Valid(); err != nil {
+		return fmt.Errorf("path or domain: %s", strings.TrimPrefix(err.Error(), "http: "))
+	}
+	return nil
+}
+
+// validateNoCookie rejects options of a cookie that is never set.
+func (p *Sticky) validateNoCookie() error {
+	set := map[string]bool{
+		"path": p.Path != "/", "domain": p.Domain != "", "secure": p.Secure,
+		"same_site": p.SameSite != "", "partitioned": p.Partitioned,
+		"max_age": p.MaxAge > 0 && len(p.Learn) == 0,
+	}
+	for _, option := range []string{"path", "domain", "max_age", "secure", "same_site", "partitioned"} {
+		if set[option] {
+			return fmt.Errorf("%s: no cookie is set where header, learn or route is used without the name of one", option)
+		}
+	}
+	return nil
+}
+
+// Pick implements [pool.Picker]: it picks for requests without a session.
+func (p *Sticky) Pick(q pool.Query) int { return p.fallback.pick(q) }
+
+// KeyOf implements [pool.Keyed].
+func (p *Sticky) KeyOf(r *http.Request) (uint32, bool) { return p.fallback.key(r) }
+
+// Interface guards
+var (
+	_ reverseproxy.Selector = (*Sticky)(nil)
+	_ pool.Sessional        = (*Sticky)(nil)
+	_ pool.Learner          = (*Sticky)(nil)
+	_ pool.Keyed            = (*Sticky)(nil)
+	_ caddy.Provisioner     = (*Sticky)(nil)
+	_ caddy.CleanerUpper    = (*Sticky)(nil)
+	_ caddyfile.Unmarshaler = (*Sticky)(nil)
+)

@@ -1,0 +1,118 @@
+package selectors
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"go.uber.org/zap"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/cfg"
+)
+
+// processSecret signs where no secret is configured.
+var processSecret = sync.OnceValue(func() []byte {
+	secret := make([]byte, 32)
+	rand.Read(secret) // never fails
+	return secret
+})
+
+// shortSecret is the length in bytes below which a secret might be guessed.
+const shortSecret = 16
+
+// provisionSecrets makes the signers. Errors do not reveal secrets.
+func (p *Sticky) provisionSecrets(ctx caddy.Context) error {
+	p.signers = nil
+	if len(p.Secret) == 0 {
+		p.signers = []signer{{processSecret()}}
+		if p.Cookie != "" || p.Header != "" {
+			ctx.Logger().Warn("no secret: sessions end when this process does, and other instances do not know them")
+		}
+		return nil
+	}
+	var secrets []string
+	repl := caddy.NewReplacer()
+	for i, text := range p.Secret {
+		secret, err := repl.ReplaceOrErr(text, true, true)
+		if err != nil {
+			return fmt.Errorf("secret: %v", err)
+		}
+		if secret = strings.TrimSpace(secret); secret == "" {
+			return errors.New("secret: empty")
+		}
+		if len(secret) < shortSecret {
+			ctx.Logger().Warn("a secret is so short that it might be guessed",
+				zap.Int("secret", i+1), zap.Int("bytes", len(secret)), zap.Int("enough", shortSecret))
+		}
+		secrets = append(secrets, secret)
+		p.signers = append(p.signers, signer{[]byte(secret)})
+	}
+	if checkDistinct("", secrets) != nil {
+		return errors.New("secret: two are the same")
+	}
+	return nil
+}
+
+// checkRoute returns an error if the name cannot be what a cookie ends in, or if
+// the upstream is none.
+func checkRoute(name, upstream string) error {
+	if name == "" || strings.ContainsAny(name, ".;, \t\"") {
+		return fmt.Errorf("route: '%s' is not the name of a route", name)
+	}
+	if _, err := cfg.ParseUpstream(upstream); err != nil {
+		return fmt.Errorf("route %s: %v", name, err)
+	}
+	return nil
+}
+
+// provisionRoutes makes the routes. Each leads to one upstream.
+func (p *Sticky) provisionRoutes() error {
+	p.routes = cfg.Upstreams[[]string]{}
+	names := make(map[cfg.Match][]string)
+	for name, upstream := range p.Route {
+		if err := checkRoute(name, upstream); err != nil {
+			return err
+		}
+		matches, _ := cfg.ParseUpstream(upstream)
+		for _, m := range matches {
+			names[m] = append(names[m], name)
+		}
+	}
+	for m, of := range names {
+		p.routes.Set(m, of)
+	}
+	addresses, fixed := p.Addresses()
+	if !fixed {
+		return nil
+	}
+	upstreams := make(map[string]string) // by route
+	for _, address := range addresses {
+		of, _ := p.routes.Get(address)
+		for _, name := range of {
+			if other := upstreams[name]; other != "" && other != address {
+				return fmt.Errorf("route %s: '%s' is more than one upstream", name, p.Route[name])
+			}
+			upstreams[name] = address
+		}
+	}
+	for name, upstream := range p.Route {
+		if upstreams[name] == "" {
+			return fmt.Errorf("route %s: no upstream is '%s'", name, upstream)
+		}
+	}
+	return nil
+}
+
+// Cleanup ends what the policy has under way in the background.
+func (p *Sticky) Cleanup() error {
+	if p.learned != nil {
+		if err := p.learned.Close(); err != nil {
+			return err
+		}
+	}
+	return p.common.Cleanup()
+}

@@ -1,0 +1,234 @@
+package selectors
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"net/http"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-evenkeel/evenkeel/pool"
+)
+
+// seating tells where sessions are among the upstreams of a list.
+type seating struct {
+	tokens    []string       // of the upstreams, by the newest secret
+	byToken   map[string]int // 2 × place, and 1 more if the secret is an old one
+	byRoute   map[string]int
+	byAddress map[string]int
+}
+
+// signer makes the tokens that clients are given: of equal upstreams the same.
+// Nobody else can make them, or tell what they are of, so that finding one in the
+// table proves it: no signature need be computed for a request.
+type signer struct{ secret []byte }
+
+// token returns what names the upstream at the address.
+func (s signer) token(address string) string {
+	mac := hmac.New(sha256.New, s.secret)
+	mac.Write([]byte("upstream\x00" + address))
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:tokenSize])
+}
+
+// tokenSize is enough bytes that guessing is vain.
+const tokenSize = 16
+
+var tokenLength = base64.RawURLEncoding.EncodedLen(tokenSize)
+
+// Seat implements [pool.Sessional].
+func (p *Sticky) Seat(addresses []string) any {
+	s := &seating{
+		byToken:   make(map[string]int, len(addresses)*len(p.signers)),
+		byRoute:   make(map[string]int),
+		byAddress: make(map[string]int, len(addresses)),
+	}
+	for place, address := range addresses {
+		if _, twice := s.byAddress[address]; !twice {
+			s.byAddress[address] = place
+		}
+		for i, signer := range p.signers {
+			token := signer.token(address)
+			if i == 0 {
+				s.tokens = append(s.tokens, token)
+			}
+			if _, twice := s.byToken[token]; !twice {
+				s.byToken[token] = 2*place + min(i, 1)
+			}
+		}
+		routes, _ := p.routes.Get(address)
+		for _, route := range routes {
+			if _, twice := s.byRoute[route]; !twice {
+				s.byRoute[route] = place
+			}
+		}
+	}
+	return s
+}
+
+// Session implements [pool.Sessional].
+func (p *Sticky) Session(q pool.Query, made any) pool.Session {
+	none := pool.Session{Place: pool.None}
+	if q.Request == nil {
+		return none
+	}
+	s, cookies := made.(*seating), sent(q.Request, "Cookie")
+	if p.Cookie != "" {
+		if value, ok := cookieIn(cookies, p.Cookie); ok {
+			if session, ok := s.named(value); ok {
+				return p.of(session)
+			}
+		}
+	}
+	if p.Header != "" {
+		if values := sent(q.Request, p.Header); len(values) == 1 {
+			if session, ok := s.named(values[0]); ok {
+				return p.of(session)
+			}
+		}
+	}
+	for _, name := range p.suffixed {
+		value, ok := cookieIn(cookies, name)
+		if !ok {
+			value = pathParameter(q.Request, name)
+		}
+		if _, route, ok := cutLast(value, "."); ok {
+			if place, ok := s.byRoute[route]; ok {
+				return p.of(pool.Session{Place: place})
+			}
+		}
+	}
+	if p.learned != nil {
+		if place, ok := p.learned.place(cookies, s.byAddress); ok {
+			return p.of(pool.Session{Place: place})
+		}
+	}
+	return none
+}
+
+// of returns the session as the policy treats it.
+func (p *Sticky) of(s pool.Session) pool.Session {
+	s.Strict = p.Strict
+	return s
+}
+
+// named returns the session that the token names.
+func (s *seating) named(token string) (pool.Session, bool) {
+	if len(token) != tokenLength {
+		return pool.Session{}, false
+	}
+	n, ok := s.byToken[token]
+	return pool.Session{Place: n / 2, Renew: n%2 == 1}, ok
+}
+
+// Settle implements [pool.Sessional]: it tells the client where its session is,
+// if that is news.
+func (p *Sticky) Settle(q pool.Query, made any, s pool.Session, place int) {
+	if q.Writer == nil || p.Cookie == "" && p.Header == "" {
+		return
+	}
+	header := q.Writer.Header()
+	p.given.takeBack(q.Request, header)
+	if place < 0 || place == s.Place && !s.Renew {
+		return
+	}
+	token := made.(*seating).tokens[place]
+	if p.Header != "" {
+		p.given.set(q.Request, header, p.Header, token)
+	}
+	if p.Cookie != "" {
+		cookie := p.template
+		cookie.Value = token
+		cookie.Secure = cookie.Secure || overTLS(q.Request)
+		p.given.set(q.Request, header, "Set-Cookie", cookie.String())
+	}
+}
+
+// overTLS reports whether the client uses TLS: up to here, or up to a proxy that
+// is trusted.
+func overTLS(r *http.Request) bool {
+	if r == nil {
+		return false
+	}
+	if r.TLS != nil {
+		return true
+	}
+	trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
+	return trusted && strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
+}
+
+// LearnFrom implements [pool.Learner].
+func (p *Sticky) LearnFrom(ctx context.Context, address string, header http.Header) {
+	if p.learned != nil {
+		p.learned.learn(sentIn(ctx, "Cookie"), address, header)
+	}
+}
+
+// sent returns the values of a header field as the client has sent it: attempts
+// may have changed those of the request. What Caddy passes to a policy has no host
+// in its URL until an attempt was made.
+func sent(r *http.Request, field string) []string {
+	if r.URL != nil && r.URL.Host != "" {
+		return sentIn(r.Context(), field)
+	}
+	return r.Header[field]
+}
+
+// sentIn is sent for the request of the context.
+func sentIn(ctx context.Context, field string) []string {
+	repl := pool.ReplacerIn(ctx)
+	if repl == nil {
+		return nil
+	}
+	value, _ := repl.GetString("http.request.header." + field)
+	if value == "" {
+		return nil
+	}
+	return []string{value}
+}
+
+// cookieIn returns the value of a cookie that is in the lines once.
+func cookieIn(lines []string, name string) (value string, ok bool) {
+	for _, line := range lines {
+		for line != "" {
+			var part string
+			part, line, _ = strings.Cut(line, ";")
+			n, v, found := strings.Cut(strings.TrimSpace(part), "=")
+			if !found || n != name {
+				continue
+			}
+			if ok {
+				return "", false
+			}
+			value, ok = v, true
+		}
+	}
+	return value, ok
+}
+
+// pathParameter returns what the path has in place of a cookie, as servlet
+// containers have it for clients that keep none: /a;jsessionid=1234.
+func pathParameter(r *http.Request, name string) string {
+	if r.URL == nil {
+		return ""
+	}
+	_, rest, ok := strings.Cut(r.URL.Path, ";")
+	for ok {
+		var part string
+		part, rest, ok = strings.Cut(rest, ";")
+		part, _, _ = strings.Cut(part, "/")
+		if n, value, found := strings.Cut(part, "="); found && strings.EqualFold(n, name) {
+			return value
+		}
+	}
+	return ""
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
+}
