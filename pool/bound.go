@@ -2,40 +2,90 @@ package pool
 
 import (
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
+// tally is the requests that the members of a view's level have in flight.
+type tally struct {
+	sum   atomic.Int64
+	loads []*load
+	swept atomic.Int64 // instant
+}
+
+// now returns the number of requests. From time to time it has all members drop
+// picks that have lapsed, since nobody may ask them themselves.
+func (t *tally) now(now int64) int64 {
+	if at := t.swept.Load(); now-at >= lapse && t.swept.CompareAndSwap(at, now) {
+		for _, l := range t.loads {
+			l.is(now)
+		}
+	}
+	return t.sum.Load()
+}
+
 // load is how many requests a member has in flight, from this pool's picks on.
 type load struct {
-	sum *atomic.Int64 // of the members of the level
+	count  atomic.Int64
+	oldest atomic.Int64 // instant of the first of picked; 0 for none
 
-	mu     sync.Mutex
-	count  int64
-	picked []int64 // instants of the picks that no attempt has followed yet, oldest first
+	mu      sync.Mutex // guards changes of the above, and:
+	tallies []*tally
+	picked  []int64 // instants of the picks that no attempt has followed yet, oldest first
+}
+
+// join has the load count in the tally.
+func (l *load) join(t *tally) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t.loads = append(t.loads, l)
+	l.tallies = append(l.tallies, t)
+	t.sum.Add(l.count.Load())
+}
+
+// leave ends what join has begun.
+func (l *load) leave(t *tally) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.tallies = slices.DeleteFunc(l.tallies, func(other *tally) bool { return other == t })
 }
 
 func (l *load) add(n int64) {
-	l.count += n
-	l.sum.Add(n)
+	l.count.Add(n)
+	for _, t := range l.tallies {
+		t.sum.Add(n)
+	}
 }
 
 // prune forgets the picks that no attempt has followed for too long. The mutex is
 // held.
 func (l *load) prune(now int64) {
 	for len(l.picked) > 0 && now-l.picked[0] >= lapse {
-		l.picked = l.picked[1:]
+		l.unlist()
 		l.add(-1)
+	}
+}
+
+// unlist takes the oldest pick off the list. The mutex is held.
+func (l *load) unlist() {
+	l.picked = l.picked[1:]
+	if len(l.picked) == 0 {
+		l.oldest.Store(0)
+	} else {
+		l.oldest.Store(l.picked[0])
 	}
 }
 
 // is returns the number of requests.
 func (l *load) is(now int64) int64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.prune(now)
-	return l.count
+	if oldest := l.oldest.Load(); oldest != 0 && now-oldest >= lapse {
+		l.mu.Lock()
+		l.prune(now)
+		l.mu.Unlock()
+	}
+	return l.count.Load()
 }
 
 // pick counts a request that is about to be sent, unless there are as many as
@@ -44,10 +94,12 @@ func (l *load) pick(now, most int64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.prune(now)
-	if l.count >= most {
+	if l.count.Load() >= most {
 		return false
 	}
-	l.picked = append(l.picked, now)
+	if l.picked = append(l.picked, now); len(l.picked) == 1 {
+		l.oldest.Store(now)
+	}
 	l.add(1)
 	return true
 }
@@ -59,7 +111,7 @@ func (l *load) begin(now int64) {
 	defer l.mu.Unlock()
 	l.prune(now)
 	if len(l.picked) > 0 {
-		l.picked = l.picked[1:]
+		l.unlist()
 		return
 	}
 	l.add(1)
@@ -81,11 +133,14 @@ func (l *load) end() {
 // share returns how many requests a candidate would have in flight, with the one
 // to be picked for, if all had as many for their weight.
 func (t *Tier) share(c *Candidate) float64 {
-	total := int64(1)
-	for _, sum := range t.loads {
-		total += sum.Load()
+	total, now := int64(1), instant(time.Now())
+	for _, tally := range t.tallies {
+		total += tally.now(now)
 	}
-	return float64(total) * float64(c.heft) / t.weight
+	for _, l := range t.others {
+		total -= l.is(now)
+	}
+	return float64(max(total, 1)) * float64(c.heft) / t.weight
 }
 
 // most returns how many requests the candidate may have in flight: its share
@@ -94,21 +149,83 @@ func (t *Tier) share(c *Candidate) float64 {
 // V. Mirrokni, M. Thorup, M. Zadimoghaddam, Consistent Hashing with Bounded Loads,
 // SODA 2018.
 func (q *Query) most(c *Candidate) int64 {
-	if q.bound == 0 || q.unbound {
+	bound := q.bound
+	if q.tighter != nil && *q.tighter > 0 {
+		bound = *q.tighter
+	}
+	if bound == 0 || q.unbound {
 		return math.MaxInt64
 	}
-	return int64(math.Ceil(q.bound * q.tier.share(c)))
+	const exact = 1 - 1e-12 // 1.1 × 50 is a little more than 55
+	return int64(math.Ceil(bound * q.tier.share(c) * exact))
 }
 
-// Spare reports whether the i-th candidate has fewer requests in flight than its
-// share. It does not say whether the candidate may be picked.
-func (q *Query) Spare(i int) bool {
+// Fill returns how many requests the i-th candidate would have in flight with the
+// one to be picked for, of its share; at most 1 if it has none yet. Only where
+// there is a bound are they counted.
+func (q *Query) Fill(i int) float64 {
 	c := &q.Candidates[i]
-	return q.unbound || c.who.load.is(instant(time.Now())) < max(int64(q.tier.share(c)), 1)
+	n := c.who.load.is(instant(time.Now()))
+	fill := float64(n+1) / q.tier.share(c)
+	if n == 0 {
+		return min(fill, 1)
+	}
+	return fill
 }
 
 // SetBound says how many times its share of the requests in flight a candidate
 // gets at most of those that the picker picks for. It is called before Start.
 func (h *Handle) SetBound(bound float64) {
 	h.bound, h.pool.counting = bound, true
+	h.pool.innerBound = h.pool.innerBound || !h.owner
+}
+
+// count has the view's members count in the tallies of their levels.
+func (v *view) count() {
+	v.tallies = make(map[int]*tally)
+	counted := make(map[*load]bool)
+	for _, m := range v.members {
+		if counted[m.load] { // as an address that is there twice
+			continue
+		}
+		counted[m.load] = true
+		if v.tallies[m.level] == nil {
+			v.tallies[m.level] = new(tally)
+		}
+		m.load.join(v.tallies[m.level])
+	}
+}
+
+// discount ends what count has begun.
+func (v *view) discount() {
+	for _, t := range v.tallies {
+		for _, l := range t.loads {
+			l.leave(t)
+		}
+	}
+}
+
+// count notes what has to be counted of the view's requests to tell the shares of
+// the tier's candidates.
+func (t *Tier) count(v *view) {
+	hefts := make(map[*load]uint32)
+	for _, c := range t.Candidates {
+		hefts[c.who.load] += c.Weight
+		t.weight += float64(c.Weight)
+	}
+	for i := range t.Candidates {
+		t.Candidates[i].heft = hefts[t.Candidates[i].who.load]
+	}
+	in := func(l *load) bool { return hefts[l] > 0 }
+	for _, tally := range v.tallies {
+		if !slices.ContainsFunc(tally.loads, in) {
+			continue
+		}
+		t.tallies = append(t.tallies, tally)
+		for _, l := range tally.loads {
+			if !in(l) {
+				t.others = append(t.others, l)
+			}
+		}
+	}
 }

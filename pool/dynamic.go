@@ -172,6 +172,7 @@ func (p *Pool) viewOf(upstreams []*reverseproxy.Upstream, now int64) *view {
 	}
 	p.welcome(v.members, func(m *member) bool { return fresh[m] }, now)
 	v.arrange()
+	v.count()
 	p.seat(v)
 	p.build(v)
 	v.sight(now)
@@ -182,6 +183,7 @@ func (p *Pool) viewOf(upstreams []*reverseproxy.Upstream, now int64) *view {
 		d.count++
 	} else if !closed {
 		old.(*view).history.release()
+		old.(*view).discount()
 	}
 	return v
 }
@@ -271,6 +273,7 @@ func (d *dynamics) drop(print any, v *view) {
 	d.views.Delete(print)
 	d.count--
 	v.history.release()
+	v.discount()
 }
 
 // all returns the views.

@@ -80,18 +80,11 @@ func (p *Pool) newMember(address string, now int64) *member {
 
 // loner returns a member of which nothing is kept.
 func (p *Pool) loner(address string) *member {
-	level := p.options.levels.get(address, 0)
-	if p.loads == nil {
-		p.loads = make(map[int]*atomic.Int64)
-	}
-	if p.loads[level] == nil {
-		p.loads[level] = new(atomic.Int64)
-	}
 	return &member{
 		address: address,
 		weight:  uint32(p.options.weights.get(address, 1)),
-		level:   level,
-		load:    &load{sum: p.loads[level]},
+		level:   p.options.levels.get(address, 0),
+		load:    new(load),
 		latency: new(Latency),
 		slots:   new(slots),
 		in:      true,

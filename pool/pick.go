@@ -198,6 +198,7 @@ func (h *Handle) Inner(q Query) int {
 		tighter := q
 		tighter.bound = h.bound
 		if i := h.picker.Pick(tighter); i >= 0 {
+			*q.tighter = h.bound
 			return i
 		}
 	}
@@ -207,6 +208,9 @@ func (h *Handle) Inner(q Query) int {
 // ask lets the picker answer the query. Where those below its bound are not to be
 // had, that does not count.
 func (h *Handle) ask(q *Query) int {
+	if h.pool.innerBound {
+		q.tighter = new(float64)
+	}
 	i := h.picker.Pick(*q)
 	if i < 0 && q.bound > 0 {
 		q.unbound = true

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -38,12 +37,12 @@ type Pool struct {
 	pickers    []Picker
 	static     *view
 	dynamic    dynamics
-	expiry     time.Duration         // of addresses from dynamic sources
-	limit      int                   // likewise
-	line       *line                 // nil where there is no queue
-	counting   bool                  // requests in flight are counted, for a picker has a bound on them
-	loads      map[int]*atomic.Int64 // requests in flight by level; guarded by building
-	sessional  bool                  // a picker heeds sessions
+	expiry     time.Duration // of addresses from dynamic sources
+	limit      int           // likewise
+	line       *line         // nil where there is no queue
+	counting   bool          // requests in flight are counted, for a picker has a bound on them
+	innerBound bool          // that one is inside another
+	sessional  bool          // a picker heeds sessions
 	learners   []Learner
 	sheds      bool    // answers that shed load bear on latency, not on ejection
 	goneLog    limiter // of the log line that a source has failed
@@ -193,6 +192,7 @@ func (h *Handle) Start() error {
 	}
 	p.welcome(v.members, func(m *member) bool { return m.known.generation == p.generation || !served[m.address] }, now)
 	v.arrange()
+	v.count()
 	p.seat(v)
 	p.build(v)
 	p.nextInterval(now)

@@ -2,7 +2,6 @@ package pool
 
 import (
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
@@ -32,7 +31,8 @@ type Tier struct {
 	level     int
 	degraded  bool
 	weight    float64                  // of all candidates
-	loads     []*atomic.Int64          // of the levels whose upstreams are in it
+	tallies   []*tally                 // of the levels whose upstreams are in it
+	others    []*load                  // that count there but are none of the candidates'
 	guarded   bool                     // not every candidate that Caddy has nothing against may be picked
 	upstreams []*reverseproxy.Upstream // of the candidates; nil where upstreams are dynamic
 	made      []any                    // what the pool's pickers have made of it, by their slot
@@ -144,7 +144,8 @@ type Query struct {
 	pressed  bool // one on probation may be picked beside its one request
 	counted  bool // picks count as requests in flight
 	bound    float64
-	unbound  bool // the bound does not count
+	unbound  bool     // the bound does not count
+	tighter  *float64 // bound of a policy inside, which has picked; nil where there cannot be one
 }
 
 // None is what pickers return where no candidate may be picked.

@@ -19,8 +19,9 @@ type view struct {
 	index     map[string]int           // of the members by address
 	history   *history
 	levels    map[int]*Level
-	seats     [2][]int // of the members: in their levels, and among all
-	sessions  []any    // what pickers that heed sessions have made of the members, by their slot
+	tallies   map[int]*tally // by level
+	seats     [2][]int       // of the members: in their levels, and among all
+	sessions  []any          // what pickers that heed sessions have made of the members, by their slot
 	snapshot  atomic.Pointer[Snapshot]
 	asked     atomic.Int64 // instant of the latest pick; only where members are dynamic
 }
@@ -148,15 +149,9 @@ func (p *Pool) tier(t *Tier, before *Snapshot, v *view, stands []standing, place
 		weights[n] = stands[i].weight * float64(stands[i].percent) / 100
 		most = max(most, weights[n]/float64(v.members[i].weight))
 	}
-	hefts := make(map[*load]uint32)
 	for n, w := range scale(weights) {
 		i := places[n]
 		m, s := v.members[i], stands[i]
-		t.weight += float64(w)
-		hefts[m.load] += w
-		if !slices.Contains(t.loads, m.load.sum) {
-			t.loads = append(t.loads, m.load.sum)
-		}
 		t.Candidates = append(t.Candidates, Candidate{
 			Address: m.address, Weight: w, Latency: m.latency, Seat: seats[i],
 			Share: weights[n] / float64(m.weight) / most,
@@ -167,9 +162,7 @@ func (p *Pool) tier(t *Tier, before *Snapshot, v *view, stands []standing, place
 			t.upstreams = append(t.upstreams, v.upstreams[i])
 		}
 	}
-	for i := range t.Candidates {
-		t.Candidates[i].heft = hefts[t.Candidates[i].who.load]
-	}
+	t.count(v)
 	var last *Tier
 	if before != nil {
 		for _, b := range before.tiers {

@@ -11,10 +11,15 @@ import (
 // given is what a policy sets in the header of a response at a pick, and takes
 // back at the next one, which may come to another upstream: Caddy would send
 // both. The request's replacer keeps what it is.
-type given struct{ key string }
+type given struct {
+	key    string
+	fields []string
+}
 
-// newGiven returns one that is the owner's own.
-func newGiven(owner any) given { return given{fmt.Sprintf("http.load_balancer.given.%p", owner)} }
+// newGiven returns one that is the owner's own, for these fields of the header.
+func newGiven(owner any, fields ...string) given {
+	return given{fmt.Sprintf("http.load_balancer.given.%p", owner), fields}
+}
 
 // line is a value of a header field.
 type line struct{ field, value string }
@@ -42,7 +47,7 @@ func (g given) note(r *http.Request, lines ...line) {
 
 // takeBack removes from the header what was set at an earlier pick.
 func (g given) takeBack(r *http.Request, header http.Header) {
-	if len(header) == 0 {
+	if !slices.ContainsFunc(g.fields, func(field string) bool { return len(header[field]) > 0 }) {
 		return
 	}
 	repl := pool.Replacer(r)

@@ -135,7 +135,11 @@ func (p *hashing) Pick(q pool.Query) int {
 	if k.empty {
 		return p.fallback.pick(q)
 	}
-	return q.Made.(*places).pick(&q, k.hash, k.share*float64(len(q.Candidates)) > heavyShare)
+	here := q.Made.(*places)
+	if k.share*float64(len(q.Candidates)) > heavyShare {
+		return here.spread(&q, k.hash)
+	}
+	return here.pick(&q, k.hash)
 }
 
 // checkKey rejects keys that are the same for all requests.

@@ -32,7 +32,7 @@ type insider interface{ Inner(q pool.Query) int }
 func newInner(module any) *inner {
 	in := &inner{Selector: module.(reverseproxy.Selector), name: module.(caddy.Module).CaddyModule().ID.Name()}
 	in.ours, _ = module.(insider)
-	in.given = newGiven(in)
+	in.given = newGiven(in, "Set-Cookie")
 	return in
 }
 

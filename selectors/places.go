@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"net"
 	"slices"
 	"sync"
@@ -107,25 +108,12 @@ func identify(addresses []string, byHost bool) []uint64 {
 // for all but one in a million keys where three of four upstreams are down.
 const rehashes = 48
 
-// pick returns the candidate that the key leads to. A heavy key leads to one with
-// requests to spare, if there is any.
-func (p *places) pick(q *pool.Query, key uint64, heavy bool) int {
+// pick returns the candidate that the key leads to.
+func (p *places) pick(q *pool.Query, key uint64) int {
 	for attempt := range rehashes {
-		k := balance.Rehash(key, attempt)
-		place := p.seats.table.At(k)
-		i := int(p.at[place])
-		if i < 0 {
-			continue
-		}
-		if share := q.Candidates[i].Share; share < 1 && !balance.Accepts(k, p.seats.ids[place], share) {
-			continue
-		}
-		if q.OK(i) && (!heavy || q.Spare(i)) {
+		if i := p.led(q, balance.Rehash(key, attempt)); i >= 0 && q.OK(i) {
 			return i
 		}
-	}
-	if heavy {
-		return p.pick(q, key, false)
 	}
 	best, most := pool.None, uint64(0)
 	for place, i := range p.at {
@@ -137,6 +125,44 @@ func (p *places) pick(q *pool.Query, key uint64, heavy bool) int {
 		}
 	}
 	return best
+}
+
+// spread returns the first candidate that a heavy key leads to with fewer than
+// its share of the requests in flight; where there is none, the one with the least
+// of its share.
+func (p *places) spread(q *pool.Query, key uint64) int {
+	best, least := pool.None, math.Inf(1)
+	for attempt := range rehashes {
+		i := p.led(q, balance.Rehash(key, attempt))
+		if i < 0 || !q.OK(i) {
+			continue
+		}
+		fill := q.Fill(i)
+		if fill <= 1 {
+			return i
+		}
+		if fill < least {
+			best, least = i, fill
+		}
+	}
+	if best < 0 {
+		return p.pick(q, key)
+	}
+	return best
+}
+
+// led returns the candidate that the key of one attempt leads to; below zero if it
+// leads to none, or to one in a slow start that does not take it.
+func (p *places) led(q *pool.Query, key uint64) int {
+	place := p.seats.table.At(key)
+	i := int(p.at[place])
+	if i < 0 {
+		return pool.None
+	}
+	if share := q.Candidates[i].Share; share < 1 && !balance.Accepts(key, p.seats.ids[place], share) {
+		return pool.None
+	}
+	return i
 }
 
 // tables are those in use, which configurations with the same upstreams share.

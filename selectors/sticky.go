@@ -125,7 +125,7 @@ func (p *Sticky) Provision(ctx caddy.Context) error {
 	if len(p.Learn) > 0 {
 		p.learned = newLearned(p.Learn, time.Duration(p.MaxAge))
 	}
-	p.given = newGiven(p)
+	p.given = newGiven(p, "Set-Cookie", p.Header)
 	var err error
 	if p.fallback, err = loadInner(ctx, p, &p.FallbackRaw); err != nil {
 		return err

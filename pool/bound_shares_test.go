@@ -1,0 +1,179 @@
+package pool
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+)
+
+// mosts returns how many requests each candidate of the pool's tier may have.
+func (b *bench) mosts(tier int) (mosts []int64) {
+	var q Query
+	b.handle.enter(&q, b.static.snapshot.Load().tiers[tier], nil, 0)
+	for i := range q.Candidates {
+		mosts = append(mosts, q.most(&q.Candidates[i]))
+	}
+	return mosts
+}
+
+// fly has so many requests in flight on a member.
+func fly(m *member, requests int) {
+	for range requests {
+		m.load.begin(instant(time.Now()))
+	}
+}
+
+func expectMosts(t *testing.T, what string, got []int64, want ...int64) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("%s: %v, want %v", what, got, want)
+	}
+	for i := range want {
+		if got[i] != want[i] {
+			t.Fatalf("%s: %v, want %v", what, got, want)
+		}
+	}
+}
+
+// The bound is ⌈c·(total+1)·w/W⌉.
+func TestBoundIsAShareByWeight(t *testing.T) {
+	b := bounded(t, Options{Weights: map[string]int{host(network+1, 0): 3}}, 3, 1.5)
+	expectMosts(t, "nothing in flight", b.mosts(0), 1, 1, 1)
+	fly(b.static.members[0], 9)
+	expectMosts(t, "nine in flight", b.mosts(0), 9, 3, 3)
+	fly(b.static.members[1], 10)
+	expectMosts(t, "nineteen in flight", b.mosts(0), 18, 6, 6)
+}
+
+// An address that is there twice has one count and twice the weight.
+func TestBoundOfAnAddressThatIsThereTwice(t *testing.T) {
+	b := bounded(t, Options{}, 2, 1)
+	statics := append(b.statics, &reverseproxy.Upstream{Dial: b.statics[0].Dial, Host: b.statics[0].Host})
+	b.statics = statics
+	if err := b.handle.Start(); err != nil {
+		t.Fatal(err)
+	}
+	fly(b.static.members[0], 5)
+	if n := b.has(2); n != 5 {
+		t.Errorf("the address has 5, and its other place %d", n)
+	}
+	expectMosts(t, "five in flight", b.mosts(0), 4, 2, 4)
+}
+
+// What is in flight on another level does not count.
+func TestBoundIsALevels(t *testing.T) {
+	b := bounded(t, Options{Priorities: map[string]int{host(network+1, 2): 1, host(network+1, 3): 1}}, 4, 1)
+	fly(b.static.members[0], 9)
+	expectMosts(t, "level 0", b.mosts(0), 5, 5)
+	expectMosts(t, "level 1", b.mosts(1), 1, 1)
+}
+
+// What is in flight is told as a part of the share; an idle one is never above it.
+func TestFillIsAPartOfTheShare(t *testing.T) {
+	b := bounded(t, Options{}, 2, 2)
+	var q Query
+	b.handle.enter(&q, b.static.snapshot.Load().tiers[0], nil, 0)
+	expect := func(what string, first, second float64) {
+		t.Helper()
+		if q.Fill(0) != first || q.Fill(1) != second {
+			t.Errorf("%s: %v and %v, want %v and %v", what, q.Fill(0), q.Fill(1), first, second)
+		}
+	}
+	expect("nothing in flight", 1, 1) // each half a request, with the next
+	fly(b.static.members[0], 1)
+	expect("one", 2, 1)
+	fly(b.static.members[0], 3)
+	expect("four", 5/2.5, 1/2.5)
+	fly(b.static.members[1], 3)
+	expect("four and three", 5/4.0, 1)
+	fly(b.static.members[1], 1)
+	expect("four and four", 5/4.5, 5/4.5)
+}
+
+// 110 % of 50 are 55, though 1.1 × 50 is a little more in floating point.
+func TestBoundIsExact(t *testing.T) {
+	b := bounded(t, Options{}, 2, 110/100.0)
+	fly(b.static.members[0], 49)
+	fly(b.static.members[1], 50)
+	expectMosts(t, "a hundred with the next", b.mosts(0), 55, 55)
+}
+
+// Requests that hang on those that are down do not let the others have more: these
+// have nothing to do with them.
+func TestBoundIsOfThoseThatMayBePicked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := bounded(t, Options{}, 3, 1.5)
+		fly(b.static.members[0], 30)
+		b.eject(b.static.members[0], "test", false)
+		synctest.Wait()
+		expectMosts(t, "nothing in flight on the others", b.mosts(0), 1, 1)
+	})
+}
+
+// Where a source answers by request, each set of upstreams is bounded by its own
+// requests.
+func TestBoundIsOfASetOfDynamicUpstreams(t *testing.T) {
+	b := bounded(t, Options{}, 0, 1)
+	set := func(hosts ...int) (all []*reverseproxy.Upstream) {
+		for _, i := range hosts {
+			all = append(all, &reverseproxy.Upstream{Dial: host(network, i) + ":80", Host: new(reverseproxy.Host)})
+		}
+		return all
+	}
+	b.handle.Select(set(1, 2), get(), nil)
+	fly(b.dynamic.members[host(network, 1)+":80"], 30)
+	other := set(3, 4)
+	for n, want := range []int{0, 1, 0, 1} {
+		if got := b.handle.Select(other, get(), nil); got != other[want] {
+			t.Errorf("request %d: picked %s", n+1, got.Dial)
+		}
+	}
+}
+
+// Picks that have lapsed count no more, whether their upstreams are asked for
+// again or not.
+func TestLapsedPicksOfOthersDoNotCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := bounded(t, Options{}, 2, 1.5)
+		for range 30 {
+			b.static.members[1].load.pick(instant(time.Now()), 100)
+		}
+		time.Sleep(time.Minute)
+		expectMosts(t, "a minute later", b.mosts(0), 1, 1)
+	})
+}
+
+// nest is a picker that lets another one answer, whose pool is its own; other
+// requests come to what that has picked.
+type nest struct {
+	inOrder
+	inner *Handle
+	looks int
+}
+
+func (n *nest) Pick(q Query) int {
+	picked := n.inner.Inner(q)
+	if n.looks++; n.looks == 1 {
+		for range 3 {
+			q.Candidates[picked].who.load.pick(instant(time.Now()), 100)
+		}
+	}
+	return picked
+}
+
+// The bound of a policy inside another one holds, too, when a place is lost between
+// being found and being taken.
+func TestInnerBoundIsLookedAtAgainWhenPlaceIsTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Options{}, 2)
+		inner := &Handle{pool: b.Pool, picker: inOrder{}, slot: 0}
+		inner.SetBound(1.2)
+		b.remake()
+		b.handle.picker = &nest{inner: inner}
+		if got := b.pick(); got != 1 {
+			t.Errorf("picked %d, which has %d of %d", got, b.has(got), 4)
+		}
+	})
+}
