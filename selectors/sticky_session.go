@@ -156,7 +156,8 @@ func overTLS(r *http.Request) bool {
 		return true
 	}
 	trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
-	return trusted && strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
+	forwarded := sent(r, "X-Forwarded-Proto")
+	return trusted && len(forwarded) > 0 && strings.EqualFold(forwarded[len(forwarded)-1], "https")
 }
 
 // LearnFrom implements [pool.Learner].
