@@ -33,7 +33,7 @@ type load struct {
 
 	mu      sync.Mutex // guards changes of the above, and:
 	tallies []*tally
-	picked  []int64 // instants of the picks that no attempt has followed yet, oldest first
+	picked  pending
 }
 
 // join has the load count in the tally.
@@ -52,29 +52,19 @@ func (l *load) leave(t *tally) {
 	l.tallies = slices.DeleteFunc(l.tallies, func(other *tally) bool { return other == t })
 }
 
-func (l *load) add(n int64) {
-	l.count.Add(n)
-	for _, t := range l.tallies {
-		t.sum.Add(n)
-	}
-}
-
-// prune forgets the picks that no attempt has followed for too long. The mutex is
-// held.
-func (l *load) prune(now int64) {
-	for len(l.picked) > 0 && now-l.picked[0] >= lapse {
-		l.unlist()
-		l.add(-1)
-	}
-}
-
-// unlist takes the oldest pick off the list. The mutex is held.
-func (l *load) unlist() {
-	l.picked = l.picked[1:]
-	if len(l.picked) == 0 {
-		l.oldest.Store(0)
-	} else {
+// note takes in that the list of picks may have changed, and the count by n. The
+// mutex is held.
+func (l *load) note(n int) {
+	l.oldest.Store(0)
+	if len(l.picked) > 0 {
 		l.oldest.Store(l.picked[0])
+	}
+	if n == 0 {
+		return
+	}
+	l.count.Add(int64(n))
+	for _, t := range l.tallies {
+		t.sum.Add(int64(n))
 	}
 }
 
@@ -82,7 +72,7 @@ func (l *load) unlist() {
 func (l *load) is(now int64) int64 {
 	if oldest := l.oldest.Load(); oldest != 0 && now-oldest >= lapse {
 		l.mu.Lock()
-		l.prune(now)
+		l.note(-l.picked.prune(now))
 		l.mu.Unlock()
 	}
 	return l.count.Load()
@@ -93,14 +83,12 @@ func (l *load) is(now int64) int64 {
 func (l *load) pick(now, most int64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.prune(now)
+	l.note(-l.picked.prune(now))
 	if l.count.Load() >= most {
 		return false
 	}
-	if l.picked = append(l.picked, now); len(l.picked) == 1 {
-		l.oldest.Store(now)
-	}
-	l.add(1)
+	l.picked = append(l.picked, now)
+	l.note(1)
 	return true
 }
 
@@ -109,12 +97,11 @@ func (l *load) pick(now, most int64) bool {
 func (l *load) begin(now int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.prune(now)
-	if len(l.picked) > 0 {
-		l.unlist()
-		return
+	n := 1 - l.picked.prune(now)
+	if l.picked.follow(now) {
+		n--
 	}
-	l.add(1)
+	l.note(n)
 }
 
 // unpick takes a pick back.
@@ -127,7 +114,7 @@ func (l *load) unpick(now int64) {
 func (l *load) end() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.add(-1)
+	l.note(-1)
 }
 
 // share returns how many requests a candidate would have in flight, with the one

@@ -118,8 +118,8 @@ func (h *Handle) pickAny(s *Snapshot, q Query, buffer *[]*reverseproxy.Upstream,
 }
 
 // probe picks a candidate on probation for a request that is as well served by
-// any, and that Caddy will try elsewhere if need be, unless retries are off. Without that, a policy that
-// prefers the proven might never give one a chance.
+// any, and that Caddy will try elsewhere if need be, unless retries are off.
+// Without that, a policy that prefers the proven might never give one a chance.
 func (h *Handle) probe(s *Snapshot, q *Query, buffer *[]*reverseproxy.Upstream, members int) (*reverseproxy.Upstream, *Candidate) {
 	if len(s.trials) == 0 || !h.owner || q.Request == nil || q.Request.Method != http.MethodGet {
 		return nil, nil
