@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// tally is the requests that the members of a view's level have in flight.
+// tally is the requests that a tier's candidates have in flight.
 type tally struct {
 	sum   atomic.Int64
 	loads []*load
@@ -40,7 +40,6 @@ type load struct {
 func (l *load) join(t *tally) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	t.loads = append(t.loads, l)
 	l.tallies = append(l.tallies, t)
 	t.sum.Add(l.count.Load())
 }
@@ -55,10 +54,7 @@ func (l *load) leave(t *tally) {
 // note takes in that the list of picks may have changed, and the count by n. The
 // mutex is held.
 func (l *load) note(n int) {
-	l.oldest.Store(0)
-	if len(l.picked) > 0 {
-		l.oldest.Store(l.picked[0])
-	}
+	l.oldest.Store(l.picked.oldest())
 	if n == 0 {
 		return
 	}
@@ -87,7 +83,7 @@ func (l *load) pick(now, most int64) bool {
 	if l.count.Load() >= most {
 		return false
 	}
-	l.picked = append(l.picked, now)
+	l.picked.add(now)
 	l.note(1)
 	return true
 }
@@ -121,13 +117,10 @@ func (l *load) end() {
 // to be picked for, if all had as many for their weight.
 func (t *Tier) share(c *Candidate) float64 {
 	total, now := int64(1), instant(time.Now())
-	for _, tally := range t.tallies {
-		total += tally.now(now)
+	if t.tally != nil {
+		total += t.tally.now(now)
 	}
-	for _, l := range t.others {
-		total -= l.is(now)
-	}
-	return float64(max(total, 1)) * float64(c.heft) / t.weight
+	return float64(total) * float64(c.heft) / t.weight
 }
 
 // most returns how many requests the candidate may have in flight: its share
@@ -167,52 +160,40 @@ func (h *Handle) SetBound(bound float64) {
 	h.pool.innerBound = h.pool.innerBound || !h.owner
 }
 
-// count has the view's members count in the tallies of their levels.
-func (v *view) count() {
-	v.tallies = make(map[int]*tally)
-	counted := make(map[*load]bool)
-	for _, m := range v.members {
-		if counted[m.load] { // as an address that is there twice
-			continue
-		}
-		counted[m.load] = true
-		if v.tallies[m.level] == nil {
-			v.tallies[m.level] = new(tally)
-		}
-		m.load.join(v.tallies[m.level])
-	}
-}
-
-// discount ends what count has begun.
-func (v *view) discount() {
-	for _, t := range v.tallies {
-		for _, l := range t.loads {
-			l.leave(t)
-		}
-	}
-}
-
-// count notes what has to be counted of the view's requests to tell the shares of
-// the tier's candidates.
-func (t *Tier) count(v *view) {
+// count has the tier's candidates counted together: in the tally of the tier
+// before, if that has the same.
+func (t *Tier) count(before *Tier) {
 	hefts := make(map[*load]uint32)
+	var loads []*load
 	for _, c := range t.Candidates {
+		if hefts[c.who.load] == 0 { // else the address is there twice
+			loads = append(loads, c.who.load)
+		}
 		hefts[c.who.load] += c.Weight
 		t.weight += float64(c.Weight)
 	}
 	for i := range t.Candidates {
 		t.Candidates[i].heft = hefts[t.Candidates[i].who.load]
 	}
-	in := func(l *load) bool { return hefts[l] > 0 }
-	for _, tally := range v.tallies {
-		if !slices.ContainsFunc(tally.loads, in) {
+	if before != nil && before.tally != nil && slices.Equal(before.tally.loads, loads) {
+		t.tally = before.tally
+		return
+	}
+	t.tally = &tally{loads: loads}
+	for _, l := range loads {
+		l.join(t.tally)
+	}
+}
+
+// discount ends the counting for the snapshot's tiers that is not that for the
+// next one's.
+func (s *Snapshot) discount(next *Snapshot) {
+	for _, t := range s.tiers {
+		if t.tally == nil || slices.ContainsFunc(next.tiers, func(other *Tier) bool { return other.tally == t.tally }) {
 			continue
 		}
-		t.tallies = append(t.tallies, tally)
-		for _, l := range tally.loads {
-			if !in(l) {
-				t.others = append(t.others, l)
-			}
+		for _, l := range t.tally.loads {
+			l.leave(t.tally)
 		}
 	}
 }

@@ -1,6 +1,10 @@
 package pool
 
 import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -176,4 +180,58 @@ func TestInnerBoundIsLookedAtAgainWhenPlaceIsTaken(t *testing.T) {
 			t.Errorf("picked %d, which has %d of %d", got, b.has(got), 4)
 		}
 	})
+}
+
+// An upstream that is configured, for when the source fails, and that the source
+// returns as well, has one count.
+func TestBoundOfAnAddressThatIsStaticAndDynamic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := bounded(t, Options{}, 2, 1)
+		var dynamic []*reverseproxy.Upstream
+		for _, u := range b.statics {
+			dynamic = append(dynamic, &reverseproxy.Upstream{Dial: u.Dial, Host: new(reverseproxy.Host)})
+		}
+		for n, want := range []int{0, 1, 0} { // ⌈3/2⌉ is two
+			picked := b.handle.Select(dynamic, get(), nil)
+			if picked != dynamic[want] {
+				t.Fatalf("request %d: picked %s, want %s", n+1, picked.Dial, dynamic[want].Dial)
+			}
+			if _, err := b.send(get(), want, func(*http.Request) (*http.Response, error) {
+				return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(""))}, nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(2 * time.Second)
+		}
+	})
+}
+
+// Counting allocates nothing, once there is room for as many picks as come at a
+// time.
+func TestCountingAllocatesNothing(t *testing.T) {
+	var l load
+	now := at(0)
+	if n := testing.AllocsPerRun(1000, func() {
+		now++
+		l.pick(now, 10)
+		l.begin(now)
+		l.end()
+	}); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// What was counted for sets of dynamic upstreams that are forgotten is so, too.
+func TestForgottenSetsAreNotCounted(t *testing.T) {
+	b := bounded(t, Options{}, 0, 1)
+	b.limit = 5 * maxViews
+	address := func(i int) *reverseproxy.Upstream {
+		return &reverseproxy.Upstream{Dial: fmt.Sprint(host(network, 1), ":", i), Host: new(reverseproxy.Host)}
+	}
+	for i := range maxViews + 50 {
+		b.handle.Select([]*reverseproxy.Upstream{address(1), address(2 + i)}, get(), nil)
+	}
+	if n := len(b.dynamic.members[address(1).Dial].load.tallies); n > maxViews {
+		t.Errorf("one that is in %d sets that are known counts in %d", maxViews, n)
+	}
 }

@@ -172,7 +172,6 @@ func (p *Pool) viewOf(upstreams []*reverseproxy.Upstream, now int64) *view {
 	}
 	p.welcome(v.members, func(m *member) bool { return fresh[m] }, now)
 	v.arrange()
-	v.count()
 	p.seat(v)
 	p.build(v)
 	v.sight(now)
@@ -183,7 +182,7 @@ func (p *Pool) viewOf(upstreams []*reverseproxy.Upstream, now int64) *view {
 		d.count++
 	} else if !closed {
 		old.(*view).history.release()
-		old.(*view).discount()
+		old.(*view).snapshot.Load().discount(new(Snapshot))
 	}
 	return v
 }
@@ -273,7 +272,7 @@ func (d *dynamics) drop(print any, v *view) {
 	d.views.Delete(print)
 	d.count--
 	v.history.release()
-	v.discount()
+	v.snapshot.Load().discount(new(Snapshot))
 }
 
 // all returns the views.

@@ -80,15 +80,21 @@ func (p *Pool) newMember(address string, now int64) *member {
 
 // loner returns a member of which nothing is kept.
 func (p *Pool) loner(address string) *member {
-	return &member{
+	m := &member{
 		address: address,
 		weight:  uint32(p.options.weights.get(address, 1)),
 		level:   p.options.levels.get(address, 0),
-		load:    new(load),
 		latency: new(Latency),
 		slots:   new(slots),
+		load:    new(load),
 		in:      true,
 	}
+	// Caddy counts by address, too: one may be configured twice, or be dynamic as
+	// well.
+	if i, ok := p.static.index[address]; ok {
+		m.slots, m.load = p.static.members[i].slots, p.static.members[i].load
+	}
+	return m
 }
 
 // watch has the pool's checks watch the member. Expired, unless nil, tells when

@@ -24,6 +24,11 @@ func (h *Handle) Select(upstreams reverseproxy.UpstreamPool, r *http.Request, w 
 			q.tried = triedBy(r, o.key)
 		}
 	}
+	if w != nil && isRetry(r) {
+		for _, g := range p.givers {
+			g.TakeBack(r, w.Header())
+		}
+	}
 	if i := h.pickPlain(upstreams, &q); i >= 0 {
 		return q.Upstreams[i]
 	}

@@ -44,6 +44,7 @@ type Pool struct {
 	innerBound bool          // that one is inside another
 	sessional  bool          // a picker heeds sessions
 	learners   []Learner
+	givers     []Giver
 	sheds      bool    // answers that shed load bear on latency, not on ejection
 	goneLog    limiter // of the log line that a source has failed
 	noneLog    limiter // of the log line that nobody is left
@@ -137,6 +138,9 @@ func (p *Pool) add(picker Picker) {
 	if l, ok := picker.(Learner); ok {
 		p.learners = append(p.learners, l)
 	}
+	if g, ok := picker.(Giver); ok {
+		p.givers = append(p.givers, g)
+	}
 }
 
 // equip gets what the pool needs of the configuration.
@@ -180,9 +184,7 @@ func (h *Handle) Start() error {
 	for i, address := range list {
 		served[address] = addresses.used(address)
 		m := p.newMember(address, now)
-		if first, ok := v.index[address]; ok {
-			m.slots, m.load = v.members[first].slots, v.members[first].load // Caddy counts by address, too
-		} else {
+		if _, ok := v.index[address]; !ok {
 			v.index[address] = i
 		}
 		v.members = append(v.members, m)
@@ -192,7 +194,6 @@ func (h *Handle) Start() error {
 	}
 	p.welcome(v.members, func(m *member) bool { return m.known.generation == p.generation || !served[m.address] }, now)
 	v.arrange()
-	v.count()
 	p.seat(v)
 	p.build(v)
 	p.nextInterval(now)

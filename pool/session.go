@@ -38,6 +38,13 @@ type Session struct {
 	Renew  bool // the client is to be told again, though the upstream is the same
 }
 
+// Giver is a picker that sets something on responses.
+type Giver interface {
+	// TakeBack removes from a response's header what an earlier pick for the
+	// request has set there.
+	TakeBack(r *http.Request, header http.Header)
+}
+
 // Learner is a picker that learns from what upstreams answer.
 type Learner interface {
 	// LearnFrom takes in the header of what the upstream at the address has

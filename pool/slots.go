@@ -6,16 +6,47 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 )
 
-// pending are the instants of picks that no attempt has followed yet, oldest first.
-type pending []int64
+// pending are the instants of picks that no attempt has followed yet.
+type pending struct {
+	at   []int64 // oldest first
+	past int     // so many of them are pending no more
+}
+
+func (p *pending) len() int { return len(p.at) - p.past }
+
+// oldest returns the first instant; zero if there is none.
+func (p *pending) oldest() int64 {
+	if p.len() == 0 {
+		return 0
+	}
+	return p.at[p.past]
+}
+
+func (p *pending) add(now int64) {
+	if p.past > 0 && len(p.at) == cap(p.at) {
+		p.at = p.at[:copy(p.at, p.at[p.past:])]
+		p.past = 0
+	}
+	p.at = append(p.at, now)
+}
+
+// drop removes the first n.
+func (p *pending) drop(n int) {
+	if p.past += n; p.past == len(p.at) {
+		p.at, p.past = p.at[:0], 0
+	}
+}
 
 // prune drops those that no attempt has followed for too long, and returns how
 // many.
 func (p *pending) prune(now int64) (lapsed int) {
-	for lapsed < len(*p) && now-(*p)[lapsed] >= lapse {
+	for _, at := range p.at[p.past:] {
+		if now-at < lapse {
+			break
+		}
 		lapsed++
 	}
-	*p = (*p)[lapsed:]
+	p.drop(lapsed)
 	return lapsed
 }
 
@@ -23,10 +54,10 @@ func (p *pending) prune(now int64) (lapsed int) {
 // reports false if there is none left.
 func (p *pending) follow(now int64) bool {
 	p.prune(now)
-	if len(*p) == 0 {
+	if p.len() == 0 {
 		return false
 	}
-	*p = (*p)[1:]
+	p.drop(1)
 	return true
 }
 
@@ -42,7 +73,7 @@ func (s *slots) reserved(now int64) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.taken.prune(now)
-	return len(s.taken)
+	return s.taken.len()
 }
 
 // reserve takes a slot of the upstream, if it has one left.
@@ -52,10 +83,10 @@ func (s *slots) reserve(now int64, u *reverseproxy.Upstream, limit int) bool {
 	s.taken.prune(now)
 	// Caddy counts first, and then the slot is filled: what is not in one
 	// number is in the other.
-	if u.NumRequests()+len(s.taken) >= limit {
+	if u.NumRequests()+s.taken.len() >= limit {
 		return false
 	}
-	s.taken = append(s.taken, now)
+	s.taken.add(now)
 	return true
 }
 

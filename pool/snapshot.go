@@ -31,8 +31,7 @@ type Tier struct {
 	level     int
 	degraded  bool
 	weight    float64                  // of all candidates
-	tallies   []*tally                 // of the levels whose upstreams are in it
-	others    []*load                  // that count there but are none of the candidates'
+	tally     *tally                   // nil where requests in flight are not counted
 	guarded   bool                     // not every candidate that Caddy has nothing against may be picked
 	upstreams []*reverseproxy.Upstream // of the candidates; nil where upstreams are dynamic
 	made      []any                    // what the pool's pickers have made of it, by their slot

@@ -19,9 +19,8 @@ type view struct {
 	index     map[string]int           // of the members by address
 	history   *history
 	levels    map[int]*Level
-	tallies   map[int]*tally // by level
-	seats     [2][]int       // of the members: in their levels, and among all
-	sessions  []any          // what pickers that heed sessions have made of the members, by their slot
+	seats     [2][]int // of the members: in their levels, and among all
+	sessions  []any    // what pickers that heed sessions have made of the members, by their slot
 	snapshot  atomic.Pointer[Snapshot]
 	asked     atomic.Int64 // instant of the latest pick; only where members are dynamic
 }
@@ -94,6 +93,9 @@ func (p *Pool) build(v *view) {
 	next.try()
 	p.notePanic(v.history, next, up, weighted)
 	v.snapshot.Store(next)
+	if before != nil {
+		before.discount(next)
+	}
 }
 
 // compose makes the snapshot's tiers. Where nobody is up, ejections do not
@@ -162,7 +164,6 @@ func (p *Pool) tier(t *Tier, before *Snapshot, v *view, stands []standing, place
 			t.upstreams = append(t.upstreams, v.upstreams[i])
 		}
 	}
-	t.count(v)
 	var last *Tier
 	if before != nil {
 		for _, b := range before.tiers {
@@ -170,6 +171,9 @@ func (p *Pool) tier(t *Tier, before *Snapshot, v *view, stands []standing, place
 				last = b
 			}
 		}
+	}
+	if p.counting {
+		t.count(last)
 	}
 	if last != nil && last.Level == t.Level && slices.Equal(last.Candidates, t.Candidates) {
 		return last

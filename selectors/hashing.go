@@ -37,10 +37,12 @@ type hashing struct {
 	// it outlives a change of port. Default: address.
 	HashBy string `json:"hash_by,omitempty"`
 
-	// Policy for requests whose key is empty. Default: weighted_random.
+	// Policy for requests whose key is empty, but for text that is no
+	// placeholder. Default: weighted_random.
 	FallbackRaw json.RawMessage `json:"fallback,omitempty" caddy:"namespace=http.reverse_proxy.selection_policies inline_key=policy"`
 
 	fallback *inner
+	blank    string // what the key is where no placeholder has a value
 	stored   string // where a request's replacer keeps its key
 	traffic  traffic
 }
@@ -90,6 +92,7 @@ func (p *hashing) provisionHashing(ctx caddy.Context, picker tabler) error {
 	if p.fallback, err = loadInner(ctx, picker, &p.FallbackRaw); err != nil {
 		return err
 	}
+	p.blank = caddy.NewEmptyReplacer().ReplaceAll(p.Key, "")
 	p.stored = fmt.Sprintf("http.load_balancer.key.%p", p)
 	return p.Start()
 }
@@ -112,7 +115,7 @@ func (p *hashing) keyOf(r *http.Request) key {
 		return value.(key)
 	}
 	text := repl.ReplaceAll(p.Key, "")
-	k := key{empty: text == ""}
+	k := key{empty: text == p.blank}
 	if !k.empty {
 		k.hash = xxhash.Sum64String(text)
 		k.share = p.traffic.share(k.hash)
@@ -150,8 +153,14 @@ func checkKey(key string) error {
 	if _, after, _ := strings.Cut(key, "{"); !strings.Contains(after, "}") {
 		return fmt.Errorf("key '%s' has no placeholder such as {client_ip}: it is the same for all requests", key)
 	}
+	if strings.Contains(key, "{http.request.body") {
+		return fmt.Errorf("key '%s': who reads the request's body takes it from the upstream", key)
+	}
 	return nil
 }
+
+// TakeBack implements [pool.Giver].
+func (p *hashing) TakeBack(r *http.Request, header http.Header) { p.fallback.given.takeBack(r, header) }
 
 // unmarshal parses the policy: its key, and its block. Own parses the options
 // that are its own.
@@ -172,8 +181,8 @@ func (p *hashing) unmarshal(d *caddyfile.Dispenser, policy string, own func() (k
 	return p.unmarshalBlock(d, policy, func() (known bool, err error) {
 		switch d.Val() {
 		case "balance_factor":
-			p.BalanceFactor, err = cfg.Percent(d, 0, maxBalanceFactor)
-			if err == nil && p.BalanceFactor <= minBalanceFactor {
+			p.BalanceFactor, err = cfg.Percent(d, minBalanceFactor, maxBalanceFactor)
+			if err == nil && p.BalanceFactor == minBalanceFactor {
 				err = d.Errf("balance_factor: %v%% is not above %d%%", p.BalanceFactor, minBalanceFactor)
 			}
 		case "hash_by":

@@ -1,14 +1,15 @@
 package selectors
 
 import (
+	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"testing"
 	"testing/synctest"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
-
-	"github.com/caddy-evenkeel/evenkeel/pool"
 )
 
 // byUser are the policies that pick by a header.
@@ -19,12 +20,19 @@ var byUser = []object{
 }
 
 // user returns a request of the user.
-func user(n int) *http.Request {
-	r := newRequest()
-	r.Header.Set("X-User", fmt.Sprint("user", n))
-	pool.Replacer(r).Set("http.request.header.X-User", r.Header.Get("X-User"))
+func user(n int) *http.Request { return of(fmt.Sprint("user", n)) }
+
+// of returns a request with the header's value as key. It has no more than the
+// policies look at, for tests send many.
+func of(value string) *http.Request {
+	repl := caddy.NewReplacer()
+	repl.Set("http.request.header.X-User", value)
+	r := bare.WithContext(context.WithValue(context.Background(), caddy.ReplacerCtxKey, repl))
+	r.URL = &url.URL{Path: "/"} // attempts write to it
 	return r
 }
+
+var bare = newRequest()
 
 // homes returns which upstream each user meets.
 func homes(h *reverseproxy.Handler, users int) []string {
@@ -35,12 +43,32 @@ func homes(h *reverseproxy.Handler, users int) []string {
 	return all
 }
 
+// tally counts keys by their homes.
+func tally(homes []string) map[string]int {
+	counts := make(map[string]int)
+	for _, home := range homes {
+		counts[home]++
+	}
+	return counts
+}
+
+// forKeys runs a test for all policies that pick by a key, each in a bubble of its
+// own.
 func forKeys(t *testing.T, test func(t *testing.T, config object)) {
 	for _, config := range byUser {
 		t.Run(config["policy"].(string), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { isolate(); test(t, config) })
+			isolate()
+			synctest.Test(t, func(t *testing.T) { test(t, config) })
 		})
 	}
+}
+
+// fix gives a test the same addresses in each run, for what it measures depends on
+// them.
+func fix(t *testing.T) {
+	before := first
+	t.Cleanup(func() { first = before })
+	first = 172 << 16
 }
 
 func TestFlapMovesOnlyTheKeysOfThoseDown(t *testing.T) {
@@ -65,6 +93,105 @@ func TestFlapMovesOnlyTheKeysOfThoseDown(t *testing.T) {
 		for n, home := range homes(h, users) {
 			if home != before[n] {
 				t.Fatalf("user %d is at %s, not back at %s", n, home, before[n])
+			}
+		}
+	})
+}
+
+// A tenth of a hundred upstreams goes: their keys are divided between the rest, no
+// others move, and all come back.
+func TestFlapOfATenth(t *testing.T) {
+	forKeys(t, func(t *testing.T, config object) {
+		const users, n = 10_000, 100
+		h := newHandler(t, with(config, checked), n)
+		before := homes(h, users)
+		down := make(map[string]bool)
+		var gone []string
+		for i := 5; i < n; i += 10 {
+			down[dial(i)] = true
+			gone = append(gone, dial(i))
+		}
+		setDown(gone...)
+		orphans, got := 0, make(map[string]int)
+		for user, home := range homes(h, users) {
+			switch {
+			case down[home] || home == none:
+				t.Fatalf("user %d is at %s", user, home)
+			case down[before[user]]:
+				orphans++
+				got[home]++
+			case home != before[user]:
+				t.Fatalf("user %d moved from %s to %s", user, before[user], home)
+			}
+		}
+		for home, keys := range got {
+			if mean := orphans / (n - len(gone)); keys > 4*mean {
+				t.Errorf("%s got %d of %d keys, %d are the mean", home, keys, orphans, mean)
+			}
+		}
+		if len(got) < n-len(gone)-5 {
+			t.Errorf("the keys of %d went to %d others only", len(gone), len(got))
+		}
+		setDown()
+		for user, home := range homes(h, users) {
+			if home != before[user] {
+				t.Fatalf("user %d is at %s, not back at %s", user, home, before[user])
+			}
+		}
+	})
+}
+
+// Whoever has as many requests as it takes is passed by until it has room, and no
+// neighbour gets all of its keys.
+func TestFullUpstreamsKeysAreDivided(t *testing.T) {
+	forKeys(t, func(t *testing.T, config object) {
+		const users = 5000
+		h := newHandler(t, config, 10)
+		before := homes(h, users)
+		full := h.Upstreams[6]
+		full.MaxRequests = 1
+		busy(full, 1)
+		got, orphans := make(map[string]int), 0
+		for n, home := range homes(h, users) {
+			switch {
+			case home == full.Dial:
+				t.Fatalf("user %d met one that is full", n)
+			case before[n] == full.Dial:
+				got[home]++
+				orphans++
+			case home != before[n]:
+				t.Fatalf("user %d moved from %s to %s", n, before[n], home)
+			}
+		}
+		for home, keys := range got {
+			if keys > orphans/4 {
+				t.Errorf("%s got %d of %d keys", home, keys, orphans)
+			}
+		}
+		busy(full, 0)
+		for n, home := range homes(h, users) {
+			if home != before[n] {
+				t.Fatalf("user %d is at %s, not back at %s", n, home, before[n])
+			}
+		}
+	})
+}
+
+// The last one that is up is found, wherever in the table it is.
+func TestLastOneUpIsFound(t *testing.T) {
+	forKeys(t, func(t *testing.T, config object) {
+		const n = 200
+		h := newHandler(t, with(config, checked), n)
+		var gone []string
+		for i := range n {
+			if i != 77 {
+				gone = append(gone, dial(i))
+			}
+		}
+		setDown(gone...)
+		for user, home := range homes(h, 500) {
+			if home != dial(77) {
+				t.Fatalf("user %d met %s", user, home)
 			}
 		}
 	})

@@ -162,9 +162,14 @@ func setIn(lines []string, name string) (cookie *http.Cookie, found bool) {
 		if !strings.HasPrefix(strings.TrimSpace(text), name) {
 			continue
 		}
-		if c, err := http.ParseSetCookie(text); err == nil && c.Name == name {
-			return c, true
+		c, err := http.ParseSetCookie(text)
+		if err != nil || c.Name != name {
+			continue
 		}
+		if c.Quoted {
+			c.Value = `"` + c.Value + `"` // as the client sends it
+		}
+		return c, true
 	}
 	return nil, false
 }

@@ -56,6 +56,9 @@ func (p *Managed) Provision(ctx caddy.Context) error {
 // Pick implements [pool.Picker].
 func (p *Managed) Pick(q pool.Query) int { return p.inner.pick(q) }
 
+// TakeBack implements [pool.Giver].
+func (p *Managed) TakeBack(r *http.Request, header http.Header) { p.inner.given.takeBack(r, header) }
+
 // KeyOf implements [pool.Keyed].
 func (p *Managed) KeyOf(r *http.Request) (key uint32, ok bool) { return p.inner.key(r) }
 

@@ -21,8 +21,9 @@ import (
 // places leads keys to the candidates of a tier. The table has all upstreams of
 // the level and is the same whoever is up.
 type places struct {
-	seats *seats
-	at    []int32 // the candidate at each place of the table; below zero if its upstream is none
+	seats   *seats
+	at      []int32 // the candidate at each place of the table; below zero if its upstream is none
+	partial bool    // a candidate takes only part of its keys
 }
 
 // seats are the upstreams of a level as a table has them.
@@ -51,6 +52,7 @@ func (p *hashing) build(picker tabler, next, before *pool.Tier, made any) any {
 	}
 	for i, c := range next.Candidates {
 		candidates[c.Seat] = int32(i)
+		here.partial = here.partial || c.Share < 1
 	}
 	here.at = make([]int32, len(candidates))
 	for place, seat := range here.seats.order {
@@ -159,8 +161,10 @@ func (p *places) led(q *pool.Query, key uint64) int {
 	if i < 0 {
 		return pool.None
 	}
-	if share := q.Candidates[i].Share; share < 1 && !balance.Accepts(key, p.seats.ids[place], share) {
-		return pool.None
+	if p.partial {
+		if share := q.Candidates[i].Share; share < 1 && !balance.Accepts(key, p.seats.ids[place], share) {
+			return pool.None
+		}
 	}
 	return i
 }

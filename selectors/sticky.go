@@ -92,6 +92,7 @@ type Sticky struct {
 	learned  *learned // nil where nothing is to be learned
 	template http.Cookie
 	given    given
+	lines    string // where a request's replacer keeps its cookies, if they are in several lines
 }
 
 // CaddyModule returns the Caddy module information.
@@ -125,6 +126,7 @@ func (p *Sticky) Provision(ctx caddy.Context) error {
 	if len(p.Learn) > 0 {
 		p.learned = newLearned(p.Learn, time.Duration(p.MaxAge))
 	}
+	p.lines = fmt.Sprintf("http.load_balancer.lines.%p", p)
 	p.given = newGiven(p, "Set-Cookie", p.Header)
 	var err error
 	if p.fallback, err = loadInner(ctx, p, &p.FallbackRaw); err != nil {
@@ -234,6 +236,12 @@ func (p *Sticky) validateNoCookie() error {
 
 // Pick implements [pool.Picker]: it picks for requests without a session.
 func (p *Sticky) Pick(q pool.Query) int { return p.fallback.pick(q) }
+
+// TakeBack implements [pool.Giver].
+func (p *Sticky) TakeBack(r *http.Request, header http.Header) {
+	p.fallback.given.takeBack(r, header)
+	p.given.takeBack(r, header)
+}
 
 // KeyOf implements [pool.Keyed].
 func (p *Sticky) KeyOf(r *http.Request) (uint32, bool) { return p.fallback.key(r) }

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -74,7 +75,7 @@ func (p *Sticky) Session(q pool.Query, made any) pool.Session {
 	if q.Request == nil {
 		return none
 	}
-	s, cookies := made.(*seating), sent(q.Request, "Cookie")
+	s, cookies := made.(*seating), p.cookies(q.Request)
 	if p.Cookie != "" {
 		if value, ok := cookieIn(cookies, p.Cookie); ok {
 			if session, ok := s.named(value); ok {
@@ -163,7 +164,7 @@ func overTLS(r *http.Request) bool {
 // LearnFrom implements [pool.Learner].
 func (p *Sticky) LearnFrom(ctx context.Context, address string, header http.Header) {
 	if p.learned != nil {
-		p.learned.learn(sentIn(ctx, "Cookie"), address, header)
+		p.learned.learn(p.cookiesIn(ctx), address, header)
 	}
 }
 
@@ -177,7 +178,8 @@ func sent(r *http.Request, field string) []string {
 	return r.Header[field]
 }
 
-// sentIn is sent for the request of the context.
+// sentIn is sent for the request of the context. Several values are one there,
+// joined by commas.
 func sentIn(ctx context.Context, field string) []string {
 	repl := pool.ReplacerIn(ctx)
 	if repl == nil {
@@ -188,6 +190,31 @@ func sentIn(ctx context.Context, field string) []string {
 		return nil
 	}
 	return []string{value}
+}
+
+// cookies returns the lines of the request's cookies, and keeps them for later
+// where they could not be told apart then.
+func (p *Sticky) cookies(r *http.Request) []string {
+	if r.URL != nil && r.URL.Host != "" {
+		return p.cookiesIn(r.Context())
+	}
+	lines := r.Header["Cookie"]
+	if len(lines) > 1 {
+		if repl := pool.Replacer(r); repl != nil {
+			repl.Set(p.lines, slices.Clone(lines))
+		}
+	}
+	return lines
+}
+
+// cookiesIn is cookies for the request of the context.
+func (p *Sticky) cookiesIn(ctx context.Context) []string {
+	if repl := pool.ReplacerIn(ctx); repl != nil {
+		if value, ok := repl.Get(p.lines); ok {
+			return value.([]string)
+		}
+	}
+	return sentIn(ctx, "Cookie")
 }
 
 // cookieIn returns the value of a cookie that is in the lines once.

@@ -1,0 +1,174 @@
+package selectors
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+)
+
+// At no moment has any upstream more than its bound, however few keys most
+// requests have; without a bound they have.
+func TestBoundHoldsUnderSkewedLoad(t *testing.T) {
+	forKeys(t, func(t *testing.T, config object) {
+		const n, inFlight, steps = 100, 2000, 8000
+		loaded(t, config, 125, n).steady(t, inFlight, steps, zipf(10_000))
+
+		h, next := newHandler(t, config, n), zipf(10_000)
+		got := make(map[string]int)
+		most := 0
+		for range inFlight {
+			home := pick(h, h.Upstreams, next())
+			got[home]++
+			most = max(most, got[home])
+		}
+		if most < 2*inFlight/n {
+			t.Errorf("without a bound none of %d has more than %d of %d", n, most, inFlight)
+		}
+	})
+}
+
+func TestBoundHoldsByWeight(t *testing.T) {
+	for _, percent := range []int{101, 125, 200} {
+		t.Run(fmt.Sprint(percent), func(t *testing.T) {
+			forKeys(t, func(t *testing.T, config object) {
+				const n = 10
+				weights := object{}
+				for i := range n {
+					weights[dial(i)] = i + 1
+				}
+				l := loaded(t, with(config, object{"weights": weights}), percent, n)
+				for i := range n {
+					l.weigh(dial(i), float64(i+1))
+				}
+				l.steady(t, 200, 1000, zipf(1000))
+			})
+		})
+	}
+}
+
+// All requests have one key: it fills all upstreams, each as far as it may.
+func TestBoundOfOneKey(t *testing.T) {
+	forKeys(t, func(t *testing.T, config object) {
+		const n = 10
+		l := loaded(t, config, 150, n)
+		for range 300 {
+			l.place(t, of("everybody"))
+		}
+		if len(l.counts) != n {
+			t.Errorf("met %v", l.counts)
+		}
+		// And when all have ended, nothing is left that counts: six of ten requests have
+		// upstreams of their own, as ⌈1.5 × 6/10⌉ is one.
+		l.endAll()
+		for n := range 6 {
+			if _, has, _ := l.send(t, of("another")); has != 1 {
+				t.Errorf("request %d found its upstream with %d", n, has-1)
+			}
+		}
+	})
+}
+
+// Those that are down, full or tried already take no part, and the others' bound
+// holds among themselves.
+func TestBoundWithoutSome(t *testing.T) {
+	forKeys(t, func(t *testing.T, config object) {
+		const n = 10
+		l := loaded(t, with(config, checked), 125, n)
+		setDown(dial(4))
+		l.weigh(dial(4), 0)
+		l.steady(t, 100, 500, zipf(1000))
+		l.endAll()
+		setDown()
+		l.weigh(dial(4), 1)
+		l.steady(t, 100, 500, zipf(1000))
+		if l.counts[dial(4)] == 0 {
+			t.Error("the one that is back has none")
+		}
+	})
+}
+
+// The bound gives way where those who are below it may not be picked: better above
+// it than nowhere.
+func TestBoundGivesWayToNecessity(t *testing.T) {
+	forKeys(t, func(t *testing.T, config object) {
+		l := loaded(t, config, 125, 3)
+		for i := range 2 {
+			l.h.Upstreams[i].MaxRequests = 1
+			busy(l.h.Upstreams[i], 1)
+			defer busy(l.h.Upstreams[i], 0)
+		}
+		for n := range 20 {
+			if to, _, _ := l.send(t, user(n)); to != dial(2) {
+				t.Fatalf("met %s", to)
+			}
+		}
+	})
+}
+
+// Each level's requests are bounded among themselves.
+func TestBoundOfLevels(t *testing.T) {
+	forKeys(t, func(t *testing.T, config object) {
+		const n = 10
+		l := loaded(t, with(config, with(checked, backups(5, n))), 125, n)
+		for i := 5; i < n; i++ {
+			l.weigh(dial(i), 0)
+		}
+		l.steady(t, 100, 300, zipf(1000))
+		setDown(dial(0), dial(1), dial(2), dial(3), dial(4))
+		// What is in flight on the others does not count here.
+		l2 := &load{h: l.h, weight: make(map[string]float64), counts: make(map[string]int), factor: l.factor}
+		for i := 5; i < n; i++ {
+			l2.weigh(dial(i), 1)
+		}
+		l2.steady(t, 40, 300, zipf(1000))
+	})
+}
+
+// A slow start has its bound lowered with its weight.
+func TestBoundInSlowStart(t *testing.T) {
+	forKeys(t, func(t *testing.T, config object) {
+		l := loaded(t, with(config, with(checked, object{"slow_start": object{"window": "1h"}})), 125, 4)
+		setDown(dial(2))
+		switchOff()
+		synctest.Wait()
+		setDown()
+		l.weigh(dial(2), 0.1)
+		for n := range 400 {
+			l.place(t, user(n))
+		}
+		if l.counts[dial(2)] == 0 {
+			t.Error("the one that starts has none")
+		}
+	})
+}
+
+// An address that is there twice is bounded as one of twice the weight.
+func TestBoundOfUpstreamTwice(t *testing.T) {
+	forKeys(t, func(t *testing.T, config object) {
+		l := loaded(t, config, 125, 3)
+		l.h = loadHandler(t, object{
+			"load_balancing": object{"selection_policy": with(config, object{"balance_factor": 125})},
+			"transport":      object{"protocol": "stage"},
+			"upstreams":      append(dials(3), dials(1)...),
+		})
+		l.weigh(dial(0), 2)
+		l.steady(t, 60, 500, zipf(1000))
+	})
+}
+
+// The bound holds for dynamic upstreams, which are told by their addresses.
+func TestBoundOfDynamicUpstreams(t *testing.T) {
+	forKeys(t, func(t *testing.T, config object) {
+		l := loaded(t, config, 125, 5)
+		l.h = staged(t, with(config, object{"balance_factor": 125}), 0)
+		for i := range 5 {
+			play(dial(i), open)
+		}
+		l.source = func() []*reverseproxy.Upstream { return upstreams(4, 0, 3, 1, 2) }
+		for n := range 300 {
+			l.place(t, user(n%7))
+		}
+	})
+}
