@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -51,8 +52,15 @@ func backends(t *testing.T, names ...string) (all []*backend) {
 	return all
 }
 
+const anyPort = "127.0.0.1:0"
+
+// had are the addresses that backends have had. A new one gets none of these: what
+// is known of an address, such as its ejections, outlives the test that it was
+// learned in.
+var had sync.Map
+
 func newBackend(name string) *backend {
-	b := &backend{name: name, addr: "127.0.0.1:0"}
+	b := &backend{name: name, addr: anyPort}
 	b.set(ok)
 	return b
 }
@@ -63,8 +71,14 @@ func (b *backend) start(t *testing.T) {
 	var l net.Listener
 	var err error
 	if !await(5*time.Second, func() bool {
-		l, err = net.Listen("tcp", b.addr)
-		return err == nil
+		if l, err = net.Listen("tcp", b.addr); err != nil {
+			return false
+		}
+		if _, again := had.LoadOrStore(l.Addr().String(), b); again && b.addr == anyPort {
+			l.Close()
+			return false
+		}
+		return true
 	}) {
 		t.Fatal(err)
 	}
@@ -190,7 +204,7 @@ type child struct {
 // startChild starts a backend in a process of its own.
 func startChild(t *testing.T, name string) *child {
 	t.Helper()
-	c := &child{name: name, addr: "127.0.0.1:0", takes: 20 * time.Millisecond}
+	c := &child{name: name, addr: anyPort, takes: 20 * time.Millisecond}
 	c.start(t)
 	return c
 }

@@ -174,6 +174,12 @@ func (p *Sticky) validate() error {
 	if p.Header != "" && !httpguts.ValidHeaderFieldName(p.Header) {
 		return fmt.Errorf("header: '%s' is not the name of a header field", p.Header)
 	}
+	if p.Header == "Cookie" || p.Header == "Set-Cookie" || p.Header == "Host" {
+		return fmt.Errorf("header: %s has a meaning of its own", p.Header)
+	}
+	if err := checkDistinct("learn", p.Learn); err != nil {
+		return err
+	}
 	for _, name := range slices.Concat(p.Learn, p.suffixed) {
 		if !httpguts.ValidHeaderFieldName(name) { // both are tokens
 			return fmt.Errorf("'%s' is not the name of a cookie", name)
@@ -222,11 +228,12 @@ func (p *Sticky) validate() error {
 // validateNoCookie rejects options of a cookie that is never set.
 func (p *Sticky) validateNoCookie() error {
 	set := map[string]bool{
+		"secret": p.Secret != nil && p.Header == "",
 		"path": p.Path != "/", "domain": p.Domain != "", "secure": p.Secure,
 		"same_site": p.SameSite != "", "partitioned": p.Partitioned,
 		"max_age": p.MaxAge > 0 && len(p.Learn) == 0,
 	}
-	for _, option := range []string{"path", "domain", "max_age", "secure", "same_site", "partitioned"} {
+	for _, option := range []string{"secret", "path", "domain", "max_age", "secure", "same_site", "partitioned"} {
 		if set[option] {
 			return fmt.Errorf("%s: no cookie is set where header, learn or route is used without the name of one", option)
 		}

@@ -38,6 +38,10 @@ func (p *Sticky) provisionSecrets(ctx caddy.Context) error {
 	repl := caddy.NewReplacer()
 	for i, text := range p.Secret {
 		secret, err := repl.ReplaceOrErr(text, true, true)
+		if err != nil && strings.HasPrefix(err.Error(), "unrecognized") {
+			// The error quotes it, and it may be part of a secret that has braces.
+			return fmt.Errorf("secret: what the %d. has in braces is no placeholder", i+1)
+		}
 		if err != nil {
 			return fmt.Errorf("secret: %v", err)
 		}

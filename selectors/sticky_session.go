@@ -239,10 +239,14 @@ func cookieIn(lines []string, name string) (value string, ok bool) {
 // pathParameter returns what the path has in place of a cookie, as servlet
 // containers have it for clients that keep none: /a;jsessionid=1234.
 func pathParameter(r *http.Request, name string) string {
-	if r.URL == nil {
+	uri := r.URL
+	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
+		uri = original.URL // nothing rewritten
+	}
+	if uri == nil {
 		return ""
 	}
-	_, rest, ok := strings.Cut(r.URL.Path, ";")
+	_, rest, ok := strings.Cut(uri.Path, ";")
 	for ok {
 		var part string
 		part, rest, ok = strings.Cut(rest, ";")

@@ -1,0 +1,97 @@
+package selectors
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// Whatever two policies and others set and take back: a policy removes what it has
+// set, and nothing else.
+func TestGivenTakesBackItsOwn(t *testing.T) {
+	type owned struct {
+		owner int // of the two policies, or 2 for anybody else
+		line
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		r, header := newRequest(), make(http.Header)
+		policies := []given{newGiven(new(int), "Set-Cookie", "X-A"), newGiven(new(int), "Set-Cookie", "X-B")}
+		fields := []string{"X-A", "X-B"}
+		var all []owned
+		next := 0
+		t.Repeat(map[string]func(*rapid.T){
+			"policy sets": func(t *rapid.T) {
+				next++
+				n := rapid.IntRange(0, 1).Draw(t, "policy")
+				l := line{"Set-Cookie", fmt.Sprint("c=", next)}
+				if rapid.Bool().Draw(t, "field") {
+					l = line{fields[n], fmt.Sprint(next)}
+					all = slices.DeleteFunc(all, func(o owned) bool { return o.field == l.field })
+				}
+				policies[n].set(r, header, l.field, l.value)
+				all = append(all, owned{n, l})
+			},
+			"another sets": func(*rapid.T) {
+				next++
+				l := line{"Set-Cookie", fmt.Sprint("c=", next)}
+				header.Add(l.field, l.value)
+				all = append(all, owned{2, l})
+			},
+			"policy takes back": func(t *rapid.T) {
+				n := rapid.IntRange(0, 1).Draw(t, "policy")
+				policies[n].takeBack(r, header)
+				all = slices.DeleteFunc(all, func(o owned) bool { return o.owner == n })
+			},
+			"": func(t *rapid.T) {
+				want := make(http.Header)
+				for _, o := range all {
+					want.Add(o.field, o.value)
+				}
+				if fmt.Sprint(header) != fmt.Sprint(want) {
+					t.Fatalf("%v, want %v", header, want)
+				}
+			},
+		})
+	})
+}
+
+// What has removed a line from the response need not tell.
+func TestGivenIsGoneAlready(t *testing.T) {
+	r, header := newRequest(), make(http.Header)
+	g := newGiven(t, "Set-Cookie", "X-A")
+	g.set(r, header, "Set-Cookie", "c=1")
+	g.set(r, header, "X-A", "1")
+	header.Del("Set-Cookie")
+	header.Set("X-A", "of another")
+	header.Add("Set-Cookie", "d=1")
+	for range 2 {
+		g.takeBack(r, header)
+		if fmt.Sprint(header) != "map[Set-Cookie:[d=1] X-A:[of another]]" {
+			t.Errorf("%v", header)
+		}
+	}
+}
+
+// Without a request, or one that is not of Caddy's, nothing can be kept of it.
+func TestGivenWithoutAReplacer(t *testing.T) {
+	for _, r := range []*http.Request{nil, new(http.Request)} {
+		header := make(http.Header)
+		g := newGiven(t, "Set-Cookie", "X-A")
+		g.set(r, header, "X-A", "1")
+		g.set(r, header, "X-A", "2")
+		g.set(r, header, "Set-Cookie", "c=1")
+		g.takeBack(r, header)
+		if fmt.Sprint(header) != "map[Set-Cookie:[c=1] X-A:[2]]" {
+			t.Errorf("%v", header)
+		}
+	}
+}
+
+func TestGivenToNobody(t *testing.T) {
+	g := newGiven(t, "Set-Cookie")
+	g.takeBack(newRequest(), nil)
+	g.takeBack(nil, nil)
+}

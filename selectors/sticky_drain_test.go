@@ -1,0 +1,181 @@
+package selectors
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/healthcheck"
+)
+
+// order is what an upstream says that gives an order.
+func order(o healthcheck.Order) func(*testing.T, *reverseproxy.Handler, *browser, string) {
+	return func(_ *testing.T, _ *reverseproxy.Handler, _ *browser, address string) {
+		say(address, healthcheck.Report{Order: o})
+	}
+}
+
+// fail has requests of the session fail until its upstream is ejected.
+func fail(t *testing.T, h *reverseproxy.Handler, b *browser, address string) {
+	t.Helper()
+	play(address, refuse)
+	for range 5 {
+		b.clone().visit(t, h)
+		synctest.Wait()
+	}
+	play(address, nil)
+	if tries(address) < 5 {
+		t.Fatalf("%s had %d attempts", address, tries(address))
+	}
+}
+
+// fates are what may befall an upstream: some of them leave it its sessions, but
+// no new ones, and others do not.
+var fates = map[string]struct {
+	keeps  bool
+	befall func(t *testing.T, h *reverseproxy.Handler, b *browser, address string)
+	undo   func(t *testing.T, h *reverseproxy.Handler, b *browser, address string)
+}{
+	"drained":     {true, order(healthcheck.Order{Mode: healthcheck.Drain}), order(healthcheck.Order{Mode: healthcheck.Ready})},
+	"weight 0":    {true, order(healthcheck.Order{Weight: healthcheck.Share{Unit: healthcheck.Percent}}), order(healthcheck.Order{Weight: healthcheck.Share{Value: 100, Unit: healthcheck.Percent}})},
+	"maintenance": {false, order(healthcheck.Order{Mode: healthcheck.Maint}), order(healthcheck.Order{Mode: healthcheck.Ready})},
+	"down": {false,
+		func(_ *testing.T, _ *reverseproxy.Handler, _ *browser, address string) { setDown(address) },
+		func(*testing.T, *reverseproxy.Handler, *browser, string) { setDown() }},
+	"ejected": {false, fail,
+		func(*testing.T, *reverseproxy.Handler, *browser, string) {
+			time.Sleep(31 * time.Second)
+			synctest.Wait()
+		}},
+}
+
+// twoChecks are one that may be failed and one that hears orders.
+var twoChecks = object{"health_checks": []object{
+	{"interval": "1s", "checker": object{"type": "switchboard"}},
+	{"interval": "1s", "checker": object{"type": "mouthpiece"}},
+}}
+
+// forFates runs a test for each way and each fate.
+func forFates(t *testing.T, test func(t *testing.T, fate string, open opener)) {
+	for name := range fates {
+		t.Run(name, func(t *testing.T) {
+			forWays(t, func(t *testing.T, open opener) { test(t, name, open) })
+		})
+	}
+}
+
+func TestFateOfAnUpstreamIsThatOfItsSessions(t *testing.T) {
+	forFates(t, func(t *testing.T, name string, open opener) {
+		fate := fates[name]
+		h := open(4, twoChecks)
+		b := settled(t, h, dial(1))
+		before := b.clone()
+		fate.befall(t, h, b, dial(1))
+		if got := newcomers(t, h, 60); got[dial(1)] > 0 || got[none] > 0 {
+			t.Errorf("new sessions go to %v", got)
+		}
+		if fate.keeps {
+			expectStays(t, name, h, b, dial(1))
+		} else {
+			expectMoves(t, name, h, b, dial(1))
+		}
+		fate.undo(t, h, b, dial(1))
+		if after := b.visit(t, h); fate.keeps != (after.by == dial(1)) {
+			t.Errorf("when all is well again, it is with %s", after.by)
+		}
+		expectStays(t, "who does not know that it has moved", h, before, dial(1))
+	})
+}
+
+func TestStrictSessionsDoNotMove(t *testing.T) {
+	forFates(t, func(t *testing.T, name string, open opener) {
+		fate := fates[name]
+		h := open(4, with(twoChecks, object{"strict": true}))
+		b := settled(t, h, dial(1))
+		fate.befall(t, h, b, dial(1))
+		if fate.keeps {
+			expectStays(t, name, h, b, dial(1))
+			return
+		}
+		for range 5 {
+			if got := b.visit(t, h); got.by != none || got.status != 503 || len(got.header) > 0 {
+				t.Fatalf("%+v", got)
+			}
+		}
+		if got := newcomers(t, h, 60); got[dial(1)] > 0 || got[none] > 0 {
+			t.Errorf("new sessions go to %v", got)
+		}
+		fate.undo(t, h, b, dial(1))
+		expectStays(t, "when all is well again", h, b, dial(1))
+	})
+}
+
+// The configuration gives a weight of 0, and takes it back.
+func TestWeightZeroByTheConfiguration(t *testing.T) {
+	forWays(t, func(t *testing.T, open opener) {
+		b := settled(t, open(3, nil), dial(1))
+		h := open(3, object{"weights": object{dial(1): 0}})
+		expectStays(t, "weight 0", h, b, dial(1))
+		if got := newcomers(t, h, 60); got[dial(1)] > 0 || got[none] > 0 {
+			t.Errorf("new sessions go to %v", got)
+		}
+		expectStays(t, "weight 0 no more", open(3, nil), b, dial(1))
+	})
+}
+
+func TestUncheckedUpstreamHasNoSessions(t *testing.T) {
+	for name, strict := range map[string]bool{"strict": true, "not strict": false} {
+		t.Run(name, func(t *testing.T) {
+			forWays(t, func(t *testing.T, open opener) {
+				b := settled(t, open(3, nil), dial(1))
+				switchOff(dial(1))
+				h := open(3, object{"strict": strict, "health_checks": []object{
+					{"interval": "1s", "initial": "checking", "checker": object{"type": "switchboard"}},
+				}})
+				time.Sleep(2 * time.Second)
+				synctest.Wait()
+				got := b.clone().visit(t, h)
+				if strict != (got.by == none) || got.by == dial(1) {
+					t.Errorf("before its check has passed: %+v", got)
+				}
+				setDown()
+				expectStays(t, "after that", h, b, dial(1))
+			})
+		})
+	}
+}
+
+// What a session names may be gone for good: then it is a new one, strict or not.
+func TestUpstreamThatIsGone(t *testing.T) {
+	for name, strict := range map[string]bool{"strict": true, "not strict": false} {
+		t.Run(name, func(t *testing.T) {
+			forWays(t, func(t *testing.T, open opener) {
+				b := settled(t, open(4, nil), dial(3))
+				h := open(3, object{"strict": strict})
+				expectMoves(t, "one less", h, b, dial(3))
+			})
+		})
+	}
+}
+
+// A session does not bring those down who are drained, and does not keep them up:
+// with nobody else left there is no panic.
+func TestDrainedOnesKeepTheirSessionsThoughAllAre(t *testing.T) {
+	forWays(t, func(t *testing.T, open opener) {
+		h := open(2, twoChecks)
+		b := settled(t, h, dial(0))
+		for i := range 2 {
+			say(dial(i), healthcheck.Report{Order: healthcheck.Order{Mode: healthcheck.Drain}})
+		}
+		expectStays(t, "all are drained", h, b, dial(0))
+		if got := newBrowser().visit(t, h); got.by != none || got.status != 503 || len(got.header) > 0 {
+			t.Errorf("a new session: %+v", got)
+		}
+		setDown(dial(0))
+		if got := b.visit(t, h); got.by != none || got.status != 503 || len(got.header) > 0 {
+			t.Errorf("drained and down: %+v", got)
+		}
+	})
+}

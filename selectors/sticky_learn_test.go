@@ -1,0 +1,231 @@
+package selectors
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+)
+
+// setting is to answer 200 and to set these cookies.
+func setting(cookies ...string) act {
+	return func(r *http.Request) (*http.Response, error) {
+		res, err := answer(http.StatusOK)(r)
+		res.Header["Set-Cookie"] = cookies
+		return res, err
+	}
+}
+
+// learning provisions a handler of n upstreams that learns from the cookie SID. Each
+// test has sessions of its own, for what is learned outlives a test.
+func learning(t *testing.T, n int, options ...object) (h *reverseproxy.Handler, sid string) {
+	t.Helper()
+	return staged(t, sticky(append(options, object{"learn": []string{"SID"}})...), n), fmt.Sprint("s", sessions.Add(1))
+}
+
+// holder returns a browser that has the cookie, and has not been anywhere.
+func holder(sid string) *browser { return newBrowser("SID", sid) }
+
+// expectForgotten expects that the session is a new one.
+func expectForgotten(t *testing.T, when string, h *reverseproxy.Handler, sid string) {
+	t.Helper()
+	got := make(map[string]int)
+	for range 40 {
+		// What goes unanswered is not learned.
+		got[pick(h, h.Upstreams, holder(sid).request())]++
+	}
+	if len(got) < 2 || got[none] > 0 {
+		t.Errorf("%s: %v", when, got)
+	}
+}
+
+// expectKnown expects that the session is with the upstream.
+func expectKnown(t *testing.T, when string, h *reverseproxy.Handler, sid, address string) {
+	t.Helper()
+	for range 20 {
+		if got := pick(h, h.Upstreams, holder(sid).request()); got != address {
+			t.Fatalf("%s: %s, want %s", when, got, address)
+		}
+	}
+}
+
+func TestSessionIsLearnedFromWhoSetsIt(t *testing.T) {
+	for name, test := range map[string]struct {
+		set  string
+		sent string // as clients send it back
+	}{
+		"plain":           {"SID=%s", "%s"},
+		"with attributes": {"SID=%s; Path=/; HttpOnly; Max-Age=60", "%s"},
+		"that expires":    {"SID=%s; Expires=Fri, 31 Dec 2100 23:59:59 GMT", "%s"},
+		"with an equals":  {"SID=%s==", "%s=="},
+		"with spaces":     {" SID=%s ; Path=/", "%s"},
+		"quoted":          {`SID="%s"; Path=/`, `"%s"`},
+	} {
+		alone(t, name, func(t *testing.T) {
+			h, sid := learning(t, 4)
+			sent := fmt.Sprintf(test.sent, sid)
+			expectForgotten(t, "before", h, sent)
+			play(dial(2), setting("other=1; Path=/", fmt.Sprintf(test.set, sid)))
+			settled(t, h, dial(2))
+			expectKnown(t, "after", h, sent, dial(2))
+			expectForgotten(t, "of another client", h, sent+"x")
+		})
+	}
+}
+
+// Upstreams may share their sessions: a session is with whom it was last, and what
+// none has set is learned when it is accepted.
+func TestSessionIsLearnedFromWhoAcceptsIt(t *testing.T) {
+	alone(t, "", func(t *testing.T) {
+		h, sid := learning(t, 4, checked)
+		by := holder(sid).visit(t, h).by
+		expectKnown(t, "accepted", h, sid, by)
+		setDown(by)
+		next := holder(sid).visit(t, h).by
+		if next == by || next == none {
+			t.Fatalf("%s is down, yet %s", by, next)
+		}
+		setDown()
+		expectKnown(t, "both are up", h, sid, next)
+	})
+}
+
+func TestSessionThatIsOver(t *testing.T) {
+	for name, cookie := range map[string]string{
+		"empty":             "SID=; Path=/",
+		"age 0":             "SID=x; Max-Age=0",
+		"negative age":      "SID=x; Max-Age=-1",
+		"expired":           "SID=x; Expires=Thu, 01 Jan 1970 00:00:01 GMT",
+		"expired and empty": `SID=""; Expires=Thu, 01-Jan-1970 00:00:01 GMT`,
+	} {
+		alone(t, name, func(t *testing.T) {
+			h, sid := learning(t, 4)
+			by := holder(sid).visit(t, h).by
+			expectKnown(t, "before", h, sid, by)
+			play(by, setting(cookie))
+			holder(sid).visit(t, h)
+			expectForgotten(t, "after", h, sid)
+		})
+	}
+	alone(t, "replaced", func(t *testing.T) {
+		h, sid := learning(t, 4)
+		by := holder(sid).visit(t, h).by
+		play(by, setting("SID="+sid+"new"))
+		b := holder(sid)
+		b.visit(t, h)
+		expectKnown(t, "under its new name", h, b.cookies["SID"], by)
+	})
+	alone(t, "an age counts more than a date", func(t *testing.T) {
+		h, sid := learning(t, 4)
+		play(dial(1), setting("SID="+sid+"; Max-Age=60; Expires=Thu, 01 Jan 1970 00:00:01 GMT"))
+		settled(t, h, dial(1))
+		expectKnown(t, "it goes on", h, sid, dial(1))
+	})
+}
+
+func TestLearnedSessionsAgeByTheirUse(t *testing.T) {
+	for name, test := range map[string]struct {
+		options object
+		age     time.Duration
+	}{
+		"by default": {nil, time.Hour},
+		"max_age":    {object{"max_age": "5m"}, 5 * time.Minute},
+	} {
+		alone(t, name, func(t *testing.T) {
+			h, sid := learning(t, 4, test.options)
+			by := holder(sid).visit(t, h).by
+			for range 5 {
+				time.Sleep(test.age)
+				expectKnown(t, "used in time", h, sid, by)
+			}
+			time.Sleep(test.age + time.Second)
+			expectForgotten(t, "not used in time", h, sid)
+		})
+	}
+}
+
+func TestLearnedSessionsOutliveAReload(t *testing.T) {
+	alone(t, "", func(t *testing.T) {
+		h, sid := learning(t, 4)
+		by := holder(sid).visit(t, h).by
+		after := staged(t, sticky(object{"learn": []string{"SID"}, "strict": true}), 4)
+		expectKnown(t, "reloaded", after, sid, by)
+	})
+}
+
+// One cookie may be for several pools of upstreams, each of which has its own part
+// in the session.
+func TestLearnedSessionOfTwoPools(t *testing.T) {
+	alone(t, "", func(t *testing.T) {
+		h, sid := learning(t, 4)
+		at := holder(sid).visit(t, h).by
+		isolate()
+		other := staged(t, sticky(object{"learn": []string{"SID"}}), 4)
+		there := holder(sid).visit(t, other).by
+		expectKnown(t, "the first one", h, sid, at)
+		expectKnown(t, "the other one", other, sid, there)
+	})
+}
+
+func TestSeveralLearnedCookies(t *testing.T) {
+	alone(t, "", func(t *testing.T) {
+		h := staged(t, sticky(object{"learn": []string{"ONE", "TWO"}}), 4)
+		name := fmt.Sprint("s", sessions.Add(1))
+		play(dial(1), setting("ONE="+name))
+		settled(t, h, dial(1))
+		play(dial(1), nil)
+		play(dial(2), setting("TWO="+name, "ONE=1; Max-Age=0"))
+		settled(t, h, dial(2))
+		for cookies, want := range map[[4]string]string{
+			{"ONE", name}:                dial(1),
+			{"TWO", name}:                dial(2),
+			{"ONE", name, "TWO", name}:   dial(1),
+			{"ONE", "no", "TWO", name}:   dial(2),
+			{"ONE", name, "TWO", "none"}: dial(1),
+		} {
+			for range 20 {
+				b := newBrowser(cookies[:]...)
+				delete(b.cookies, "")
+				if got := pick(h, h.Upstreams, b.request()); got != want {
+					t.Fatalf("%v: %s, want %s", cookies, got, want)
+				}
+			}
+		}
+	})
+}
+
+// What comes twice, or is longer than any session, is not learned.
+func TestWhatIsNoSessionIsNotLearned(t *testing.T) {
+	alone(t, "", func(t *testing.T) {
+		h, sid := learning(t, 4)
+		long := make([]byte, 1<<20)
+		for i := range long {
+			long[i] = 'A'
+		}
+		play(dial(1), setting("SID="+string(long)))
+		settled(t, h, dial(1))
+		expectForgotten(t, "a megabyte", h, string(long))
+		play(dial(1), setting("SID=\x00\x01", "SID", "=SID", "", "SIDE="+sid, "sid="+sid))
+		settled(t, h, dial(1))
+		expectForgotten(t, "of other names", h, sid)
+		twice := func() *http.Request { return holder(sid + "; SID=" + sid).request() }
+		for range 20 {
+			r := holder("x")
+			r.visit(t, h, func(r *http.Request) { r.Header = twice().Header })
+		}
+		expectForgotten(t, "twice", h, sid)
+	})
+}
+
+// Of several the last one counts, as with clients.
+func TestLastOfSeveralIsLearned(t *testing.T) {
+	alone(t, "", func(t *testing.T) {
+		h, sid := learning(t, 4)
+		play(dial(1), setting("SID="+sid+"1", "SID="+sid+"2"))
+		settled(t, h, dial(1))
+		expectForgotten(t, "the first", h, sid+"1")
+		expectKnown(t, "the last", h, sid+"2", dial(1))
+	})
+}

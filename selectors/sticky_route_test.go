@@ -1,0 +1,140 @@
+package selectors
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+)
+
+// routing provisions a handler of three upstreams, named a, b and c.
+func routing(t *testing.T, options ...object) *reverseproxy.Handler {
+	t.Helper()
+	return staged(t, sticky(append([]object{{"route": object{"a": dial(0), "b": host(1), "c": "http://" + host(2)}}}, options...)...), 3)
+}
+
+// expectRoute expects that a request of the path and the cookies goes to the
+// upstream, without a word; to any, if that is none.
+func expectRoute(t *testing.T, h *reverseproxy.Handler, path, cookie, want string) {
+	t.Helper()
+	got := make(map[string]int)
+	for range 30 {
+		s := newBrowser().visit(t, h, func(r *http.Request) {
+			r.URL.Path = path
+			if cookie != "" {
+				r.Header.Set("Cookie", cookie)
+			}
+		})
+		got[s.by]++
+		if len(s.set) > 0 {
+			t.Errorf("%s, %s: set %v", path, cookie, s.set)
+		}
+	}
+	if want == none && len(got) < 2 || want != none && got[want] != 30 {
+		t.Errorf("%s, %s: %v", path, cookie, got)
+	}
+}
+
+func TestRouteOfTheCookie(t *testing.T) {
+	h := routing(t)
+	for cookie, want := range map[string]string{
+		"JSESSIONID=0123.a":                         dial(0),
+		"JSESSIONID=0123.b":                         dial(1),
+		"x=y; JSESSIONID=0123.c; z=.a":              dial(2),
+		"JSESSIONID=01.23.c":                        dial(2),
+		"JSESSIONID=.b":                             dial(1),
+		"JSESSIONID=0123":                           none,
+		"JSESSIONID=a":                              none,
+		"JSESSIONID=0123.":                          none,
+		"JSESSIONID=0123.d":                         none,
+		"JSESSIONID=0123.A":                         none,
+		"JSESSIONID=0123.a ; x=y":                   dial(0),
+		"JSESSIONID=":                               none,
+		"JSESSIONID=1.a; JSESSIONID=1.b":            none,
+		"JSESSIONID=1.a; JSESSIONID=1.a":            none,
+		"jsessionid=0123.a":                         none,
+		"SID=0123.a":                                none,
+		"JSESSIONID=" + strings.Repeat(".a", 1<<19): dial(0),
+	} {
+		expectRoute(t, h, "/", cookie, want)
+	}
+}
+
+func TestRouteOfThePath(t *testing.T) {
+	h := routing(t)
+	for path, want := range map[string]string{
+		"/app;jsessionid=0123.a":            dial(0),
+		"/app;JSESSIONID=0123.b":            dial(1),
+		"/app;jsessionid=0123.b/page":       dial(1),
+		"/app;v=1;jsessionid=0123.c":        dial(2),
+		"/app;jsessionid=0123.c;v=.a":       dial(2),
+		"/app;v=1/page;jsessionid=0123.c":   dial(2),
+		"/app;v=.a/jsessionid=0123.c":       none,
+		"/app/jsessionid=0123.a":            none,
+		"/app;jsessionid=0123.d":            none,
+		"/app;jsessionid=0123":              none,
+		"/app;jsessionid":                   none,
+		"/app;jsessionid/.a":                none,
+		"/;;;;/;=;=.a;":                     none,
+		"/app;xjsessionid=0123.a":           none,
+		strings.Repeat("/;", 1<<19) + ";a=": none,
+	} {
+		expectRoute(t, h, path, "", want)
+	}
+	expectRoute(t, h, "/app;jsessionid=0123.a", "JSESSIONID=0123.b", dial(1))
+	expectRoute(t, h, "/app;jsessionid=0123.a", "x=y", dial(0))
+}
+
+func TestRouteOfAnotherCookie(t *testing.T) {
+	for name, test := range map[string]struct {
+		options object
+		cookie  string
+		path    string
+	}{
+		"cookie": {object{"cookie": "SID"}, "SID=1.b", "/a;sid=1.b"},
+		"learn":  {object{"learn": []string{"ONE", "TWO"}}, "ONE=1; TWO=1.b", "/a;two=1.b"},
+	} {
+		alone(t, name, func(t *testing.T) {
+			h := routing(t, test.options)
+			expectRoute(t, h, "/", test.cookie, dial(1))
+			expectRoute(t, h, test.path, "", dial(1))
+			for range 20 {
+				if got := pick(h, h.Upstreams, newBrowser("JSESSIONID", "1.b").request()); got != dial(1) {
+					return
+				}
+			}
+			t.Error("JSESSIONID counts, though another one is named")
+		})
+	}
+}
+
+// A cookie that ends in no route may have been learned, and one of ours counts for
+// more.
+func TestRouteAmongOtherWays(t *testing.T) {
+	alone(t, "", func(t *testing.T) {
+		h := routing(t, object{"cookie": "lb", "learn": []string{"SID"}})
+		ours := settled(t, h, dial(2))
+		play(dial(1), setting("SID=plain"))
+		settled(t, h, dial(1))
+		play(dial(1), nil)
+		for range 20 {
+			if got := newBrowser("SID", "plain").visit(t, h); got.by != dial(1) || len(got.set) > 0 {
+				t.Fatalf("learned: %+v", got)
+			}
+			if got := newBrowser("SID", "plain.a").visit(t, h); got.by != dial(0) || len(got.set) > 0 {
+				t.Fatalf("routed: %+v", got)
+			}
+			if got := newBrowser("SID", "plain.a", "lb", ours.cookies["lb"]).visit(t, h); got.by != dial(2) || len(got.set) > 0 {
+				t.Fatalf("ours: %+v", got)
+			}
+		}
+	})
+}
+
+// Several routes may lead to one upstream.
+func TestTwoRoutesToOneUpstream(t *testing.T) {
+	h := staged(t, sticky(object{"route": object{"old": dial(1), "new": dial(1)}}), 3)
+	expectRoute(t, h, "/", "JSESSIONID=1.old", dial(1))
+	expectRoute(t, h, "/", "JSESSIONID=1.new", dial(1))
+}
