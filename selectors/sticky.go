@@ -229,7 +229,7 @@ func (p *Sticky) validate() error {
 func (p *Sticky) validateNoCookie() error {
 	set := map[string]bool{
 		"secret": p.Secret != nil && p.Header == "",
-		"path": p.Path != "/", "domain": p.Domain != "", "secure": p.Secure,
+		"path":   p.Path != "/", "domain": p.Domain != "", "secure": p.Secure,
 		"same_site": p.SameSite != "", "partitioned": p.Partitioned,
 		"max_age": p.MaxAge > 0 && len(p.Learn) == 0,
 	}

@@ -1,6 +1,7 @@
 package balance
 
 import (
+	"math"
 	"math/big"
 	"math/bits"
 )
@@ -18,6 +19,7 @@ import (
 // Balancer, NSDI 2016.
 type Maglev struct {
 	slots []uint32 // whose each is
+	short []uint16 // the same instead, where that is enough: more of it is in the cache
 }
 
 // MaglevSize is the size of a table for n members: over 100 slots for each, and
@@ -64,9 +66,9 @@ const vacant = ^uint32(0)
 // method of apportionment, in which seats in parliaments are given). But the
 // first turn of all is before anyone's second, so that nobody goes without.
 func NewMaglev(members []Member, size int) *Maglev {
-	m := &Maglev{slots: make([]uint32, size)}
-	for i := range m.slots {
-		m.slots[i] = vacant
+	slots := make([]uint32, size)
+	for i := range slots {
+		slots[i] = vacant
 	}
 	paths, queue := make([]path, len(members)), make(turns, len(members))
 	for i, s := range seated(members) {
@@ -80,22 +82,33 @@ func NewMaglev(members []Member, size int) *Maglev {
 	}
 	for range size {
 		p := &paths[queue[0].seat]
-		for m.slots[p.slot] != vacant {
+		for slots[p.slot] != vacant {
 			p.slot += p.step
 			if p.slot >= uint32(size) {
 				p.slot -= uint32(size)
 			}
 		}
-		m.slots[p.slot] = p.place
+		slots[p.slot] = p.place
 		p.taken++
 		queue[0].due = (float64(p.taken) + 0.5) / p.weight
 		queue.settle()
 	}
-	return m
+	if len(members) > math.MaxUint16 {
+		return &Maglev{slots: slots}
+	}
+	short := make([]uint16, size)
+	for i, place := range slots {
+		short[i] = uint16(place)
+	}
+	return &Maglev{short: short}
 }
 
 // At returns the place of the member that has the key.
 func (m *Maglev) At(key uint64) int {
+	if m.short != nil {
+		slot, _ := bits.Mul64(mix(key), uint64(len(m.short)))
+		return int(m.short[slot])
+	}
 	slot, _ := bits.Mul64(mix(key), uint64(len(m.slots)))
 	return int(m.slots[slot])
 }

@@ -41,11 +41,38 @@ func naiveMaglev(members []Member, size int) []uint32 {
 	return slots
 }
 
+// all returns whose each slot is.
+func (m *Maglev) all() []uint32 {
+	all := slices.Clone(m.slots)
+	for _, place := range m.short {
+		all = append(all, uint32(place))
+	}
+	return all
+}
+
+// Above some number of members, slots need more bits.
+func TestMaglevOfVeryMany(t *testing.T) {
+	for _, n := range []int{math.MaxUint16, math.MaxUint16 + 1, 70_000} {
+		size := 131_101
+		has := make([]int, n)
+		m := NewMaglev(fleet(n, 1), size)
+		for _, place := range m.all() {
+			has[place]++
+		}
+		if len(m.all()) != size || slices.Min(has) < 1 {
+			t.Errorf("%d: %d slots, one has %d", n, len(m.all()), slices.Min(has))
+		}
+		if at := m.At(12345); at < 0 || at >= n {
+			t.Errorf("%d: a key is at %d", n, at)
+		}
+	}
+}
+
 func TestMaglevIsThePapers(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		members := someMembers(t, 30, 100)
 		size := rapid.SampledFrom([]int{2, 3, 7, 101, 1009}).Draw(t, "size")
-		if got, want := NewMaglev(members, size).slots, naiveMaglev(members, size); !slices.Equal(got, want) {
+		if got, want := NewMaglev(members, size).all(), naiveMaglev(members, size); !slices.Equal(got, want) {
 			t.Errorf("slots are %v, want %v", got, want)
 		}
 	})
@@ -56,7 +83,7 @@ func TestMaglevIsThePapers(t *testing.T) {
 func TestMaglevSharesOutSlots(t *testing.T) {
 	check := func(t rapid.TB, members []Member, size int) {
 		has := make([]float64, len(members))
-		for _, place := range NewMaglev(members, size).slots {
+		for _, place := range NewMaglev(members, size).all() {
 			has[place]++
 		}
 		if size < len(members) {

@@ -97,9 +97,9 @@ func TestMaglevSizeKeepsSlots(t *testing.T) {
 	for _, n := range []int{2, 10, 50, 100, 160, 161, 500, 1000, 2621, 2622} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			members, size := fleet(n, 1), MaglevSize(n)
-			before := NewMaglev(members, size).slots
+			before := NewMaglev(members, size).all()
 			for _, left := range []int{0, n / 2} {
-				after := NewMaglev(slices.Delete(slices.Clone(members), left, left+1), size).slots
+				after := NewMaglev(slices.Delete(slices.Clone(members), left, left+1), size).all()
 				moved := 0
 				for i, own := range before {
 					now := int(after[i])
