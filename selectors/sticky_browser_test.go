@@ -154,9 +154,16 @@ const secret = "of the tests, and long enough"
 
 // sticky is the policy with options.
 func sticky(options ...object) object {
-	config := object{"policy": "sticky", "secret": []string{secret}}
+	config := object{"policy": "sticky"}
 	for _, o := range options {
 		maps.Copy(config, o)
+	}
+	_, learns := config["learn"]
+	_, routes := config["route"]
+	_, header := config["header"]
+	_, cookie := config["cookie"]
+	if signs := header || cookie && (learns || !routes) || !learns && !routes; signs && config["secret"] == nil {
+		config["secret"] = []string{secret}
 	}
 	return config
 }

@@ -1,0 +1,109 @@
+package selectors
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-evenkeel/evenkeel/pool"
+)
+
+// sent returns the values of a header field as the client has sent it: attempts
+// may have changed those of the request. What Caddy passes to a policy has no host
+// in its URL until an attempt was made.
+func sent(r *http.Request, field string) []string {
+	if r.URL != nil && r.URL.Host != "" {
+		return sentIn(r.Context(), field)
+	}
+	return r.Header[field]
+}
+
+// sentIn is sent for the request of the context. Several values are one there,
+// joined by commas.
+func sentIn(ctx context.Context, field string) []string {
+	repl := pool.ReplacerIn(ctx)
+	if repl == nil {
+		return nil
+	}
+	value, _ := repl.GetString("http.request.header." + field)
+	if value == "" {
+		return nil
+	}
+	return []string{value}
+}
+
+// cookies returns the lines of the request's cookies, and keeps them for later
+// where they could not be told apart then.
+func (p *Sticky) cookies(r *http.Request) []string {
+	if r.URL != nil && r.URL.Host != "" {
+		return p.cookiesIn(r.Context())
+	}
+	lines := r.Header["Cookie"]
+	if len(lines) > 1 {
+		if repl := pool.Replacer(r); repl != nil {
+			repl.Set(p.lines, slices.Clone(lines))
+		}
+	}
+	return lines
+}
+
+// cookiesIn is cookies for the request of the context.
+func (p *Sticky) cookiesIn(ctx context.Context) []string {
+	if repl := pool.ReplacerIn(ctx); repl != nil {
+		if value, ok := repl.Get(p.lines); ok {
+			return value.([]string)
+		}
+	}
+	return sentIn(ctx, "Cookie")
+}
+
+// cookieIn returns the value of a cookie that is in the lines once.
+func cookieIn(lines []string, name string) (value string, ok bool) {
+	for _, line := range lines {
+		for line != "" {
+			var part string
+			part, line, _ = strings.Cut(line, ";")
+			n, v, found := strings.Cut(strings.TrimSpace(part), "=")
+			if !found || n != name {
+				continue
+			}
+			if ok {
+				return "", false
+			}
+			value, ok = v, true
+		}
+	}
+	return value, ok
+}
+
+// pathParameter returns what the path has in place of a cookie, as servlet
+// containers have it for clients that keep none: /a;jsessionid=1234.
+func pathParameter(r *http.Request, name string) string {
+	uri := r.URL
+	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
+		uri = original.URL // nothing rewritten
+	}
+	if uri == nil {
+		return ""
+	}
+	_, rest, ok := strings.Cut(uri.Path, ";")
+	for ok {
+		var part string
+		part, rest, ok = strings.Cut(rest, ";")
+		part, _, _ = strings.Cut(part, "/")
+		if n, value, found := strings.Cut(part, "="); found && strings.EqualFold(n, name) {
+			return value
+		}
+	}
+	return ""
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
+}
