@@ -25,8 +25,8 @@ func init() { caddy.RegisterModule(new(Sticky)) }
 type Sticky struct {
 	common
 
-	// Name of the cookie that says where a session is. Default: lb, unless
-	// another way is configured: header, learn or route.
+	// Name of the cookie that says where a session is. Default: lb; none where
+	// header is there, or learn or route without a secret.
 	Cookie string `json:"cookie,omitempty"`
 
 	// Secrets that sign what clients are told. The first one signs; what another

@@ -39,7 +39,6 @@ func TestBadOptionsInJSON(t *testing.T) {
 		"secure: no cookie is set where header, learn or route is used without the name of one":      {"header": field, "secure": true},
 		"same_site: no cookie is set where header, learn or route is used without the name of one":   {"route": object{"a": dial(0)}, "same_site": "lax"},
 		"partitioned: no cookie is set where header, learn or route is used without the name of one": {"header": field, "partitioned": true},
-		"secret: no cookie is set where header, learn or route is used without the name of one":      {"learn": []string{"SID"}, "secret": []string{secret}},
 		"header: Set-Cookie has a meaning of its own":                                                {"header": "set-cookie"},
 		"learn: duplicate 'SID'":                                                                     {"learn": []string{"SID", "SID"}},
 		"what the 2. has in braces is no placeholder":                                                {"secret": []string{secret, "a{b}c"}},

@@ -229,3 +229,22 @@ func TestLastOfSeveralIsLearned(t *testing.T) {
 		expectKnown(t, "the last", h, sid+"2", dial(1))
 	})
 }
+
+// A secret is there to sign: with one, clients get a cookie of ours as well.
+func TestSecretBesideOtherWaysSigns(t *testing.T) {
+	for name, options := range map[string]func() object{
+		"learn":          func() object { return object{"learn": []string{"SID"}} },
+		"route":          func() object { return object{"route": object{"a": dial(0)}} },
+		"route of a SID": func() object { return object{"cookie": "SID", "route": object{"a": dial(0)}} },
+	} {
+		alone(t, name, func(t *testing.T) {
+			h := staged(t, sticky(options(), object{"secret": []string{secret}}), 4)
+			b := newBrowser()
+			first := b.visit(t, h)
+			if len(first.set) != 1 || first.set[0].Name != "lb" {
+				t.Fatalf("%+v", first)
+			}
+			expectStays(t, "by our cookie", h, b, first.by)
+		})
+	}
+}

@@ -32,7 +32,8 @@ func (p *Sticky) setNames() {
 			p.Cookie = ""
 		}
 	}
-	if p.Cookie == "" && p.Header == "" && len(p.Learn)+len(p.Route) == 0 {
+	named := p.Header != "" || len(p.Learn)+len(p.Route) > 0 && len(p.Secret) == 0
+	if p.Cookie == "" && !named {
 		p.Cookie = defaultCookie
 	}
 	if p.Path == "" {
@@ -111,12 +112,11 @@ func (p *Sticky) validate() error {
 // validateNoCookie rejects options of a cookie that is never set.
 func (p *Sticky) validateNoCookie() error {
 	set := map[string]bool{
-		"secret": p.Secret != nil && p.Header == "",
-		"path":   p.Path != "/", "domain": p.Domain != "", "secure": p.Secure,
+		"path": p.Path != "/", "domain": p.Domain != "", "secure": p.Secure,
 		"same_site": p.SameSite != "", "partitioned": p.Partitioned,
 		"max_age": p.MaxAge > 0 && len(p.Learn) == 0,
 	}
-	for _, option := range []string{"secret", "path", "domain", "max_age", "secure", "same_site", "partitioned"} {
+	for _, option := range []string{"path", "domain", "max_age", "secure", "same_site", "partitioned"} {
 		if set[option] {
 			return fmt.Errorf("%s: no cookie is set where header, learn or route is used without the name of one", option)
 		}
