@@ -301,3 +301,26 @@ func TestPickThatProbationRefusesIsNotCounted(t *testing.T) {
 		}
 	})
 }
+
+// A handler that panics while it sends a response may leave the body open.
+func TestRequestThatEndsBeforeItsBodyIsClosedCountsNoMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := bounded(t, Options{}, 2, 1.5)
+		ctx, end := context.WithCancel(context.Background())
+		res, err := b.send(get().WithContext(ctx), 0, func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: http.StatusOK, Header: make(http.Header), Body: io.NopCloser(strings.NewReader("x"))}, nil
+		})
+		if err != nil || b.has(0) != 1 {
+			t.Fatalf("%v, %d in flight", err, b.has(0))
+		}
+		end()
+		synctest.Wait()
+		if n := b.has(0); n != 0 {
+			t.Errorf("%d in flight", n)
+		}
+		res.Body.Close()
+		if n := b.has(0); n != 0 {
+			t.Errorf("%d in flight", n)
+		}
+	})
+}

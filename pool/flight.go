@@ -20,10 +20,14 @@ type flight struct {
 	began  time.Time
 
 	request context.Context
-	attempt *attempt // for the latency; nil once that is known
-	round   int      // of the upstream's probation; 0 if it is on none
+	round   int // of the upstream's probation; 0 if it is on none
 
-	upgraded bool // goes on as a connection
+	upgraded bool        // goes on as a connection
+	stop     func() bool // watching for the end of the request; nil if that need not be watched
+	over     atomic.Bool
+
+	mu      sync.Mutex
+	attempt *attempt // for the latency; nil once that is known
 }
 
 func (f *flight) begin() {
@@ -40,14 +44,22 @@ func (f *flight) begin() {
 
 // land ends the attempt as far as latency is concerned.
 func (f *flight) land() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if f.attempt != nil {
 		f.member.latency.end(f.attempt)
 		f.attempt = nil
 	}
 }
 
-// end is called once, when nothing more will come.
+// end notes that nothing more will come.
 func (f *flight) end() {
+	if f.over.Swap(true) {
+		return
+	}
+	if f.stop != nil {
+		f.stop()
+	}
 	f.land()
 	switch {
 	case !f.pool.counting:
@@ -109,6 +121,11 @@ func (f *flight) answer(res *http.Response) {
 		f.end()
 		return
 	}
+	if f.pool.counting || f.o.toLastByte {
+		// A handler that panics, as one does when the client is gone, may leave
+		// the body open.
+		f.stop = context.AfterFunc(f.request, f.end)
+	}
 	res.Body = &watchedBody{ReadCloser: res.Body, flight: f}
 }
 
@@ -127,7 +144,10 @@ func (f *flight) complete(err error) {
 
 // sample takes in a latency, unless it has been already.
 func (f *flight) sample(took time.Duration, failed bool) {
-	if f.attempt == nil {
+	f.mu.Lock()
+	known := f.attempt == nil
+	f.mu.Unlock()
+	if known {
 		return
 	}
 	now := instant(f.began.Add(took))

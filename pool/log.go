@@ -31,15 +31,24 @@ func (p *Pool) logNone(upstreams []*reverseproxy.Upstream, t *tried) {
 		return
 	}
 	var reasons []string
+	left := false
 	for _, u := range upstreams {
 		if len(reasons) == maxReasons {
 			reasons = append(reasons, fmt.Sprintf("and %d more", len(upstreams)-maxReasons))
 			break
 		}
-		reasons = append(reasons, u.Dial+": "+p.whyOut(u, t, instant(now)))
+		why := p.whyOut(u, t, instant(now))
+		left = left || why == availableNow
+		reasons = append(reasons, u.Dial+": "+why)
+	}
+	if left && p.sessional {
+		p.logger.Warn("the upstream of a strict session is not available", zap.Strings("upstreams", reasons))
+		return
 	}
 	p.logger.Error("no upstream left", zap.Strings("upstreams", reasons))
 }
+
+const availableNow = "available now"
 
 // whyOut says why an upstream may not be picked.
 func (p *Pool) whyOut(u *reverseproxy.Upstream, t *tried, now int64) string {
@@ -57,7 +66,7 @@ func (p *Pool) whyOut(u *reverseproxy.Upstream, t *tried, now int64) string {
 	case t.has(u.Dial):
 		return "already tried by this request"
 	}
-	return "available now"
+	return availableNow
 }
 
 // whyOut says why the pool keeps the member out; empty if it does not.

@@ -172,6 +172,9 @@ func (o *observer) roundTrip(r *http.Request) (*http.Response, error) {
 		if !gone {
 			noteTried(r, o.key, m.address)
 		}
+		for _, g := range p.givers {
+			g.TakeBack(r, nil) // who has failed is not to be met again for it
+		}
 		f.fail(gone || body.broken() || healthcheck.Exhausted(err))
 		return res, err
 	}

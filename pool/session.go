@@ -40,8 +40,8 @@ type Session struct {
 
 // Giver is a picker that sets something on responses.
 type Giver interface {
-	// TakeBack removes from a response's header what an earlier pick for the
-	// request has set there.
+	// TakeBack removes from the header of the response what an earlier pick for
+	// the request has set there. The header is nil where it is not at hand.
 	TakeBack(r *http.Request, header http.Header)
 }
 

@@ -2,6 +2,7 @@ package selectors
 
 import (
 	"context"
+	"iter"
 	"net/http"
 	"slices"
 	"strings"
@@ -60,21 +61,30 @@ func (p *Sticky) cookiesIn(ctx context.Context) []string {
 	return sentIn(ctx, "Cookie")
 }
 
+// cookiesOf yields the values of the cookies of the name in the lines: one may be
+// there several times, from different paths, the longest of them first.
+func cookiesOf(lines []string, name string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, line := range lines {
+			for line != "" {
+				var part string
+				part, line, _ = strings.Cut(line, ";")
+				n, value, found := strings.Cut(strings.TrimSpace(part), "=")
+				if found && n == name && !yield(value) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // cookieIn returns the value of a cookie that is in the lines once.
 func cookieIn(lines []string, name string) (value string, ok bool) {
-	for _, line := range lines {
-		for line != "" {
-			var part string
-			part, line, _ = strings.Cut(line, ";")
-			n, v, found := strings.Cut(strings.TrimSpace(part), "=")
-			if !found || n != name {
-				continue
-			}
-			if ok {
-				return "", false
-			}
-			value, ok = v, true
+	for v := range cookiesOf(lines, name) {
+		if ok {
+			return "", false
 		}
+		value, ok = v, true
 	}
 	return value, ok
 }
@@ -99,11 +109,4 @@ func pathParameter(r *http.Request, name string) string {
 		}
 	}
 	return ""
-}
-
-func cutLast(s, sep string) (before, after string, found bool) {
-	if i := strings.LastIndex(s, sep); i >= 0 {
-		return s[:i], s[i+len(sep):], true
-	}
-	return s, "", false
 }

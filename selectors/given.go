@@ -22,7 +22,10 @@ func newGiven(owner any, fields ...string) given {
 }
 
 // line is a value of a header field.
-type line struct{ field, value string }
+type line struct {
+	header       http.Header
+	field, value string
+}
 
 // set sets the field of the header; a cookie comes beside others.
 func (g given) set(r *http.Request, header http.Header, field, value string) {
@@ -31,7 +34,7 @@ func (g given) set(r *http.Request, header http.Header, field, value string) {
 	} else {
 		header.Set(field, value)
 	}
-	g.note(r, line{field, value})
+	g.note(r, line{header, field, value})
 }
 
 // note notes what was set.
@@ -45,9 +48,10 @@ func (g given) note(r *http.Request, lines ...line) {
 	repl.Set(g.key, slices.Concat(earlier, lines))
 }
 
-// takeBack removes from the header what was set at an earlier pick.
+// takeBack removes what was set at an earlier pick. The header is that of the
+// response, if it is at hand.
 func (g given) takeBack(r *http.Request, header http.Header) {
-	if !slices.ContainsFunc(g.fields, func(field string) bool { return len(header[field]) > 0 }) {
+	if header != nil && !slices.ContainsFunc(g.fields, func(field string) bool { return len(header[field]) > 0 }) {
 		return
 	}
 	repl := pool.Replacer(r)
@@ -61,9 +65,9 @@ func (g given) takeBack(r *http.Request, header http.Header) {
 	}
 	repl.Delete(g.key)
 	for _, l := range earlier {
-		header[l.field] = slices.DeleteFunc(header[l.field], func(v string) bool { return v == l.value })
-		if len(header[l.field]) == 0 {
-			delete(header, l.field)
+		l.header[l.field] = slices.DeleteFunc(l.header[l.field], func(v string) bool { return v == l.value })
+		if len(l.header[l.field]) == 0 {
+			delete(l.header, l.field)
 		}
 	}
 }

@@ -26,9 +26,9 @@ func TestGivenTakesBackItsOwn(t *testing.T) {
 			"policy sets": func(t *rapid.T) {
 				next++
 				n := rapid.IntRange(0, 1).Draw(t, "policy")
-				l := line{"Set-Cookie", fmt.Sprint("c=", next)}
+				l := line{header, "Set-Cookie", fmt.Sprint("c=", next)}
 				if rapid.Bool().Draw(t, "field") {
-					l = line{fields[n], fmt.Sprint(next)}
+					l = line{header, fields[n], fmt.Sprint(next)}
 					all = slices.DeleteFunc(all, func(o owned) bool { return o.field == l.field })
 				}
 				policies[n].set(r, header, l.field, l.value)
@@ -36,13 +36,17 @@ func TestGivenTakesBackItsOwn(t *testing.T) {
 			},
 			"another sets": func(*rapid.T) {
 				next++
-				l := line{"Set-Cookie", fmt.Sprint("c=", next)}
+				l := line{header, "Set-Cookie", fmt.Sprint("c=", next)}
 				header.Add(l.field, l.value)
 				all = append(all, owned{2, l})
 			},
 			"policy takes back": func(t *rapid.T) {
 				n := rapid.IntRange(0, 1).Draw(t, "policy")
-				policies[n].takeBack(r, header)
+				if rapid.Bool().Draw(t, "header is at hand") {
+					policies[n].takeBack(r, header)
+				} else {
+					policies[n].takeBack(r, nil)
+				}
 				all = slices.DeleteFunc(all, func(o owned) bool { return o.owner == n })
 			},
 			"": func(t *rapid.T) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/cespare/xxhash/v2"
+	"go.uber.org/zap"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -92,7 +93,16 @@ func (p *hashing) provisionHashing(ctx caddy.Context, picker tabler) error {
 	if p.fallback, err = loadInner(ctx, picker, &p.FallbackRaw); err != nil {
 		return err
 	}
-	p.blank = caddy.NewEmptyReplacer().ReplaceAll(p.Key, "")
+	for _, name := range strangers(p.Key) {
+		ctx.Logger().Warn("the key has a placeholder that is none of Caddy's own: unless another handler sets it, it has no value",
+			zap.String("placeholder", name))
+	}
+	global := caddy.NewReplacer()
+	const none = "\x00"
+	if !strings.Contains(global.ReplaceAll(p.Key, none), none) {
+		return fmt.Errorf("key '%s' is the same for all requests", p.Key)
+	}
+	p.blank = global.ReplaceAll(p.Key, "")
 	p.stored = fmt.Sprintf("http.load_balancer.key.%p", p)
 	return p.Start()
 }
@@ -140,7 +150,7 @@ func (p *hashing) Pick(q pool.Query) int {
 	}
 	here := q.Made.(*places)
 	if k.share*float64(len(q.Candidates)) > heavyShare {
-		return here.spread(&q, k.hash)
+		return here.spread(&q, k.hash, max(p.BalanceFactor/sensible, 1))
 	}
 	return here.pick(&q, k.hash)
 }
@@ -157,6 +167,21 @@ func checkKey(key string) error {
 		return fmt.Errorf("key '%s': who reads the request's body takes it from the upstream", key)
 	}
 	return nil
+}
+
+// strangers returns the placeholders of the key that have no name of Caddy's, whose
+// names all have a period; the short ones are known in a Caddyfile only.
+func strangers(key string) (names []string) {
+	for rest := key; ; {
+		_, after, ok := strings.Cut(rest, "{")
+		if !ok {
+			return names
+		}
+		var name string
+		if name, rest, ok = strings.Cut(after, "}"); ok && !strings.Contains(name, ".") {
+			names = append(names, "{"+name+"}")
+		}
+	}
 }
 
 // TakeBack implements [pool.Giver].

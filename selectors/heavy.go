@@ -14,6 +14,10 @@ import (
 // places soon enough.
 const heavyShare = 0.05
 
+// sensible is the factor in percent at which heavy keys are kept to the mean; with
+// a greater one, they may have more in proportion.
+const sensible = 125
+
 // traffic knows which keys are heavy.
 type traffic struct {
 	sketch atomic.Pointer[balance.Sketch]

@@ -49,6 +49,17 @@ func loadInner(ctx caddy.Context, outer any, raw *json.RawMessage) (*inner, erro
 	return newInner(mod), nil
 }
 
+// cookie returns the name of the cookie that the policy sets; empty if it sets none.
+func (p *inner) cookie() string {
+	switch policy := p.Selector.(type) {
+	case *reverseproxy.CookieHashSelection:
+		return policy.Name
+	case *Sticky:
+		return policy.Cookie
+	}
+	return ""
+}
+
 // pick answers the outer policy's query.
 func (p *inner) pick(q pool.Query) int {
 	if p.ours != nil {
@@ -75,7 +86,7 @@ func (p *inner) ask(upstreams []*reverseproxy.Upstream, r *http.Request, w http.
 	if set := header["Set-Cookie"]; len(set) > before {
 		var lines []line
 		for _, cookie := range set[before:] {
-			lines = append(lines, line{"Set-Cookie", cookie})
+			lines = append(lines, line{header, "Set-Cookie", cookie})
 		}
 		p.given.note(r, lines...)
 	}

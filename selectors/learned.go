@@ -27,7 +27,7 @@ type shards [16]shard
 type shard struct {
 	mu       sync.Mutex
 	sessions map[uint64]*list.Element
-	recent   list.List // of *remembered, the one used last first
+	recent   [2]list.List // of *remembered, the one used last first; those that were set apart
 }
 
 // remembered is a session. Its upstreams are those of several pools, where a
@@ -36,6 +36,8 @@ type remembered struct {
 	key       uint64
 	addresses []string // the latest first
 	used      time.Time
+	age       time.Duration // after which it is forgotten
+	set       int           // 1 if an upstream has set it, 0 if one has merely accepted it
 }
 
 const (
@@ -92,13 +94,11 @@ func (s *shards) of(key uint64) *shard { return &s[key%uint64(len(s))] }
 // upstreams by address.
 func (l *learned) place(cookies []string, places map[string]int) (place int, ok bool) {
 	for _, name := range l.names {
-		value, ok := cookieIn(cookies, name)
-		if !ok {
-			continue
-		}
-		if key, ok := keyOf(name, value); ok {
-			if place, ok := l.shards.of(key).place(key, l.age, places); ok {
-				return place, true
+		for value := range cookiesOf(cookies, name) {
+			if key, ok := keyOf(name, value); ok {
+				if place, ok := l.shards.of(key).place(key, places); ok {
+					return place, true
+				}
 			}
 		}
 	}
@@ -106,7 +106,7 @@ func (l *learned) place(cookies []string, places map[string]int) (place int, ok 
 }
 
 // place returns the session's upstream among those by address.
-func (s *shard) place(key uint64, age time.Duration, places map[string]int) (place int, ok bool) {
+func (s *shard) place(key uint64, places map[string]int) (place int, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.sessions[key]
@@ -114,12 +114,12 @@ func (s *shard) place(key uint64, age time.Duration, places map[string]int) (pla
 		return 0, false
 	}
 	session, now := e.Value.(*remembered), time.Now()
-	if now.Sub(session.used) > age {
+	if session.old(now) {
 		s.drop(e)
 		return 0, false
 	}
 	session.used = now
-	s.recent.MoveToFront(e)
+	s.recent[session.set].MoveToFront(e)
 	for _, address := range session.addresses {
 		if place, ok = places[address]; ok {
 			return place, true
@@ -138,7 +138,7 @@ func (l *learned) learn(cookies []string, address string, header http.Header) {
 		if !found {
 			if value, ok := cookieIn(cookies, name); ok {
 				if key, ok := keyOf(name, value); ok {
-					l.shards.of(key).bind(key, address, l.age)
+					l.shards.of(key).bind(key, address, l.age, false)
 				}
 			}
 			continue
@@ -150,7 +150,7 @@ func (l *learned) learn(cookies []string, address string, header http.Header) {
 				}
 			}
 		} else if key, ok := keyOf(name, set.Value); ok {
-			l.shards.of(key).bind(key, address, l.age)
+			l.shards.of(key).bind(key, address, l.age, true)
 		}
 	}
 }
@@ -179,34 +179,53 @@ func over(c *http.Cookie) bool {
 	return c.Value == "" || c.MaxAge < 0 || c.MaxAge == 0 && !c.Expires.IsZero() && c.Expires.Before(time.Now())
 }
 
-// bind notes that the session is with the upstream at the address.
-func (s *shard) bind(key uint64, address string, age time.Duration) {
+// old reports whether nobody has used the session for too long.
+func (r *remembered) old(now time.Time) bool { return now.Sub(r.used) > r.age }
+
+// bind notes that the session is with the upstream at the address, which has set
+// it, or merely accepted it. Where there are too many, those go first that nobody
+// has set: anyone could make them up.
+func (s *shard) bind(key uint64, address string, age time.Duration, set bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
+	session := &remembered{key: key, addresses: []string{address}, age: age}
 	if e := s.sessions[key]; e != nil {
-		session := e.Value.(*remembered)
-		session.used = now
-		s.recent.MoveToFront(e)
+		session = e.Value.(*remembered)
+		s.drop(e)
 		if session.addresses[0] != address {
 			others := slices.DeleteFunc(session.addresses, func(a string) bool { return a == address })
 			session.addresses = slices.Insert(others[:min(len(others), maxHomes-1)], 0, address)
 		}
-		return
 	}
+	session.used, session.age = now, max(session.age, age)
+	if set {
+		session.set = 1
+	}
+	s.makeRoom(now)
 	if s.sessions == nil {
 		s.sessions = make(map[uint64]*list.Element)
 	}
-	s.sessions[key] = s.recent.PushFront(&remembered{key, []string{address}, now})
-	// Two at a time of those that are too old, so that these go as others come.
-	for range 2 {
-		e := s.recent.Back()
-		if now.Sub(e.Value.(*remembered).used) > age {
-			s.drop(e)
+	s.sessions[key] = s.recent[session.set].PushFront(session)
+}
+
+// makeRoom drops those that are too old, two at a time so that they go as others
+// come, and one if there are too many.
+func (s *shard) makeRoom(now time.Time) {
+	for i := range s.recent {
+		for range 2 {
+			if e := s.recent[i].Back(); e != nil && e.Value.(*remembered).old(now) {
+				s.drop(e)
+			}
 		}
 	}
-	if len(s.sessions) > maxSessions/len(shards{}) {
-		s.drop(s.recent.Back())
+	if len(s.sessions) < maxSessions/len(shards{}) {
+		return
+	}
+	if e := s.recent[0].Back(); e != nil {
+		s.drop(e)
+	} else {
+		s.drop(s.recent[1].Back())
 	}
 }
 
@@ -220,6 +239,7 @@ func (s *shard) forget(key uint64) {
 }
 
 func (s *shard) drop(e *list.Element) {
-	delete(s.sessions, e.Value.(*remembered).key)
-	s.recent.Remove(e)
+	session := e.Value.(*remembered)
+	delete(s.sessions, session.key)
+	s.recent[session.set].Remove(e)
 }

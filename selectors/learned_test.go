@@ -29,8 +29,8 @@ func memory(t testing.TB, age time.Duration, names ...string) *learned {
 func count(t interface{ Errorf(string, ...any) }, l *learned) (known int) {
 	for i := range l.shards {
 		s := &l.shards[i]
-		if known += len(s.sessions); len(s.sessions) != s.recent.Len() {
-			t.Errorf("%d sessions, %d in their order", len(s.sessions), s.recent.Len())
+		if known += len(s.sessions); len(s.sessions) != s.recent[0].Len()+s.recent[1].Len() {
+			t.Errorf("%d sessions, %d in their order", len(s.sessions), s.recent[0].Len()+s.recent[1].Len())
 		}
 	}
 	return known
@@ -167,6 +167,44 @@ func TestLearnedSessionsAreBoundedInNumber(t *testing.T) {
 	if known(1) {
 		t.Error("who was not used for longest is there")
 	}
+}
+
+// Who sends cookies of random values pushes out none that an upstream has set.
+func TestMadeUpSessionsPushOutNoOthers(t *testing.T) {
+	l := memory(t, 0, "MADE")
+	places := map[string]int{"a": 0}
+	for i := range 1000 {
+		l.learn(nil, "a", http.Header{"Set-Cookie": {fmt.Sprint("MADE=", i)}})
+	}
+	for i := range 2 * maxSessions {
+		l.learn([]string{fmt.Sprint("MADE=up", i)}, "a", nil)
+	}
+	for i := range 1000 {
+		if _, ok := l.place([]string{fmt.Sprint("MADE=", i)}, places); !ok {
+			t.Fatalf("number %d is forgotten", i)
+		}
+	}
+}
+
+// Two sites whose applications have cookies of the same name keep them for
+// different times.
+func TestLearnedSessionsLiveAsLongAsTheirPolicySays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		long, short := memory(t, 12*time.Hour, "LIVES"), memory(t, time.Minute, "LIVES")
+		places := map[string]int{"a": 0}
+		for i := range 1000 {
+			long.learn([]string{fmt.Sprint("LIVES=", i)}, "a", nil)
+		}
+		time.Sleep(2 * time.Minute)
+		for i := range 1000 {
+			short.learn([]string{fmt.Sprint("LIVES=short", i)}, "a", nil)
+		}
+		for i := range 1000 {
+			if _, ok := long.place([]string{fmt.Sprint("LIVES=", i)}, places); !ok {
+				t.Fatalf("number %d is forgotten", i)
+			}
+		}
+	})
 }
 
 // Those that nobody uses any more go as others come.

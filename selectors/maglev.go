@@ -20,8 +20,8 @@ func init() { caddy.RegisterModule(new(Maglev)) }
 type Maglev struct {
 	hashing
 
-	// Number of slots, a prime number. Default: 65537, or more where that is
-	// too few for the upstreams.
+	// Number of slots, a prime number; at least as many as there are upstreams.
+	// Default: 65537, or more where that is too few for the upstreams.
 	TableSize int `json:"table_size,omitempty"`
 }
 
@@ -38,7 +38,13 @@ func (p *Maglev) Provision(ctx caddy.Context) error {
 	if err := p.validate(); err != nil {
 		return err
 	}
-	return p.provisionHashing(ctx, p)
+	if err := p.provisionHashing(ctx, p); err != nil {
+		return err
+	}
+	if addresses, fixed := p.Addresses(); fixed && p.TableSize > 0 && p.TableSize < len(addresses) {
+		return fmt.Errorf("table_size: %d is less than the number of upstreams, %d", p.TableSize, len(addresses))
+	}
+	return nil
 }
 
 // The least and the most slots that a table may have.
@@ -65,7 +71,7 @@ func (p *Maglev) kind() string { return fmt.Sprint("maglev ", p.TableSize) }
 
 func (p *Maglev) table(members []balance.Member) table {
 	size := p.TableSize
-	if size == 0 {
+	if size < len(members) { // of dynamic ones, or none is given
 		size = balance.MaglevSize(len(members))
 	}
 	return balance.NewMaglev(members, size)

@@ -129,10 +129,10 @@ func (p *places) pick(q *pool.Query, key uint64) int {
 	return best
 }
 
-// spread returns the first candidate that a heavy key leads to with fewer than
-// its share of the requests in flight; where there is none, the one with the least
-// of its share.
-func (p *places) spread(q *pool.Query, key uint64) int {
+// spread returns the first candidate that a heavy key leads to with no more than
+// so many times its share of the requests in flight; where there is none, the one
+// with the least of its share.
+func (p *places) spread(q *pool.Query, key uint64, most float64) int {
 	best, least := pool.None, math.Inf(1)
 	for attempt := range rehashes {
 		i := p.led(q, balance.Rehash(key, attempt))
@@ -140,7 +140,7 @@ func (p *places) spread(q *pool.Query, key uint64) int {
 			continue
 		}
 		fill := q.Fill(i)
-		if fill <= 1 {
+		if fill <= most {
 			return i
 		}
 		if fill < least {

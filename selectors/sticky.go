@@ -104,13 +104,13 @@ func (p *Sticky) Provision(ctx caddy.Context) error {
 	if err := p.validate(); err != nil {
 		return err
 	}
-	if err := p.provisionSecrets(ctx); err != nil {
-		return err
-	}
 	if err := p.Handle.Provision(ctx, &p.Options, p); err != nil {
 		return err
 	}
-	if err := p.provisionRoutes(); err != nil {
+	if err := p.provisionSecrets(ctx); err != nil {
+		return err
+	}
+	if err := p.provisionRoutes(ctx); err != nil {
 		return err
 	}
 	if len(p.Learn) > 0 {
@@ -121,6 +121,9 @@ func (p *Sticky) Provision(ctx caddy.Context) error {
 	var err error
 	if p.fallback, err = loadInner(ctx, p, &p.FallbackRaw); err != nil {
 		return err
+	}
+	if name := p.fallback.cookie(); name != "" && name == p.Cookie {
+		return fmt.Errorf("fallback: '%s' is the name of our own cookie, too", name)
 	}
 	return p.Start()
 }

@@ -21,6 +21,12 @@ var processSecret = sync.OnceValue(func() []byte {
 	return secret
 })
 
+// site is a field of log lines that tells whose policy this is.
+func (p *Sticky) site() zap.Field {
+	addresses, _ := p.Addresses()
+	return zap.Strings("upstreams", addresses[:min(len(addresses), 3)])
+}
+
 // shortSecret is the length in bytes below which a secret might be guessed.
 const shortSecret = 16
 
@@ -30,7 +36,7 @@ func (p *Sticky) provisionSecrets(ctx caddy.Context) error {
 	if len(p.Secret) == 0 {
 		p.signers = []signer{{processSecret()}}
 		if p.Cookie != "" || p.Header != "" {
-			ctx.Logger().Warn("no secret: sessions end when this process does, and other instances do not know them")
+			ctx.Logger().Warn("no secret: sessions end when this process does, and other instances do not know them", p.site())
 		}
 		return nil
 	}
@@ -40,17 +46,17 @@ func (p *Sticky) provisionSecrets(ctx caddy.Context) error {
 		secret, err := repl.ReplaceOrErr(text, true, true)
 		if err != nil && strings.HasPrefix(err.Error(), "unrecognized") {
 			// The error quotes it, and it may be part of a secret that has braces.
-			return fmt.Errorf("secret: what the %d. has in braces is no placeholder", i+1)
+			return fmt.Errorf("secret: the %d. has in braces what has no value when the configuration is loaded; use {env.NAME} or {file./path}", i+1)
 		}
 		if err != nil {
-			return fmt.Errorf("secret: %v", err)
+			return fmt.Errorf("secret: %v, or cannot be read", err)
 		}
 		if secret = strings.TrimSpace(secret); secret == "" {
 			return errors.New("secret: empty")
 		}
 		if len(secret) < shortSecret {
 			ctx.Logger().Warn("a secret is so short that it might be guessed",
-				zap.Int("secret", i+1), zap.Int("bytes", len(secret)), zap.Int("enough", shortSecret))
+				p.site(), zap.Int("secret", i+1), zap.Int("bytes", len(secret)), zap.Int("enough", shortSecret))
 		}
 		secrets = append(secrets, secret)
 		p.signers = append(p.signers, signer{[]byte(secret)})
@@ -65,7 +71,7 @@ func (p *Sticky) provisionSecrets(ctx caddy.Context) error {
 // the upstream is none.
 func checkRoute(name, upstream string) error {
 	if name == "" || strings.ContainsAny(name, ".;, \t\"") {
-		return fmt.Errorf("route: '%s' is not the name of a route", name)
+		return fmt.Errorf("route: '%s' is not the name of a route, which has no period, semicolon or space", name)
 	}
 	if _, err := cfg.ParseUpstream(upstream); err != nil {
 		return fmt.Errorf("route %s: %v", name, err)
@@ -74,7 +80,7 @@ func checkRoute(name, upstream string) error {
 }
 
 // provisionRoutes makes the routes. Each leads to one upstream.
-func (p *Sticky) provisionRoutes() error {
+func (p *Sticky) provisionRoutes(ctx caddy.Context) error {
 	p.routes = cfg.Upstreams[[]string]{}
 	names := make(map[cfg.Match][]string)
 	for name, upstream := range p.Route {
@@ -106,6 +112,11 @@ func (p *Sticky) provisionRoutes() error {
 	for name, upstream := range p.Route {
 		if upstreams[name] == "" {
 			return fmt.Errorf("route %s: no upstream is '%s'", name, upstream)
+		}
+	}
+	for _, address := range addresses {
+		if _, ok := p.routes.Get(address); !ok && len(p.Route) > 0 {
+			ctx.Logger().Warn("no route leads to an upstream: it keeps no session by its name", zap.String("upstream", address))
 		}
 	}
 	return nil

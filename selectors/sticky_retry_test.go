@@ -190,3 +190,18 @@ func TestCookiesInSeveralLines(t *testing.T) {
 		expectKnown(t, "accepted", h, sid, by)
 	})
 }
+
+// After the last attempt, too, a client is not sent to who has failed.
+func TestWhoHasFailedIsNotToldToTheClient(t *testing.T) {
+	for way := range ways {
+		alone(t, way, func(t *testing.T) {
+			h := staged(t, sticky(ways[way](3), object{"outlier_detection": object{"off": true}}), 3)
+			for i := range 3 {
+				play(dial(i), refuse)
+			}
+			if got := newBrowser().visit(t, h); got.by != none || len(got.set) > 0 || got.header.Get(field) != "" {
+				t.Errorf("%+v", got)
+			}
+		})
+	}
+}

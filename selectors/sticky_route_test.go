@@ -51,8 +51,8 @@ func TestRouteOfTheCookie(t *testing.T) {
 		"JSESSIONID=0123.A":                         none,
 		"JSESSIONID=0123.a ; x=y":                   dial(0),
 		"JSESSIONID=":                               none,
-		"JSESSIONID=1.a; JSESSIONID=1.b":            none,
-		"JSESSIONID=1.a; JSESSIONID=1.a":            none,
+		"JSESSIONID=1.a; JSESSIONID=1.b":            dial(0), // of two paths, the longer first
+		"JSESSIONID=1.x; JSESSIONID=1.b":            dial(1),
 		"jsessionid=0123.a":                         none,
 		"SID=0123.a":                                none,
 		"JSESSIONID=" + strings.Repeat(".a", 1<<19): dial(0),
@@ -110,7 +110,7 @@ func TestRouteOfAnotherCookie(t *testing.T) {
 }
 
 // A cookie that ends in no route may have been learned, and one of ours counts for
-// more.
+// more; who has none yet gets one.
 func TestRouteAmongOtherWays(t *testing.T) {
 	alone(t, "", func(t *testing.T) {
 		h := routing(t, object{"cookie": "lb", "learn": []string{"SID"}})
@@ -119,10 +119,10 @@ func TestRouteAmongOtherWays(t *testing.T) {
 		settled(t, h, dial(1))
 		play(dial(1), nil)
 		for range 20 {
-			if got := newBrowser("SID", "plain").visit(t, h); got.by != dial(1) || len(got.set) > 0 {
+			if got := newBrowser("SID", "plain").visit(t, h); got.by != dial(1) || len(got.set) != 1 {
 				t.Fatalf("learned: %+v", got)
 			}
-			if got := newBrowser("SID", "plain.a").visit(t, h); got.by != dial(0) || len(got.set) > 0 {
+			if got := newBrowser("SID", "plain.a").visit(t, h); got.by != dial(0) || len(got.set) != 1 {
 				t.Fatalf("routed: %+v", got)
 			}
 			if got := newBrowser("SID", "plain.a", "lb", ours.cookies["lb"]).visit(t, h); got.by != dial(2) || len(got.set) > 0 {

@@ -90,19 +90,18 @@ func (p *Sticky) Session(q pool.Query, made any) pool.Session {
 		}
 	}
 	for _, name := range p.suffixed {
-		value, ok := cookieIn(cookies, name)
-		if !ok {
-			value = pathParameter(q.Request, name)
-		}
-		if _, route, ok := cutLast(value, "."); ok {
-			if place, ok := s.byRoute[route]; ok {
-				return p.of(pool.Session{Place: place})
+		for value := range cookiesOf(cookies, name) {
+			if place, ok := s.routed(value); ok {
+				return p.of(pool.Session{Place: place, Renew: p.Cookie != ""})
 			}
+		}
+		if place, ok := s.routed(pathParameter(q.Request, name)); ok {
+			return p.of(pool.Session{Place: place, Renew: p.Cookie != ""})
 		}
 	}
 	if p.learned != nil {
 		if place, ok := p.learned.place(cookies, s.byAddress); ok {
-			return p.of(pool.Session{Place: place})
+			return p.of(pool.Session{Place: place, Renew: p.Cookie != ""})
 		}
 	}
 	return none
@@ -112,6 +111,14 @@ func (p *Sticky) Session(q pool.Query, made any) pool.Session {
 func (p *Sticky) of(s pool.Session) pool.Session {
 	s.Strict = p.Strict
 	return s
+}
+
+// routed returns whom the end of the cookie's value names.
+func (s *seating) routed(value string) (place int, ok bool) {
+	if i := strings.LastIndexByte(value, '.'); i >= 0 {
+		place, ok = s.byRoute[value[i+1:]]
+	}
+	return place, ok
 }
 
 // named returns the session that the token names.
