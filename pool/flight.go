@@ -54,11 +54,16 @@ func (f *flight) land() {
 
 // end notes that nothing more will come.
 func (f *flight) end() {
-	if f.over.Swap(true) {
-		return
-	}
 	if f.stop != nil {
 		f.stop()
+	}
+	f.finish()
+}
+
+// finish is end as far as it may happen while the request ends.
+func (f *flight) finish() {
+	if f.over.Swap(true) {
+		return
 	}
 	f.land()
 	switch {
@@ -124,7 +129,7 @@ func (f *flight) answer(res *http.Response) {
 	if f.pool.counting || f.o.toLastByte {
 		// A handler that panics, as one does when the client is gone, may leave
 		// the body open.
-		f.stop = context.AfterFunc(f.request, f.end)
+		f.stop = context.AfterFunc(f.request, f.finish)
 	}
 	res.Body = &watchedBody{ReadCloser: res.Body, flight: f}
 }
