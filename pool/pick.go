@@ -24,7 +24,7 @@ func (h *Handle) Select(upstreams reverseproxy.UpstreamPool, r *http.Request, w 
 			q.tried = triedBy(r, o.key)
 		}
 	}
-	if w != nil && isRetry(r) {
+	if w != nil && IsRetry(r) {
 		for _, g := range p.givers {
 			g.TakeBack(r, w.Header())
 		}

@@ -34,15 +34,15 @@ func ReplacerIn(ctx context.Context) *caddy.Replacer {
 	return repl
 }
 
-// isRetry reports whether an attempt may have been made for the request: what Caddy
+// IsRetry reports whether an attempt may have been made for the request: what Caddy
 // passes to a policy has no host in its URL until then, unless the client has sent
 // one.
-func isRetry(r *http.Request) bool { return r != nil && r.URL != nil && r.URL.Host != "" }
+func IsRetry(r *http.Request) bool { return r != nil && r.URL != nil && r.URL.Host != "" }
 
 // triedBy returns what the request has tried under the given key; nil at its
 // first pick.
 func triedBy(r *http.Request, key string) *tried {
-	if !isRetry(r) {
+	if !IsRetry(r) {
 		return nil
 	}
 	repl := Replacer(r)

@@ -13,10 +13,9 @@ import (
 )
 
 // sent returns the values of a header field as the client has sent it: attempts
-// may have changed those of the request. What Caddy passes to a policy has no host
-// in its URL until an attempt was made.
+// may have changed those of the request.
 func sent(r *http.Request, field string) []string {
-	if r.URL != nil && r.URL.Host != "" {
+	if pool.IsRetry(r) {
 		return sentIn(r.Context(), field)
 	}
 	return r.Header[field]
@@ -39,7 +38,7 @@ func sentIn(ctx context.Context, field string) []string {
 // cookies returns the lines of the request's cookies, and keeps them for later
 // where they could not be told apart then.
 func (p *Sticky) cookies(r *http.Request) []string {
-	if r.URL != nil && r.URL.Host != "" {
+	if pool.IsRetry(r) {
 		return p.cookiesIn(r.Context())
 	}
 	lines := r.Header["Cookie"]
