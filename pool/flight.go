@@ -109,7 +109,7 @@ func (f *flight) answer(res *http.Response) {
 	if shed {
 		f.land()
 	}
-	bad := isGateway(res.StatusCode)
+	bad := res.StatusCode >= http.StatusInternalServerError
 	if bare || bad || !f.o.toLastByte {
 		f.sample(took, bad)
 		f.land()

@@ -20,8 +20,8 @@ func init() { caddy.RegisterModule(new(PeakEWMA)) }
 // that is likely to answer soonest: the least latency × (active+1) / weight. The
 // latency is a moving average that follows peaks at once (see
 // package internal/balance). An upstream with an attempt in flight for longer than
-// that is held to be as slow as the attempt is old, and a failed attempt counts
-// as a second or twice the latency, whichever is more. One of which nothing is
+// that is held to be as slow as the attempt is old, and a failed attempt, which
+// any 5xx is, counts as a second or twice the latency, whichever is more. One of which nothing is
 // known is held to be as fast as all are in the mean, and so is, while it is
 // idle, one of which nothing was heard for five times the decay: otherwise one
 // slow answer could keep it out for good.
