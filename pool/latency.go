@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,13 +22,13 @@ func instant(t time.Time) int64 { return int64(t.Sub(base)) }
 // a cache line of 64 bytes, which it so shares with no other.
 type Latency struct {
 	estimate atomic.Int64 // nanoseconds; 0 for none
+	noise    atomic.Int64 // mean deviation of the samples from it; 0 for no sample
 	written  atomic.Int64 // when the estimate was made
 	oldest   atomic.Int64 // when the oldest attempt in flight began; 0 for none
 	shed     atomic.Int64 // until when the upstream wants to be spared; 0 for not at all
 
 	mu          sync.Mutex // guards writes of the above, and:
 	first, last *attempt   // in flight, oldest first
-	_           uint64
 }
 
 // attempt is one that is in flight.
@@ -59,6 +60,15 @@ func (l *Latency) Expect(mean time.Duration, since int64, now func() time.Time) 
 		estimate = max(estimate, left, int64(leastShed))
 	}
 	return time.Duration(estimate)
+}
+
+// Noise returns by how much samples of the latency differ from the estimate in the
+// mean. Where there is none, it is without bound.
+func (l *Latency) Noise() time.Duration {
+	if noise := l.noise.Load(); noise != 0 {
+		return time.Duration(noise)
+	}
+	return math.MaxInt64
 }
 
 // What an answer that sheds load counts as, at least, and how long it may ask to
@@ -119,6 +129,7 @@ func (l *Latency) observe(now int64, took time.Duration, failed bool, decay time
 	if failed {
 		took = max(took, balance.Penalty(estimate))
 	}
+	l.noise.Store(int64(balance.Deviation(time.Duration(l.noise.Load()), estimate, took)))
 	since := time.Duration(now - l.written.Load())
 	l.estimate.Store(int64(balance.PeakEWMA(estimate, took, since, decay)))
 	l.written.Store(now)
@@ -129,6 +140,7 @@ func (l *Latency) forget() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.estimate.Store(0)
+	l.noise.Store(0)
 	l.shed.Store(0)
 }
 

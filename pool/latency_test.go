@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"math"
 	"testing"
 	"time"
 	"unsafe"
@@ -64,6 +65,23 @@ func TestFailedAttemptCountsAsASecondOrTwiceTheEstimate(t *testing.T) {
 	if got := l.Expect(0, 0, never); got != 0 {
 		t.Errorf("%v", got)
 	}
+}
+
+func TestNoiseIsHowFarSamplesAreFromTheEstimate(t *testing.T) {
+	var l Latency
+	expect := func(want time.Duration) {
+		t.Helper()
+		if got := l.Noise(); got != want {
+			t.Errorf("%v, want %v", got, want)
+		}
+	}
+	expect(math.MaxInt64)
+	l.observe(at(0), 10*time.Millisecond, false, time.Second)
+	expect(5 * time.Millisecond)
+	l.observe(at(0), 19*time.Millisecond, false, time.Second)
+	expect(6 * time.Millisecond)
+	l.forget()
+	expect(math.MaxInt64)
 }
 
 func TestNewcomerAndLongUnheardOfAreHeldToBeAsFastAsTheFleet(t *testing.T) {

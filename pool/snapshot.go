@@ -235,6 +235,10 @@ func (q *Query) Latency(i int, believed time.Duration, now func() time.Time) tim
 	return l.Expect(time.Duration(q.fleet.mean.Load()), q.fleet.written.Load()-int64(believed), now)
 }
 
+// Noise returns within what the candidate's latency is uncertain: see
+// [Latency.Noise].
+func (q *Query) Noise(i int) time.Duration { return q.Candidates[i].Latency.Noise() }
+
 // Active returns the number of requests that Caddy has in flight to the
 // candidate, from all handlers.
 func (q *Query) Active(i int) int {

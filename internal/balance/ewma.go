@@ -21,6 +21,17 @@ func PeakEWMA(estimate, sample, since, decay time.Duration) time.Duration {
 	return max(time.Duration(float64(estimate)*w+float64(sample)*(1-w)), 1)
 }
 
+// Deviation returns by how much samples differ from the estimate in the mean,
+// given the deviation and the estimate (zero for none) before the sample: TCP's
+// RTTVAR, with its gain (RFC 6298, 2).
+func Deviation(deviation, estimate, sample time.Duration) time.Duration {
+	if estimate == 0 {
+		return max(sample/2, 1)
+	}
+	off := (sample - estimate).Abs()
+	return max(deviation+(off-deviation)/4, 1)
+}
+
 // What a failed attempt counts as, at least and at most.
 const (
 	minPenalty = time.Second

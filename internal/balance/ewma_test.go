@@ -68,3 +68,22 @@ func TestPenalty(t *testing.T) {
 		}
 	}
 }
+
+func TestDeviation(t *testing.T) {
+	const ms = time.Millisecond
+	for name, test := range map[string]struct{ deviation, estimate, sample, want time.Duration }{
+		"the first sample":          {0, 0, 40 * ms, 20 * ms},
+		"a first sample of nothing": {0, 0, 0, 1},
+		"the same again":            {20 * ms, 40 * ms, 40 * ms, 15 * ms},
+		"one above":                 {20 * ms, 40 * ms, 100 * ms, 30 * ms},
+		"one below":                 {20 * ms, 40 * ms, 0, 25 * ms},
+		"as far off as ever":        {20 * ms, 40 * ms, 60 * ms, 20 * ms},
+		"never nothing":             {1, 40 * ms, 40 * ms, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := Deviation(test.deviation, test.estimate, test.sample); got != test.want {
+				t.Errorf("%d, want %d", got, test.want)
+			}
+		})
+	}
+}
