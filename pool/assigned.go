@@ -36,34 +36,51 @@ func (a *assigned) assign(upstream string, number int) error {
 }
 
 // unmarshal parses the upstreams that the option at the cursor gives a number
-// to, which is its first argument unless it is fixed. The JSON form is kept in
-// numbers.
-func (a *assigned) unmarshal(d *caddyfile.Dispenser, fixed *int, numbers *map[string]int) error {
-	least := 2
-	if fixed != nil {
-		least = 1
-	}
-	args, err := cfg.Args(d, least, -1)
+// to, which is its first argument. The JSON form is kept in numbers.
+func (a *assigned) unmarshal(d *caddyfile.Dispenser, numbers *map[string]int) error {
+	args, err := cfg.Args(d, 2, -1)
 	if err != nil {
 		return err
 	}
-	var number int
-	if fixed != nil {
-		number = *fixed
-	} else {
-		if number, err = strconv.Atoi(args[0]); err != nil {
-			return d.Errf("%s: '%s' is not an integer", a.option, args[0])
-		}
-		args = args[1:]
+	number, err := strconv.Atoi(args[0])
+	if err != nil {
+		return d.Errf("%s: '%s' is not an integer", a.option, args[0])
 	}
 	if *numbers == nil {
 		*numbers = make(map[string]int)
 	}
-	for _, upstream := range args {
+	for _, upstream := range args[1:] {
 		if err := a.assign(upstream, number); err != nil {
 			return d.WrapErr(err)
 		}
 		(*numbers)[upstream] = number
+	}
+	return nil
+}
+
+// unmarshalList parses the upstreams that the option at the cursor names, and
+// gives each the number 0. The JSON form is kept in names.
+func (a *assigned) unmarshalList(d *caddyfile.Dispenser, names *[]string) error {
+	args, err := cfg.Args(d, 1, -1)
+	if err != nil {
+		return err
+	}
+	for _, upstream := range args {
+		if err := a.assign(upstream, 0); err != nil {
+			return d.WrapErr(err)
+		}
+	}
+	*names = append(*names, args...)
+	return nil
+}
+
+// provisionList takes the JSON form of an option that only names upstreams.
+func (a *assigned) provisionList(names []string) error {
+	a.set = cfg.Upstreams[int]{}
+	for _, upstream := range names {
+		if err := a.assign(upstream, 0); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -86,6 +103,12 @@ func (a *assigned) get(address string, byDefault int) int {
 		return number
 	}
 	return byDefault
+}
+
+// has reports whether the option names the upstream at the given dial address.
+func (a *assigned) has(address string) bool {
+	_, ok := a.set.Get(address)
+	return ok
 }
 
 // checkStatic returns an error if the option names what is none of the upstreams.

@@ -36,13 +36,53 @@ func (h *history) release() {
 	}
 }
 
+// backups is the level of upstreams that the option backup names: after all others.
+const backups = maxLevel + 1
+
+// level returns that of the upstream at the given dial address.
+func (o *Options) level(address string) int {
+	if o.backups.has(address) {
+		return backups
+	}
+	return o.levels.get(address, 0)
+}
+
+// onBackups reports whether the traffic is the backups': no other upstream is up,
+// or not for as long as the option failback_delay says.
+func (p *Pool) onBackups(h *history, others, backup census, now int64) bool {
+	switch {
+	case len(p.options.Backups) == 0:
+		return false
+	case others.up > 0 && backup.up == 0:
+		h.forget(backups) // the traffic is back: no backup that comes up gets it
+		return false
+	}
+	well := 0.0
+	if others.up > 0 || others.checking > 0 { // nobody has seen those down
+		well = 1
+	}
+	trusted := p.trusted(h, backups, well, now) > 0
+	if others.up > 0 {
+		return !trusted
+	}
+	return backup.up > 0 || others.weighted == 0
+}
+
+// forget drops what the level was before.
+func (h *history) forget(level int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.levels, level)
+}
+
 // share says which share of the draws falls on each of the snapshot's tiers.
-func (p *Pool) share(next *Snapshot, v *view, stands []standing, now int64) {
+// Backups have all of it or none.
+func (p *Pool) share(next *Snapshot, v *view, stands []standing, onBackups bool, now int64) {
 	byLevel := make(map[int]*balance.Level)
 	unproven := make(map[int]int)
 	for i, s := range stands {
 		m := v.members[i]
-		if m.weight == 0 {
+		if m.weight == 0 || (m.level == backups) != onBackups {
 			continue
 		}
 		l := byLevel[m.level]
@@ -74,7 +114,10 @@ func (p *Pool) share(next *Snapshot, v *view, stands []standing, now int64) {
 			// Whom nobody has proven yet must get a request to be.
 			l.Healthy = unproven[number]
 		}
-		l.Trusted = p.trusted(v.history, number, balance.Health(l.Healthy, l.Upstreams, factor), now)
+		l.Trusted = balance.Health(l.Healthy, l.Upstreams, factor)
+		if !onBackups {
+			l.Trusted = p.trusted(v.history, number, l.Trusted, now)
+		}
 		levels[i] = *l
 	}
 	loads := balance.Loads(levels, factor)

@@ -83,7 +83,7 @@ func (p *Pool) loner(address string) *member {
 	m := &member{
 		address: address,
 		weight:  uint32(p.options.weights.get(address, 1)),
-		level:   p.options.levels.get(address, 0),
+		level:   p.options.level(address),
 		latency: new(Latency),
 		slots:   new(slots),
 		load:    new(load),

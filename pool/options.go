@@ -28,13 +28,17 @@ type Options struct {
 	// level get traffic as those of lower ones fail. Default: 0.
 	Priorities map[string]int `json:"priorities,omitempty"`
 
+	// Upstreams that get traffic only when no other one is left, named as for
+	// weights. Default: none.
+	Backups []string `json:"backups,omitempty"`
+
 	// How much more than its share of the load an upstream is held to bear: a
 	// level leaves traffic to the next when less than one over this factor of
 	// its upstreams is healthy. At least 1. Default: 1.4.
 	Overprovisioning *float64 `json:"overprovisioning,omitempty"`
 
 	// How long a level must have been as healthy as it is before it takes back
-	// the traffic that it left to the next. Default: 0, at once.
+	// the traffic that it left to the next, or to backups. Default: 0, at once.
 	FailbackDelay caddy.Duration `json:"failback_delay,omitempty"`
 
 	// How often a failed request is tried on another upstream. What may be
@@ -73,6 +77,7 @@ type Options struct {
 	unweighted bool
 	weights    assigned
 	levels     assigned
+	backups    assigned
 	rules      *rules // of outlier detection; nil where it is off
 }
 
@@ -134,17 +139,17 @@ func (o *Options) UnmarshalOption(d *caddyfile.Dispenser) (common bool, err erro
 	}
 	switch option.Text {
 	case "weight":
-		if err = o.weights.unmarshal(d, nil, &o.Weights); err == nil {
-			err = o.checkUnweighted()
-			if err != nil {
-				err = cfg.ErrAt(option, "%v", err)
-			}
+		if err = o.weights.unmarshal(d, &o.Weights); err == nil {
+			err = located(option, o.checkUnweighted())
 		}
 	case "priority":
-		err = o.levels.unmarshal(d, nil, &o.Priorities)
+		if err = o.levels.unmarshal(d, &o.Priorities); err == nil {
+			err = located(option, o.checkBackups())
+		}
 	case "backup":
-		level := 1
-		err = o.levels.unmarshal(d, &level, &o.Priorities)
+		if err = o.backups.unmarshalList(d, &o.Backups); err == nil {
+			err = located(option, o.checkBackups())
+		}
 	case "health_check":
 		err = o.unmarshalCheck(d)
 	case "retries":
@@ -177,10 +182,29 @@ func (o *Options) UnmarshalOption(d *caddyfile.Dispenser) (common bool, err erro
 	return true, err
 }
 
-// reset forgets what was parsed of weights and priorities.
+// located says of an error where the option is.
+func located(option caddyfile.Token, err error) error {
+	if err == nil {
+		return nil
+	}
+	return cfg.ErrAt(option, "%v", err)
+}
+
+// reset forgets what was parsed of weights, priorities and backups.
 func (o *Options) reset() {
 	o.weights = assigned{option: "weight", max: maxWeight}
 	o.levels = assigned{option: "priority", max: maxLevel}
+	o.backups = assigned{option: "backup"}
+}
+
+// checkBackups returns an error if a backup has a priority, too, by the same name.
+func (o *Options) checkBackups() error {
+	for _, m := range o.backups.set.Matches() {
+		if o.levels.set.Has(m) {
+			return fmt.Errorf("backup: '%s' has a priority, too: a backup is on no level", m)
+		}
+	}
+	return nil
 }
 
 var errManagedSlowStart = errors.New("slow_start: managed takes none, since its inner policy knows no weights")
@@ -205,6 +229,12 @@ func (o *Options) provision() error {
 		return err
 	}
 	if err := o.levels.provision(o.Priorities); err != nil {
+		return err
+	}
+	if err := o.backups.provisionList(o.Backups); err != nil {
+		return err
+	}
+	if err := o.checkBackups(); err != nil {
 		return err
 	}
 	if f := o.Overprovisioning; f != nil && !(*f >= 1 && *f <= maxOverprovisioning) {
@@ -242,7 +272,7 @@ func (o *Options) provision() error {
 // signature is what a history of the same upstreams depends on: another option
 // may change without an end to it.
 func (o *Options) signature() string {
-	levels, _ := json.Marshal(o.Priorities) // integers by text: no error
+	levels, _ := json.Marshal([]any{o.Priorities, o.Backups}) // integers and text: no error
 	names := make([]string, len(o.HealthChecks))
 	for i, c := range o.HealthChecks {
 		names[i] = c.Name
@@ -261,9 +291,14 @@ func (o *Options) overprovisioning() float64 {
 // checkStatic returns an error if an option names an upstream that there is not,
 // or if no upstream has any weight.
 func (o *Options) checkStatic(addresses []string) error {
-	for _, a := range []*assigned{&o.weights, &o.levels} {
+	for _, a := range []*assigned{&o.weights, &o.levels, &o.backups} {
 		if err := a.checkStatic(addresses); err != nil {
 			return err
+		}
+	}
+	for _, address := range addresses {
+		if o.backups.has(address) && o.levels.has(address) {
+			return fmt.Errorf("backup: '%s' has a priority, too: a backup is on no level", address)
 		}
 	}
 	for _, address := range addresses {
@@ -284,6 +319,8 @@ func (o *Options) common() string {
 		return "weight"
 	case o.Priorities != nil:
 		return "priority"
+	case o.Backups != nil:
+		return "backup"
 	case o.Overprovisioning != nil:
 		return "overprovisioning"
 	case o.FailbackDelay != 0:

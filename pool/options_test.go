@@ -34,7 +34,7 @@ func parse(o *Options, options string) error {
 func TestOptionsFromACaddyfile(t *testing.T) {
 	for options, want := range map[string]Options{
 		"weight 3 a:80 10.0.0.0/8\nweight 0 b": {Weights: map[string]int{"a:80": 3, "10.0.0.0/8": 3, "b": 0}},
-		"priority 2 a b:80\nbackup c":          {Priorities: map[string]int{"a": 2, "b:80": 2, "c": 1}},
+		"priority 2 a b:80\nbackup c":          {Priorities: map[string]int{"a": 2, "b:80": 2}, Backups: []string{"c"}},
 		"priority 0 a\npriority 1000 b":        {Priorities: map[string]int{"a": 0, "b": 1000}},
 		"overprovisioning 1":                   {Overprovisioning: ptr(1.0)},
 		"overprovisioning 2.5":                 {Overprovisioning: ptr(2.5)},
@@ -89,7 +89,7 @@ func TestOptionErrors(t *testing.T) {
 		`priority "" a`:                   "priority: '' is not an integer, at Testfile:2",
 		`priority 1 ""`:                   "priority: empty upstream, at Testfile:2",
 		"priority 1 a a":                  "priority: duplicate upstream 'a', at Testfile:2",
-		"backup a\nbackup A":              "priority: duplicate upstream 'A', at Testfile:3",
+		"backup a\nbackup A":              "backup: duplicate upstream 'A', at Testfile:3",
 		"overprovisioning 0.99":           "overprovisioning: 0.99 is not between 1 and 100, at Testfile:2",
 		"overprovisioning 100.1":          "overprovisioning: 100.1 is not between 1 and 100, at Testfile:2",
 		"overprovisioning nan":            "overprovisioning: 'nan' is not a number, at Testfile:2",
@@ -253,7 +253,7 @@ func TestCommonKnowsEveryOption(t *testing.T) {
 		default:
 			field.SetInt(1)
 		}
-		option := map[string]string{"weights": "weight", "priorities": "priority", "health_checks": "health_check"}[name]
+		option := map[string]string{"weights": "weight", "priorities": "priority", "backups": "backup", "health_checks": "health_check"}[name]
 		if option == "" {
 			option = name
 		}

@@ -6,7 +6,7 @@ import (
 
 // notePanic tells when the view begins or ends to ignore verdicts and ejections:
 // once, whatever reloads there are.
-func (p *Pool) notePanic(h *history, s *Snapshot, up, weighted int) {
+func (p *Pool) notePanic(h *history, s *Snapshot, serving census) {
 	h.mu.Lock()
 	changed := h.panicking != s.panicking
 	h.panicking = s.panicking
@@ -14,7 +14,7 @@ func (p *Pool) notePanic(h *history, s *Snapshot, up, weighted int) {
 	if !changed {
 		return
 	}
-	numbers := []zap.Field{zap.String("policy", p.policy), zap.Int("healthy", up), zap.Int("upstreams", weighted)}
+	numbers := []zap.Field{zap.String("policy", p.policy), zap.Int("healthy", serving.up), zap.Int("upstreams", serving.weighted)}
 	event := "panic_left"
 	if s.panicking {
 		event = "panic_entered"
@@ -23,5 +23,5 @@ func (p *Pool) notePanic(h *history, s *Snapshot, up, weighted int) {
 		p.logger.Info("verdicts and ejections count again", numbers...)
 	}
 	metrics.panics.WithLabelValues(p.policy, event[len("panic_"):]).Inc()
-	p.emit(event, map[string]any{"policy": p.policy, "healthy": up, "upstreams": weighted})
+	p.emit(event, map[string]any{"policy": p.policy, "healthy": serving.up, "upstreams": serving.weighted})
 }

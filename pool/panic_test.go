@@ -134,7 +134,7 @@ func TestPanicThreshold(t *testing.T) {
 		{ptr(50.0), 0, 0, false},
 	} {
 		p := &Pool{options: &Options{PanicThreshold: test.threshold}}
-		if got := p.panics(test.up, test.weighted); got != test.want {
+		if got := p.panics(census{up: test.up, weighted: test.weighted}); got != test.want {
 			threshold, _ := json.Marshal(test.threshold)
 			t.Errorf("%d of %d, threshold %s: %t", test.up, test.weighted, threshold, got)
 		}

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -25,7 +26,7 @@ type view struct {
 	asked     atomic.Int64 // instant of the latest pick; only where members are dynamic
 }
 
-// all is the number of the level that has the upstreams of all others.
+// all is the number of the level that has the upstreams of all others but backups.
 const all = -1
 
 // arrange gives the members their seats.
@@ -35,14 +36,23 @@ func (v *view) arrange() {
 		if v.levels[m.level] == nil {
 			v.levels[m.level] = &Level{}
 		}
-		for n, level := range []*Level{v.levels[m.level], v.levels[all]} {
-			v.seats[n] = append(v.seats[n], len(level.Addresses))
-			if m.weight > 0 {
-				level.Addresses = append(level.Addresses, m.address)
-				level.Weights = append(level.Weights, m.weight)
-			}
+		v.seats[0] = append(v.seats[0], v.levels[m.level].take(m))
+		if m.level == backups {
+			v.seats[1] = append(v.seats[1], v.seats[0][len(v.seats[0])-1])
+		} else {
+			v.seats[1] = append(v.seats[1], v.levels[all].take(m))
 		}
 	}
+}
+
+// take gives the member a seat of the level. One without weight has none.
+func (l *Level) take(m *member) (seat int) {
+	seat = len(l.Addresses)
+	if m.weight > 0 {
+		l.Addresses = append(l.Addresses, m.address)
+		l.Weights = append(l.Weights, m.weight)
+	}
+	return seat
 }
 
 // tierOf returns the snapshot's tier that has just these upstreams, told by the
@@ -65,15 +75,23 @@ func (p *Pool) build(v *view) {
 	now := instant(time.Now())
 	before := v.snapshot.Load()
 	stands := make([]standing, len(v.members))
-	up, weighted := 0, 0
+	var others, backup census
 	for i, m := range v.members {
 		s := m.stand(p.options, now)
 		stands[i] = s
-		if m.weight > 0 && s.weight > 0 && s.verdict != healthcheck.Checking { // no panic lets those in
-			weighted++
+		of := &others
+		if m.level == backups {
+			of = &backup
+		}
+		switch {
+		case m.weight == 0 || s.weight == 0:
+		case s.verdict == healthcheck.Checking:
+			of.checking++ // no panic lets those in
+		default:
+			of.weighted++
 		}
 		if s.up() {
-			up++
+			of.up++
 		}
 		if in := s.verdict == healthcheck.Healthy && s.phase != ejected; m.in != in {
 			m.in = in
@@ -81,17 +99,22 @@ func (p *Pool) build(v *view) {
 		}
 		p.alarm.before(s.until)
 	}
-	next := &Snapshot{panicking: p.panics(up, weighted)}
-	p.compose(next, before, v, stands, up == 0)
-	if !next.panicking {
-		p.share(next, v, stands, now)
+	onBackups := p.onBackups(v.history, others, backup, now)
+	serving := others
+	if onBackups {
+		serving = backup
+	}
+	next := &Snapshot{panicking: p.panics(serving)}
+	p.compose(next, before, v, stands, onBackups, others.up+backup.up == 0)
+	if !next.panicking || onBackups {
+		p.share(next, v, stands, onBackups, now)
 	}
 	if len(next.tiers) == 1 && !next.tiers[0].guarded && p.line == nil && !p.counting && !p.sessional && !p.observer.marks() {
 		next.plain = next.tiers[0]
 	}
 	p.admit(next, v, stands)
 	next.try()
-	p.notePanic(v.history, next, up, weighted)
+	p.notePanic(v.history, next, serving)
 	v.snapshot.Store(next)
 	if before != nil {
 		before.discount(next)
@@ -100,20 +123,25 @@ func (p *Pool) build(v *view) {
 
 // compose makes the snapshot's tiers. Where nobody is up, ejections do not
 // count: the last upstream is never ejected.
-func (p *Pool) compose(next, before *Snapshot, v *view, stands []standing, nobody bool) {
+// Where the traffic is the backups', a panic lets in nobody else.
+func (p *Pool) compose(next, before *Snapshot, v *view, stands []standing, onBackups, nobody bool) {
 	type place struct {
-		degraded bool
-		level    int
+		backup, degraded bool
+		level            int
 	}
 	places := make(map[place][]int)
 	next.unproven = true
 	for i, s := range stands {
-		at := place{s.degraded, v.members[i].level}
+		level := v.members[i].level
+		at := place{level == backups, s.degraded, level}
 		switch {
 		case s.weight == 0 || s.verdict == healthcheck.Checking:
 			continue
-		case next.panicking:
-			at = place{}
+		case next.panicking && (at.backup == onBackups || nobody):
+			at.degraded = false
+			if !at.backup {
+				at.level = 0
+			}
 		case s.verdict != healthcheck.Healthy, s.phase == ejected && !nobody:
 			continue
 		}
@@ -125,22 +153,27 @@ func (p *Pool) compose(next, before *Snapshot, v *view, stands []standing, nobod
 		order = append(order, at)
 	}
 	slices.SortFunc(order, func(a, b place) int {
-		if a.degraded != b.degraded {
-			if a.degraded {
-				return 1
-			}
-			return -1
-		}
-		return a.level - b.level
+		return cmp.Or(compare(a.backup, b.backup), compare(a.degraded, b.degraded), a.level-b.level)
 	})
 	for _, at := range order {
 		t := &Tier{level: at.level, degraded: at.degraded, Level: v.levels[at.level], seats: v.sessions}
 		seats := v.seats[0]
-		if next.panicking {
+		if next.panicking && !onBackups && !at.backup { // of all levels
 			t.Level, seats = v.levels[all], v.seats[1]
 		}
 		next.tiers = append(next.tiers, p.tier(t, before, v, stands, places[at], seats))
 	}
+}
+
+// compare orders what is false before what is true.
+func compare(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	}
+	return -1
 }
 
 // tier fills in the tier of the given members. What was there before stays as it
@@ -189,17 +222,21 @@ func (p *Pool) tier(t *Tier, before *Snapshot, v *view, stands []standing, place
 	return t
 }
 
+// census is how many upstreams a panic could let in, how many are up, and how
+// many have not had their first probe.
+type census struct{ weighted, up, checking int }
+
 // panics reports whether verdicts and ejections are ignored where so many of the
-// upstreams that have weight are up.
-func (p *Pool) panics(up, weighted int) bool {
+// upstreams are up.
+func (p *Pool) panics(c census) bool {
 	threshold := p.options.PanicThreshold
 	switch {
-	case weighted == 0:
+	case c.weighted == 0:
 		return false
 	case threshold == nil:
-		return up == 0
+		return c.up == 0
 	case *threshold == 0:
 		return false
 	}
-	return up == 0 || float64(up)*100 < *threshold*float64(weighted)
+	return c.up == 0 || float64(c.up)*100 < *threshold*float64(c.weighted)
 }

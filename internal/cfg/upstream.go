@@ -158,6 +158,20 @@ func (u *Upstreams[V]) All(address string) (matches []Match) {
 	return matches
 }
 
+// Has reports whether the match has a value.
+func (u *Upstreams[V]) Has(m Match) bool {
+	var ok bool
+	switch {
+	case m.Address != "":
+		_, ok = u.exact[m.Address]
+	case m.Host != "":
+		_, ok = u.hosts[strings.ToLower(m.Host)]
+	default:
+		_, ok = u.ranges[m.Range]
+	}
+	return ok
+}
+
 // Matches returns all matches that have a value.
 func (u *Upstreams[V]) Matches() []Match {
 	var all []Match
