@@ -93,7 +93,11 @@ func (c *Check) unmarshalCommon(d *caddyfile.Dispenser, seen cfg.Seen) (common b
 	}
 	switch {
 	case duration != nil:
-		*duration, err = cfg.Duration(d)
+		least := cfg.MinInterval
+		if option == "timeout" {
+			least = minTimeout
+		}
+		*duration, err = cfg.DurationFrom(d, least)
 	case number != nil:
 		*number, err = cfg.Int(d, 1, most)
 	case text != nil:

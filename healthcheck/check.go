@@ -27,7 +27,8 @@ type Check struct {
 	// numbered from the second one on.
 	Name string `json:"name,omitempty"`
 
-	// Time from one probe of an upstream to the next. Default: 5s.
+	// Time from one probe of an upstream to the next. At least 50ms. Default:
+	// 5s.
 	Interval caddy.Duration `json:"interval,omitempty"`
 
 	// Interval while the latest results speak against the verdict, that is,
@@ -38,7 +39,8 @@ type Check struct {
 	// Interval while the upstream is down. Default: interval.
 	DownInterval caddy.Duration `json:"down_interval,omitempty"`
 
-	// Time after which a probe without result has failed. Default: 2s.
+	// Time after which a probe without result has failed. At least 1ms.
+	// Default: 2s, or interval where that is shorter.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 
 	// By how much of the interval a probe may be late, at random, in percent.
@@ -87,6 +89,8 @@ const (
 	defaultJitter   = 10
 	defaultPasses   = 2
 	defaultFails    = 3
+
+	minTimeout = time.Millisecond
 )
 
 // Provision loads the checker and sets defaults. The transport is the one of
@@ -157,18 +161,22 @@ func (c *Check) Kind() string {
 }
 
 func (c *Check) setDefaults() error {
-	for option, d := range map[string]caddy.Duration{
-		"interval":            c.Interval,
-		"timeout":             c.Timeout,
-		"transition_interval": c.TransitionInterval,
-		"down_interval":       c.DownInterval,
+	for _, d := range []struct {
+		option string
+		value  caddy.Duration
+		least  time.Duration
+	}{
+		{"interval", c.Interval, cfg.MinInterval},
+		{"timeout", c.Timeout, minTimeout},
+		{"transition_interval", c.TransitionInterval, cfg.MinInterval},
+		{"down_interval", c.DownInterval, cfg.MinInterval},
 	} {
-		if d < 0 || d > caddy.Duration(cfg.MaxDuration) {
-			return fmt.Errorf("health_check: %s: %s is not above zero and below ten years", option, time.Duration(d))
+		if err := cfg.CheckDuration(d.option, d.value, d.least); err != nil {
+			return fmt.Errorf("health_check: %v", err)
 		}
 	}
 	c.Interval = cmp.Or(c.Interval, caddy.Duration(defaultInterval))
-	c.Timeout = cmp.Or(c.Timeout, caddy.Duration(defaultTimeout))
+	c.Timeout = cmp.Or(c.Timeout, min(caddy.Duration(defaultTimeout), c.Interval))
 	c.TransitionInterval = cmp.Or(c.TransitionInterval, c.Interval)
 	c.DownInterval = cmp.Or(c.DownInterval, c.Interval)
 	if c.Jitter == nil {

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -50,7 +51,8 @@ type OutlierDetection struct {
 	RequestVolume *int `json:"request_volume,omitempty"`
 
 	// How often the rules on shares are applied; also, after how much time
-	// without an ejection the next one lasts one base time less. Default: 10s.
+	// without an ejection the next one lasts one base time less. At least 50ms.
+	// Default: 10s.
 	Interval caddy.Duration `json:"interval,omitempty"`
 
 	// How long the first ejection lasts; the second in a row lasts twice as
@@ -138,14 +140,11 @@ func (o *OutlierDetection) rules() (*rules, error) {
 		}
 		return *value
 	}
-	duration := func(option string, value caddy.Duration, byDefault time.Duration) time.Duration {
-		switch {
-		case value == 0:
-			return byDefault
-		case value < 0 || value > caddy.Duration(cfg.MaxDuration):
-			err = fmt.Errorf("outlier_detection: %s: %s is not above zero and below ten years", option, time.Duration(value))
+	duration := func(option string, value caddy.Duration, byDefault, least time.Duration) time.Duration {
+		if e := cfg.CheckDuration(option, value, least); e != nil {
+			err = fmt.Errorf("outlier_detection: %v", e)
 		}
-		return time.Duration(value)
+		return cmp.Or(time.Duration(value), byDefault)
 	}
 	unlessNamed := 0
 	if named {
@@ -158,10 +157,10 @@ func (o *OutlierDetection) rules() (*rules, error) {
 	r.Percentage = float("failure_percentage_threshold", o.FailurePercentageThreshold, float64(unlessNamed)*defaultFailurePercentage, 100)
 	r.Hosts = number("minimum_hosts", o.MinimumHosts, defaultMinimumHosts, 1)
 	r.Volume = number("request_volume", o.RequestVolume, defaultRequestVolume, 1)
-	r.Interval = duration("interval", o.Interval, defaultOutlierInterval)
-	r.Base = duration("base_ejection_time", o.BaseEjectionTime, defaultBaseEjection)
-	r.Max = duration("max_ejection_time", o.MaxEjectionTime, defaultMaxEjection)
-	r.Jitter = duration("ejection_jitter", o.EjectionJitter, 0)
+	r.Interval = duration("interval", o.Interval, defaultOutlierInterval, cfg.MinInterval)
+	r.Base = duration("base_ejection_time", o.BaseEjectionTime, defaultBaseEjection, 0)
+	r.Max = duration("max_ejection_time", o.MaxEjectionTime, defaultMaxEjection, 0)
+	r.Jitter = duration("ejection_jitter", o.EjectionJitter, 0, 0)
 	r.Percent = float("max_ejection_percent", o.MaxEjectionPercent, defaultEjectionPercent, 100)
 	if len(r.Status) == 0 {
 		r.Status = []string{defaultFailures}
@@ -223,7 +222,6 @@ func (o *OutlierDetection) unmarshal(d *caddyfile.Dispenser) (err error) {
 			"max_ejection_percent":         &o.MaxEjectionPercent,
 		}[option]
 		duration := map[string]*caddy.Duration{
-			"interval":           &o.Interval,
 			"base_ejection_time": &o.BaseEjectionTime,
 			"max_ejection_time":  &o.MaxEjectionTime,
 			"ejection_jitter":    &o.EjectionJitter,
@@ -239,6 +237,8 @@ func (o *OutlierDetection) unmarshal(d *caddyfile.Dispenser) (err error) {
 		case percent != nil:
 			*percent = new(float64)
 			**percent, err = cfg.Percent(d, 0, 100)
+		case option == "interval":
+			o.Interval, err = cfg.DurationFrom(d, cfg.MinInterval)
 		case duration != nil:
 			*duration, err = cfg.Duration(d)
 		case option == "success_rate_stdev_factor":
