@@ -40,13 +40,18 @@ func (s *nameServer) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 		w.WriteMsg(answer.SetRcode(q, dns.RcodeServerFailure))
 		return
 	}
+	answer.Rcode = dns.RcodeNameError
 	for _, text := range *s.records.Load() {
 		record, err := dns.NewRR(text)
 		if err != nil {
 			panic(err)
 		}
 		header := record.Header()
-		if header.Name == q.Question[0].Name && header.Rrtype == q.Question[0].Qtype {
+		if header.Name != q.Question[0].Name {
+			continue
+		}
+		answer.Rcode = dns.RcodeSuccess
+		if header.Rrtype == q.Question[0].Qtype {
 			answer.Answer = append(answer.Answer, record)
 		}
 	}

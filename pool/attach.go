@@ -33,6 +33,7 @@ func around(ctx caddy.Context) (outer *Handle, handler *reverseproxy.Handler, ne
 // retries.
 func (p *Pool) attach(ctx caddy.Context, handler *reverseproxy.Handler, nested bool) error {
 	p.fixed = handler.DynamicUpstreamsRaw == nil && handler.DynamicUpstreams == nil
+	p.source.configure(handler.DynamicUpstreamsRaw) // which Caddy loads after its policy
 	if p.fixed {
 		if err := p.options.checkStatic(dials(handler.Upstreams)); err != nil {
 			return err

@@ -20,9 +20,8 @@ import (
 // views; which one is meant is told by the addresses.
 type dynamics struct {
 	latest atomic.Pointer[view] // the one last asked for
-	last   atomic.Pointer[returned]
-	views  sync.Map     // uint64 → *view
-	asked  atomic.Int64 // instant of the latest pick
+	views  sync.Map             // uint64 → *view
+	asked  atomic.Int64         // instant of the latest pick
 
 	mu      sync.Mutex // guards the making of views, and:
 	members map[string]*member
@@ -31,20 +30,14 @@ type dynamics struct {
 }
 
 const (
-	maxViews = 1000        // of one pool; the least recently used goes
-	tick     = time.Second // to which the times of sightings are exact
+	maxViews = 1000 // of one pool; the least recently used goes
+	maxSeats = 4    // times dynamic_limit: upstreams in all views together
 )
 
 var (
 	seed    = maphash.MakeSeed()
 	scratch = sync.Pool{New: func() any { return new([]*reverseproxy.Upstream) }}
 )
-
-// returned is what a source has returned.
-type returned struct {
-	upstreams reverseproxy.UpstreamPool
-	at        int64
-}
 
 // selectDynamic picks one of upstreams that were not configured.
 func (h *Handle) selectDynamic(upstreams reverseproxy.UpstreamPool, q Query) (picked *reverseproxy.Upstream, full bool) {
@@ -66,25 +59,10 @@ func (h *Handle) selectDynamic(upstreams reverseproxy.UpstreamPool, q Query) (pi
 	if now-d.asked.Load() > int64(tick) {
 		d.asked.Store(now)
 	}
-	if last := d.last.Load(); !q.stale && (last == nil || now-last.at > int64(tick)) {
-		d.last.Store(&returned{upstreams, now})
+	if !q.stale && h.owner {
+		p.source.keep(upstreams, q.Request, now, maxSeats*p.limit)
 	}
 	return h.pick(v.snapshot.Load(), q, buffer, len(v.members))
-}
-
-// lastKnown returns what a source has returned when it still returned anything:
-// those upstreams may well live on where their names do not. They are believed
-// for as long as addresses are kept.
-func (p *Pool) lastKnown() reverseproxy.UpstreamPool {
-	last, now := p.dynamic.last.Load(), instant(time.Now())
-	if last == nil || now-last.at > int64(p.expiry) {
-		return nil
-	}
-	if p.goneLog.ok(now) {
-		p.logger.Warn("the source returns no upstreams: those that it returned last go on",
-			zap.Int("upstreams", len(last.upstreams)))
-	}
-	return last.upstreams
 }
 
 // narrow returns the tier's upstreams of the view's, which are in the buffer,

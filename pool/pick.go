@@ -13,7 +13,7 @@ func (h *Handle) Select(upstreams reverseproxy.UpstreamPool, r *http.Request, w 
 	p := h.pool
 	q := Query{Request: r, Writer: w}
 	if len(upstreams) == 0 {
-		if upstreams = p.lastKnown(); upstreams == nil {
+		if upstreams = p.lastKnown(r); upstreams == nil {
 			return nil
 		}
 		q.stale = true

@@ -37,6 +37,7 @@ type Pool struct {
 	pickers    []Picker
 	static     *view
 	dynamic    dynamics
+	source     source        // of dynamic upstreams
 	expiry     time.Duration // of addresses from dynamic sources
 	limit      int           // likewise
 	line       *line         // nil where there is no queue
