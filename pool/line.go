@@ -29,11 +29,7 @@ type line struct {
 	turns list.List // of chan struct{}, each closed when its turn has come
 }
 
-// lines is how many pools of the process have a line.
-var lines atomic.Int32
-
 func newLine(q *Queue, gauge prometheus.Gauge) *line {
-	lines.Add(1)
 	return &line{
 		length:  q.Length,
 		timeout: time.Duration(q.Timeout),
@@ -46,7 +42,6 @@ func newLine(q *Queue, gauge prometheus.Gauge) *line {
 // close ends all waits.
 func (l *line) close() {
 	close(l.closed)
-	lines.Add(-1)
 }
 
 // join goes to the end of the line; nil if it is full.
@@ -156,21 +151,13 @@ const (
 // retryAfter is what a client is told that was refused, in seconds.
 const retryAfter = "1"
 
-// selectInLine picks, and waits for an upstream to have room if all are full and
-// the pool has a queue.
+// refusals is whether a request was ever refused in this process. Until then no
+// pick need look for what a refusal has left on its response.
+var refusals atomic.Bool
+
+// selectInLine picks, and waits for an upstream to have room if all are full.
 func (h *Handle) selectInLine(upstreams reverseproxy.UpstreamPool, q Query) *reverseproxy.Upstream {
-	p, repl := h.pool, Replacer(q.Request)
-	if repl != nil && q.Writer != nil {
-		if _, ours := repl.Get(retryAfterKey); ours {
-			repl.Delete(retryAfterKey)
-			q.Writer.Header().Del("Retry-After") // of another handler's
-		}
-	}
-	l := p.line
-	if l == nil {
-		u, _ := h.selectNow(upstreams, q)
-		return u
-	}
+	p, l, repl := h.pool, h.pool.line, Replacer(q.Request)
 	if repl != nil && p.observer != nil {
 		if _, refused := repl.Get(p.observer.refused); refused {
 			refuse(q.Writer, repl)
@@ -212,8 +199,26 @@ func refuse(w http.ResponseWriter, repl *caddy.Replacer) {
 	if w == nil {
 		return
 	}
+	refusals.Store(true)
 	w.Header().Set("Retry-After", retryAfter)
 	if repl != nil {
 		repl.Set(retryAfterKey, true)
+	}
+}
+
+// takeBackRetryAfter removes what a refusal has set on the response, in this
+// handler or in another one before it: whoever answers now says it anew.
+func takeBackRetryAfter(r *http.Request, w http.ResponseWriter) {
+	header := w.Header()
+	if len(header["Retry-After"]) == 0 {
+		return
+	}
+	repl := Replacer(r)
+	if repl == nil {
+		return
+	}
+	if _, ours := repl.Get(retryAfterKey); ours {
+		repl.Delete(retryAfterKey)
+		header.Del("Retry-After")
 	}
 }

@@ -29,11 +29,14 @@ func (h *Handle) Select(upstreams reverseproxy.UpstreamPool, r *http.Request, w 
 			g.TakeBack(r, w.Header())
 		}
 	}
+	if w != nil && refusals.Load() {
+		takeBackRetryAfter(r, w)
+	}
 	if i := h.pickPlain(upstreams, &q); i >= 0 {
 		return q.Upstreams[i]
 	}
 	var picked *reverseproxy.Upstream
-	if h.owner && (p.line != nil || lines.Load() > 0) {
+	if h.owner && p.line != nil {
 		picked = h.selectInLine(upstreams, q)
 	} else {
 		picked, _ = h.selectNow(upstreams, q)
@@ -54,7 +57,7 @@ func (h *Handle) Select(upstreams reverseproxy.UpstreamPool, r *http.Request, w 
 func (h *Handle) pickPlain(upstreams []*reverseproxy.Upstream, q *Query) int {
 	v := h.pool.static
 	s := v.snapshot.Load()
-	if s.plain == nil || q.tried != nil || lines.Load() > 0 || !same(upstreams, v.upstreams) {
+	if s.plain == nil || q.tried != nil || !same(upstreams, v.upstreams) {
 		return None
 	}
 	q.tier, q.Candidates, q.Upstreams, q.Made = s.plain, s.plain.Candidates, s.plain.upstreams, s.plain.made[h.slot]

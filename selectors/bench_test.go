@@ -2,6 +2,7 @@ package selectors
 
 import (
 	"fmt"
+	"net/http/httptest"
 	"testing"
 )
 
@@ -57,4 +58,34 @@ func BenchmarkPick(b *testing.B) {
 			}
 		}
 	}
+}
+
+// BenchmarkPickBesideAQueue shows what a queue of one handler costs another one
+// that has none: nothing, but for a look at the response's header once a request
+// has been refused.
+func BenchmarkPickBesideAQueue(b *testing.B) {
+	picks := func(b *testing.B) {
+		h := newHandler(b, object{"policy": "weighted_random"}, 16)
+		selector := h.LoadBalancing.SelectionPolicy
+		b.ReportAllocs()
+		b.ResetTimer()
+		b.RunParallel(func(pb *testing.PB) {
+			r, w := newRequest(), httptest.NewRecorder()
+			for pb.Next() {
+				if selector.Select(h.Upstreams, r, w) == nil {
+					b.Error("no upstream")
+				}
+			}
+		})
+	}
+	b.Run("none", picks)
+	h := newHandler(b, object{"policy": "weighted_random", "queue": object{"length": 1, "timeout": "1ns"}}, 1)
+	b.Run("unused", picks)
+	h.Upstreams[0].MaxRequests = 1
+	busy(h.Upstreams[0], 1)
+	defer busy(h.Upstreams[0], 0)
+	if h.LoadBalancing.SelectionPolicy.Select(h.Upstreams, newRequest(), httptest.NewRecorder()) != nil {
+		b.Fatal("it should have been refused")
+	}
+	b.Run("has_refused", picks)
 }
