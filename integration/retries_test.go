@@ -2,7 +2,6 @@ package integration
 
 import (
 	"net/http"
-	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -114,21 +113,33 @@ func TestRetryMatchSendsOtherStatusesElsewhere(t *testing.T) {
 	}
 }
 
-func TestWhenAllWereTriedARetryMayRepeat(t *testing.T) {
+// A request goes a second time only to an upstream that has seen nothing of it.
+func TestWhenAllWereTriedARetryRepeatsFailedDialsAlone(t *testing.T) {
 	b := backends(t, "a", "b")
 	b[0].stop()
-	var answers atomic.Int32
-	b[1].set(func(w http.ResponseWriter, r *http.Request) {
-		if answers.Add(1)%2 == 1 {
-			drop(w, r)
+	b[1].set(drop)
+	p := run(t, policy(addrs(b...), "smooth_weighted_round_robin", "retries 5"))
+	for n := range int64(6) {
+		if a := p.do(http.MethodGet, "/", ""); a.status != http.StatusBadGateway || b[1].requests.Load() != n+1 {
+			t.Fatalf("request %d: %v, and b got %d", n+1, a, b[1].requests.Load())
 		}
-		ok(w, r)
-	})
-	p := run(t, policy(addrs(b...), "smooth_weighted_round_robin", "retries 3"))
-	for range 6 {
-		if a := p.get("/"); a.status != http.StatusOK {
-			t.Fatalf("b answers every other request: %v", a)
-		}
+	}
+}
+
+func TestFailedDialsAreRepeatedForAsLongAsCaddyMayTry(t *testing.T) {
+	b := backends(t, "a", "b")
+	b[0].stop()
+	b[1].stop()
+	p := run(t, policy(addrs(b...), "smooth_weighted_round_robin", "", "lb_try_duration 20s"))
+	var got answer
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		got = p.do(http.MethodPost, "/", "text")
+	}()
+	b[1].start(t)
+	if <-done; got.status != http.StatusOK {
+		t.Errorf("b is back within lb_try_duration: %v", got)
 	}
 }
 

@@ -11,13 +11,15 @@ import (
 // judge has the outcome of an attempt bear on whether its upstream is ejected.
 func (p *Pool) judge(m *member, r report) {
 	now := instant(time.Now())
-	because, limited, back := m.outlier.observe(r, now)
-	if because != "" {
-		p.eject(m, because, limited)
+	f := m.outlier.observe(r, now)
+	if f.because != "" {
+		p.eject(m, f.because, f.limited)
 	}
-	if back {
+	if f.back {
 		p.logger.Info("upstream is back after its ejection", zap.String("upstream", m.address))
 		p.emit("unejected", map[string]any{"upstream": m.address})
+	}
+	if f.back || f.steady {
 		m.outlier.changed()
 	}
 }
@@ -30,6 +32,9 @@ func (p *Pool) eject(m *member, because string, limited bool) {
 	now := instant(time.Now())
 	left, held, all := p.others(m, now)
 	most := max(1, int(p.options.rules.Percent*float64(all)/100))
+	if left == 0 && !limited && m.outlier.last() {
+		m.outlier.changed() // the ejected are better than one that fails every attempt
+	}
 	if left == 0 || limited && held >= most {
 		return
 	}
@@ -58,7 +63,7 @@ func (p *Pool) others(m *member, now int64) (left, held, all int) {
 		if o.address == m.address {
 			continue
 		}
-		if s.up() && s.phase == serving {
+		if s.up() && s.phase == serving && !s.failing {
 			left++
 		}
 		if o.outlier.held(now) {

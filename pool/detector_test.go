@@ -10,9 +10,10 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 )
 
-var errRefused = errors.New("connection refused")
+var errRefused = reverseproxy.NewDialError(errors.New("connection refused"))
 
 // refuses is an upstream that nobody reaches.
 func refuses(*http.Request) (*http.Response, error) { return nil, errRefused }
@@ -39,8 +40,7 @@ func (b *bench) phases() string {
 	synctest.Wait()
 	var all strings.Builder
 	for _, m := range b.static.members {
-		at, _, _ := m.outlier.look(instant(time.Now()))
-		all.WriteByte("sep"[at])
+		all.WriteByte("sep"[m.outlier.look(instant(time.Now())).phase])
 	}
 	return all.String()
 }

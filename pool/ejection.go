@@ -35,7 +35,9 @@ type outlier struct {
 	times   int    // ejections in a row
 	because string // of the latest one
 	limited bool   // the latest one is one of those that a share is set for
-	proven  int64  // when an upstream last left probation; 0 for never
+	proven  int64  // when the upstream last came back from an ejection; 0 for never
+	silent  int64  // when the first failure was after the latest good answer; 0 for none
+	failing bool   // it would be ejected, were it not the last upstream
 	claimed int64  // when one on probation was last picked; 0 once an attempt has followed
 	probing int    // attempts in flight that began on this probation
 	round   int    // number of the latest probation
@@ -63,18 +65,26 @@ func (o *outlier) at(now int64) phase {
 	return o.phase
 }
 
-// look returns the phase, when it ends by itself, and when the upstream last
-// came back from an ejection.
-func (o *outlier) look(now int64) (at phase, until, proven int64) {
+// look is what the outlier detection holds of an upstream at a moment.
+type look struct {
+	phase   phase
+	until   int64 // when the phase ends by itself; 0 for never
+	proven  int64 // when the upstream last came back from an ejection; 0 for never
+	failing bool  // it would be ejected, were it not the last upstream
+}
+
+// look returns what is held of the upstream.
+func (o *outlier) look(now int64) (l look) {
 	if o == nil {
-		return serving, 0, 0
+		return l
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if at = o.at(now); at == ejected {
-		until = o.until
+	if l.phase = o.at(now); l.phase == ejected {
+		l.until = o.until
 	}
-	return at, until, o.proven
+	l.proven, l.failing = o.proven, o.failing
+	return l
 }
 
 // busy reports whether one on probation has its request, or has failed it and is
@@ -150,82 +160,18 @@ func (o *outlier) complete(began int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if began >= o.proven {
-		o.row.local = 0
+		o.row.local = streak{}
 	}
 }
 
-// observe takes in a report. It returns why the upstream should be ejected, and
-// whether a share is set for such ejections; or that it came back from one.
-func (o *outlier) observe(r report, now int64) (because string, limited, back bool) {
+// last notes that the upstream would be ejected, were it not the last one, until
+// an attempt on it succeeds. It reports whether that is news.
+func (o *outlier) last() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	at := o.at(now)
-	probing := o.probed(r.round)
-	switch {
-	case at == ejected, at == probation && !probing, r.began < o.proven:
-		return "", false, false // of an attempt from before
-	case at == probation:
-		// No answer is no success, though no rule may count it as a failure.
-		if because, limited = o.rules.first(r); because == "" && r.outcome != unreachable {
-			o.phase, o.proven, o.row = serving, now, row{}
-			back = true
-		}
-		return because, limited, back
-	}
-	if o.rules.byShare() {
-		o.tally(r, now)
-	}
-	o.line(r)
-	because, limited = o.rules.broken(o.row)
-	if because != "" {
-		o.row = row{} // if it may not be ejected, it counts anew
-	}
-	return because, limited, false
-}
-
-// line takes a report into the counts of failures in a row.
-func (o *outlier) line(r report) {
-	if r.outcome == unreachable {
-		o.row.local++
-		return
-	}
-	if !r.open {
-		o.row.local = 0
-	}
-	if r.counts {
-		o.row.failures++
-	} else {
-		o.row.failures = 0
-	}
-	if r.outcome == failedGateway {
-		o.row.gateway++
-	} else {
-		o.row.gateway = 0
-	}
-}
-
-// tally takes a report into the counts of the interval.
-func (o *outlier) tally(r report, now int64) {
-	interval := now / int64(o.rules.Interval)
-	c := &o.count[interval&1]
-	if c.interval != interval {
-		*c = count{interval: interval}
-	}
-	c.total++
-	if r.counts || r.outcome == unreachable {
-		c.failed++
-	}
-}
-
-// tallied returns the counts of the given interval.
-func (o *outlier) tallied(interval int64) (total, failed int) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	c := o.count[interval&1]
-	if c.interval != interval {
-		return 0, 0
-	}
-	return c.total, c.failed
+	news := o.phase == serving && !o.failing
+	o.failing = o.phase == serving
+	return news
 }
 
 // eject begins an ejection, unless there is one. It returns which one in a row
@@ -245,7 +191,7 @@ func (o *outlier) eject(now int64, because string, limited bool, random float64)
 	lasts = balance.EjectionTime(o.rules.Base, o.rules.Max, o.times)
 	lasts += time.Duration(random * float64(o.rules.Jitter))
 	o.phase, o.since, o.until = ejected, now, now+int64(lasts)
-	o.because, o.limited, o.row = because, limited, row{}
+	o.because, o.limited, o.row, o.silent, o.failing = because, limited, row{}, 0, false
 	return o.times, lasts
 }
 

@@ -83,20 +83,34 @@ func (f *flight) abandon() {
 	f.end()
 }
 
-// fail ends an attempt that got no answer; blameless is one by no fault of the
-// upstream.
-func (f *flight) fail(blameless bool) {
-	if blameless {
-		f.abandon()
-		return
-	}
+// fail ends an attempt that got no answer, by the upstream's fault or the
+// request's.
+func (f *flight) fail(err error, t *tries) {
 	f.sample(time.Since(f.began), true)
-	f.judge(report{outcome: unreachable})
+	r := report{outcome: unreachable, proven: unsent(err)}
+	if r.proven {
+		f.judge(r)
+	} else {
+		f.suspect(r, t)
+	}
 	f.end()
 }
 
-// answer takes in an answer: its header now, its body as it is read.
-func (f *flight) answer(res *http.Response) {
+// suspect has a failure be judged when it is known whose it is. It no longer
+// holds up a probation.
+func (f *flight) suspect(r report, t *tries) {
+	if f.member.outlier == nil {
+		return
+	}
+	f.member.outlier.drop(f.round)
+	r.dropped = true
+	t.suspect(suspect{f, r})
+}
+
+// answer takes in an answer: its header now, its body as it is read. The tries
+// are those of the request before, or, where answers are retried, with this one;
+// nil if there are none.
+func (f *flight) answer(res *http.Response, t *tries) {
 	took := time.Since(f.began)
 	for _, w := range f.member.watches {
 		w.Response(res.Header)
@@ -119,7 +133,15 @@ func (f *flight) answer(res *http.Response) {
 		if !shed {
 			rep.outcome, rep.counts = r.outcome(res.StatusCode)
 		}
-		f.judge(rep)
+		switch good := rep.outcome == answered && !rep.counts; {
+		case good && t != nil:
+			t.answered()
+			f.judge(rep)
+		case good || !f.o.answered:
+			f.judge(rep)
+		default: // the request may be retried for it
+			f.suspect(rep, t)
+		}
 	}
 	if bare {
 		f.upgraded = res.StatusCode == http.StatusSwitchingProtocols
@@ -140,9 +162,11 @@ func (f *flight) complete(err error) {
 	case err == io.EOF:
 		f.sample(time.Since(f.began), false)
 		f.member.outlier.complete(instant(f.began))
-	case err != nil && f.request.Err() == nil: // else it is the client who broke off
+	case err != nil && f.request.Err() == nil:
 		f.round = 0 // of which the header has told
 		f.judge(report{outcome: unreachable})
+	default: // the client, or whoever else was to read it, has had enough of it
+		f.member.outlier.complete(instant(f.began))
 	}
 	f.land()
 }
@@ -220,38 +244,3 @@ func (b *watchedBody) Close() error {
 	b.closed.Do(b.flight.end)
 	return err
 }
-
-// watchRequest returns the request with a body that tells whether it could be
-// read; the request itself, if it has none.
-func watchRequest(r *http.Request) (*http.Request, *requestBody) {
-	if r.Body == nil || r.Body == http.NoBody {
-		return r, nil
-	}
-	body := &requestBody{ReadCloser: r.Body}
-	watched := *r
-	watched.Body = body
-	return &watched, body
-}
-
-// requestBody is the client's side of an attempt.
-type requestBody struct {
-	io.ReadCloser
-	failed atomic.Bool
-	closed atomic.Bool // by the transport, after which reading fails
-}
-
-func (b *requestBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF && !b.closed.Load() {
-		b.failed.Store(true)
-	}
-	return n, err
-}
-
-func (b *requestBody) Close() error {
-	b.closed.Store(true)
-	return b.ReadCloser.Close()
-}
-
-// broken reports whether the client's body broke off.
-func (b *requestBody) broken() bool { return b != nil && b.failed.Load() }

@@ -121,7 +121,7 @@ func (p *Pool) share(next *Snapshot, v *view, stands []standing, onBackups bool,
 		levels[i] = *l
 	}
 	loads := balance.Loads(levels, factor)
-	if len(next.tiers) < 2 {
+	if len(next.tiers) < 2 || next.tiers[len(next.tiers)-1].failing {
 		return
 	}
 	sum := 0.0

@@ -25,7 +25,7 @@ const maxReasons = 100
 
 // logNone says why each of the upstreams is out, at most once per second: Caddy
 // itself logs each request that failed for it.
-func (p *Pool) logNone(upstreams []*reverseproxy.Upstream, t *tried) {
+func (p *Pool) logNone(upstreams []*reverseproxy.Upstream, t *tries) {
 	now := time.Now()
 	if !p.noneLog.ok(instant(now)) {
 		return
@@ -51,7 +51,7 @@ func (p *Pool) logNone(upstreams []*reverseproxy.Upstream, t *tried) {
 const availableNow = "available now"
 
 // whyOut says why an upstream may not be picked.
-func (p *Pool) whyOut(u *reverseproxy.Upstream, t *tried, now int64) string {
+func (p *Pool) whyOut(u *reverseproxy.Upstream, t *tries, now int64) string {
 	if m := p.member(u.Dial); m != nil {
 		if why := m.whyOut(now); why != "" {
 			return why
@@ -63,7 +63,7 @@ func (p *Pool) whyOut(u *reverseproxy.Upstream, t *tried, now int64) string {
 		return fmt.Sprintf("full: %d of max_requests %d in flight", u.NumRequests(), u.MaxRequests)
 	case !u.Healthy():
 		return fmt.Sprintf("down for Caddy: its own health checks or circuit breaker, %d recent fails", u.Fails())
-	case t.has(u.Dial):
+	case t.avoids(u.Dial, false):
 		return "already tried by this request"
 	}
 	return availableNow

@@ -133,6 +133,7 @@ type standing struct {
 	verdict  healthcheck.Verdict
 	degraded bool
 	phase    phase
+	failing  bool    // every attempt fails, but there is no other upstream
 	weight   float64 // as configured and as its agent wants it; 0 takes nothing new
 	percent  int     // of the weight that it gets, in a slow start
 	maint    bool    // takes not even what belongs to its sessions, says its agent
@@ -179,10 +180,10 @@ func (m *member) stand(o *Options, now int64) standing {
 	if !mended.IsZero() {
 		m.outlier.release(now, instant(failed))
 	}
-	var proven int64
-	s.phase, s.until, proven = m.outlier.look(now)
+	l := m.outlier.look(now)
+	s.phase, s.until, s.failing = l.phase, l.until, l.failing
 	if o.SlowStart != nil && s.up() && s.phase == serving {
-		began := max(proven, m.joined())
+		began := max(l.proven, m.joined())
 		if !recovered.IsZero() {
 			began = max(began, instant(recovered))
 		}

@@ -55,7 +55,10 @@ func observe(ctx caddy.Context, h *reverseproxy.Handler) (*observer, error) {
 	o.key = fmt.Sprintf("http.load_balancer.tried.%p", o)
 	o.picked = fmt.Sprintf("http.load_balancer.picked.%p", o)
 	o.refused = fmt.Sprintf("http.load_balancer.refused.%p", o)
-	o.answered = h.LoadBalancing != nil && len(h.LoadBalancing.RetryMatchRaw) > 0
+	if lb := h.LoadBalancing; lb != nil {
+		o.answered = len(lb.RetryMatchRaw) > 0
+		lb.RetryMatchRaw = retryMatch(lb.RetryMatchRaw, o.key)
+	}
 	h.Transport = o.wrap()
 	return o, nil
 }
@@ -166,21 +169,41 @@ func (o *observer) roundTrip(r *http.Request) (*http.Response, error) {
 	res, err := o.inner.RoundTrip(sent)
 	returned = true
 	if err != nil {
-		// A client that went away or whose body broke off, and what this machine
-		// lacks, are not the upstream's failure.
-		gone := r.Context().Err() != nil
-		if !gone {
-			noteTried(r, o.key, m.address)
-		}
-		for _, g := range p.givers {
-			g.TakeBack(r, nil) // who has failed is not to be met again for it
-		}
-		f.fail(gone || body.broken() || healthcheck.Exhausted(err))
+		o.failed(r, f, body, err)
 		return res, err
 	}
+	t := triesOf(r, o.key)
 	if o.answered {
-		noteTried(r, o.key, m.address)
+		t = newTries(r, o.key)
+		t.note(m.address, true)
+		if body != nil && !body.whole() {
+			t.forbid() // the transport may still be reading it
+		}
 	}
-	f.answer(res)
+	f.answer(res, t)
 	return res, nil
+}
+
+// failed takes in that the attempt for the request got no answer.
+func (o *observer) failed(r *http.Request, f *flight, body *requestBody, err error) {
+	for _, g := range f.pool.givers {
+		g.TakeBack(r, nil) // an upstream that failed is not to be met again for it
+	}
+	spent := body.spent()
+	if r.Context().Err() != nil { // the client has gone
+		f.abandon()
+		return
+	}
+	t := newTries(r, o.key)
+	t.note(f.member.address, !unsent(err))
+	if spent {
+		t.forbid()
+	}
+	// A client whose body broke off, and what this machine lacks, are not the
+	// upstream's failure.
+	if body.broken() || healthcheck.Exhausted(err) {
+		f.abandon()
+		return
+	}
+	f.fail(err, t)
 }

@@ -120,26 +120,38 @@ func (p *past) observe(status int, open bool, now int64) string {
 	p.told = append(p.told, told{at: now, status: status, open: open})
 	row, because := p.row(), ""
 	switch r := p.rules; {
-	case r.Local > 0 && row.local >= r.Local:
+	case r.Local > 0 && row.local.all >= r.Local:
 		because = byLocal
-	case r.Gateway > 0 && row.gateway >= r.Gateway:
+	case r.Gateway > 0 && row.gateway.all >= r.Gateway:
 		because = byGateway
-	case r.Failures > 0 && row.failures >= r.Failures:
+	case r.Failures > 0 && row.failures.all >= r.Failures:
 		because = byFailures
 	}
 	p.told[len(p.told)-1].anew = because != ""
 	return because
 }
 
-// row counts the failures in a row.
+// row counts the failures in a row. Those without an answer are proven.
 func (p *past) row() row {
+	local := p.inARow(func(r told) (bool, bool) {
+		return r.status == 0, r.status > 0 && !r.open || r.status == complete
+	})
 	return row{
-		failures: p.inARow(func(r told) (bool, bool) { return p.failures[r.status], r.status > 0 }),
-		gateway:  p.inARow(func(r told) (bool, bool) { return gateway(r.status), r.status > 0 }),
-		local: p.inARow(func(r told) (bool, bool) {
-			return r.status == 0, r.status > 0 && !r.open || r.status == complete
-		}),
+		failures: streak{all: p.inARow(func(r told) (bool, bool) { return p.failures[r.status], r.status > 0 })},
+		gateway:  streak{all: p.inARow(func(r told) (bool, bool) { return gateway(r.status), r.status > 0 })},
+		local:    streak{local, local},
 	}
+}
+
+// rescued reports whether a good answer ends an ejection: one that began when the
+// upstream was out because nobody reached it.
+func (p *past) rescued(a *memory, status int, now int64) bool {
+	e := p.latest()
+	if p.phase(now) != ejected || e.because != byLocal || a.began < e.since || status == 0 || p.failures[status] || gateway(status) {
+		return false
+	}
+	e.back, e.told = now, len(p.told)
+	return true
 }
 
 // inARow counts, from the end, what counts before what ends the row; some of

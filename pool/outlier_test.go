@@ -95,7 +95,7 @@ func (m *machine) end(t *rapid.T) {
 	a := m.one(t, func(a *memory) bool { return !a.reported })
 	status := rapid.SampledFrom(testStatuses).Draw(t, "status")
 	a.reported, a.open = true, status != 0 && rapid.Bool().Draw(t, "open")
-	r := report{outcome: unreachable, began: a.began, round: a.round, open: a.open}
+	r := report{outcome: unreachable, began: a.began, round: a.round, open: a.open, proven: status == 0}
 	if status != 0 {
 		r.outcome, r.counts = m.rules.outcome(status)
 	}
@@ -104,8 +104,10 @@ func (m *machine) end(t *rapid.T) {
 	if !stale {
 		want = m.past.observe(status, a.open, m.now)
 	}
-	because, limited, back := m.observe(r, m.now)
-	m.is(t, "back", back, was == probation && m.past.phase(m.now) == serving)
+	rescued := m.past.rescued(a, status, m.now)
+	f := m.observe(r, m.now)
+	because, limited := f.because, f.limited
+	m.is(t, "back", f.back, rescued || was == probation && m.past.phase(m.now) == serving)
 	if because == "" || want == "" {
 		m.is(t, "rule", because, want)
 		return
@@ -153,7 +155,8 @@ func (m *machine) mend(t *rapid.T) {
 
 func (m *machine) check(t *rapid.T) {
 	phase, e := m.past.phase(m.now), m.past.latest()
-	got, until, proven := m.look(m.now)
+	l := m.look(m.now)
+	got, until, proven := l.phase, l.until, l.proven
 	m.is(t, "phase", got, phase)
 	m.is(t, "out, or on probation with its request", m.busy(m.now), phase == ejected || phase == probation && m.past.taken(m.now))
 	m.is(t, "held", m.held(m.now), phase != serving && e.limited)

@@ -20,8 +20,11 @@ func (h *Handle) Select(upstreams reverseproxy.UpstreamPool, r *http.Request, w 
 	}
 	if o := p.observer; o != nil {
 		q.fleet = &o.fleet
-		if !p.options.RetrySame {
-			q.tried = triedBy(r, o.key)
+		if IsRetry(r) {
+			q.retryOf(triesOf(r, o.key), p.options.RetrySame)
+			if q.ended {
+				return nil
+			}
 		}
 	}
 	if w != nil && IsRetry(r) {
@@ -43,7 +46,7 @@ func (h *Handle) Select(upstreams reverseproxy.UpstreamPool, r *http.Request, w 
 	}
 	if picked == nil {
 		if r == nil || r.Context().Err() == nil { // else the client has gone, maybe from the queue
-			p.logNone(upstreams, q.tried)
+			p.logNone(upstreams, q.tries)
 		}
 	} else {
 		p.observer.mark(r, p, picked.Dial)
@@ -57,7 +60,7 @@ func (h *Handle) Select(upstreams reverseproxy.UpstreamPool, r *http.Request, w 
 func (h *Handle) pickPlain(upstreams []*reverseproxy.Upstream, q *Query) int {
 	v := h.pool.static
 	s := v.snapshot.Load()
-	if s.plain == nil || q.tried != nil || !same(upstreams, v.upstreams) {
+	if s.plain == nil || q.retry || !same(upstreams, v.upstreams) {
 		return None
 	}
 	q.tier, q.Candidates, q.Upstreams, q.Made = s.plain, s.plain.Candidates, s.plain.upstreams, s.plain.made[h.slot]
@@ -88,48 +91,58 @@ func (h *Handle) pick(s *Snapshot, q Query, buffer *[]*reverseproxy.Upstream, me
 	return picked, full
 }
 
-// pickAny has the picker pick from the snapshot's tiers.
+// pickAny has the picker pick from the snapshot's tiers; where those have none for
+// the request, it goes on to what is better than no upstream.
 func (h *Handle) pickAny(s *Snapshot, q Query, buffer *[]*reverseproxy.Upstream, members int) (u *reverseproxy.Upstream, c *Candidate, full bool) {
-	if len(s.tiers) == 0 {
-		return nil, nil, false
-	}
 	if u, c := h.probe(s, &q, buffer, members); u != nil {
 		return u, c, false
 	}
-	tried := q.tried
 	for {
-		q.tried, q.pressed = tried, s.unproven
-		u, c = h.from(s, &q, buffer, members)
-		if u == nil && (tried != nil || h.pool.line == nil) {
-			// Better one on probation than one that has failed the request, and
-			// better that one than nobody.
-			q.pressed = true
-			if u, c = h.from(s, &q, buffer, members); u == nil && tried != nil {
-				if h.pool.line != nil && h.anyFull(s, &q, buffer, members) {
-					return nil, nil, true
-				}
-				q.tried = nil
-				u, c = h.from(s, &q, buffer, members)
-			}
-		}
-		if u == nil && h.pool.line != nil {
-			if h.anyFull(s, &q, buffer, members) {
-				return nil, nil, true
-			}
-			// Who was full may have got room between the two looks.
-			u, c = h.from(s, &q, buffer, members)
-		}
+		u, c, full = h.pass(s, &q, buffer, members)
 		if u == nil || !q.guarded || !h.owner || q.claim(c, u) {
-			return u, c, false
+			return u, c, full
 		}
 	}
+}
+
+// pass goes through the pool's upstreams in the order in which a request may have
+// them. Full is whether it has to wait for one that is full.
+func (h *Handle) pass(s *Snapshot, q *Query, buffer *[]*reverseproxy.Upstream, members int) (u *reverseproxy.Upstream, c *Candidate, full bool) {
+	// Those in service that the request has not tried. A first attempt may be the
+	// one that tests an upstream on probation.
+	q.again, q.pressed = false, s.unproven
+	if u, c = h.from(s, q, buffer, members); u != nil {
+		return u, c, false
+	}
+	if h.pool.line != nil && h.anyFull(s, q, buffer, members) {
+		return nil, nil, true
+	}
+	// Those on probation, tested or not, and those that got room between the two
+	// looks; then those that are ejected, or unhealthy by a check.
+	q.pressed = true
+	if u, c = h.from(s, q, buffer, members); u != nil {
+		return u, c, false
+	}
+	if u, c = h.fromReserve(s, q, buffer, members); u != nil || !q.retry {
+		return u, c, false
+	}
+	// Those that failed this request before anything was sent to them.
+	q.again = true
+	if u, c = h.from(s, q, buffer, members); u != nil {
+		return u, c, false
+	}
+	if h.pool.line != nil && h.anyFull(s, q, buffer, members) {
+		return nil, nil, true
+	}
+	u, c = h.fromReserve(s, q, buffer, members)
+	return u, c, false
 }
 
 // probe picks a candidate on probation for a request that is as well served by
 // any, and that Caddy will try elsewhere if need be, unless retries are off.
 // Without that, a policy that prefers the proven might never give one a chance.
 func (h *Handle) probe(s *Snapshot, q *Query, buffer *[]*reverseproxy.Upstream, members int) (*reverseproxy.Upstream, *Candidate) {
-	if len(s.trials) == 0 || !h.owner || q.Request == nil || q.Request.Method != http.MethodGet {
+	if len(s.trials) == 0 || q.retry || !h.owner || q.Request == nil || q.Request.Method != http.MethodGet {
 		return nil, nil
 	}
 	if _, keyed := h.key(q.Request); keyed {
@@ -147,6 +160,9 @@ func (h *Handle) probe(s *Snapshot, q *Query, buffer *[]*reverseproxy.Upstream, 
 // from asks the picker for one of the tier that the request falls on, and of the
 // others where that has none left.
 func (h *Handle) from(s *Snapshot, q *Query, buffer *[]*reverseproxy.Upstream, members int) (*reverseproxy.Upstream, *Candidate) {
+	if len(s.tiers) == 0 {
+		return nil, nil
+	}
 	first := 0
 	if s.bounds != nil {
 		first = s.tier(h.draw(q.Request))
@@ -184,7 +200,10 @@ func (h *Handle) key(r *http.Request) (uint32, bool) {
 
 // enter makes the query one of the tier.
 func (h *Handle) enter(q *Query, t *Tier, buffer *[]*reverseproxy.Upstream, members int) {
-	q.tier, q.Candidates, q.Made = t, t.Candidates, t.made[h.slot]
+	q.tier, q.Candidates, q.Made = t, t.Candidates, nil
+	if t.made != nil {
+		q.Made = t.made[h.slot]
+	}
 	q.reserved = h.pool.line != nil
 	q.counted, q.bound, q.unbound = h.pool.counting, h.bound, false
 	q.guarded = t.guarded || q.reserved || q.counted

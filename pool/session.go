@@ -91,7 +91,7 @@ func (h *Handle) meet(s *Snapshot, q Query, session Session, buffer *[]*reversep
 	}
 	q.reserved, q.counted, q.guarded = h.pool.line != nil, h.pool.counting, true
 	if session.Strict {
-		q.tried, q.pressed = nil, true // there is nowhere else to go
+		q.again, q.pressed = true, true // there is nowhere else to go
 	}
 	if q.OK(i) && (!h.owner || q.claim(&q.Candidates[i], q.Upstreams[i])) {
 		return q.Upstreams[i], false

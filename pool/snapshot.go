@@ -30,6 +30,7 @@ type Tier struct {
 
 	level     int
 	degraded  bool
+	failing   bool                     // every attempt fails; they come after those that are ejected
 	weight    float64                  // of all candidates
 	tally     *tally                   // nil where requests in flight are not counted
 	guarded   bool                     // not every candidate that Caddy has nothing against may be picked
@@ -54,6 +55,7 @@ type Snapshot struct {
 	unproven  bool     // all candidates are on probation
 	panicking bool
 	trials    []trial
+	reserve   reserve
 
 	// Only where a picker heeds sessions:
 	seats   []any       // what those pickers have made of the view's members, by their slot
@@ -135,7 +137,10 @@ type Query struct {
 	Writer     http.ResponseWriter      // may be nil
 
 	tier     *Tier
-	tried    *tried
+	tries    *tries
+	retry    bool // an attempt has failed, or was answered and is to be repeated
+	ended    bool // there must be no further attempt
+	again    bool // a retry may go where an attempt failed before anything was sent
 	fleet    *fleet
 	guarded  bool // candidates have to be asked whether they may be picked
 	reserved bool // picks have slots that Caddy does not count yet
@@ -147,6 +152,21 @@ type Query struct {
 	tighter  *float64 // bound of a policy inside, which has picked; nil where there cannot be one
 }
 
+// retryOf makes the query one of a request that has had attempts before.
+func (q *Query) retryOf(t *tries, same bool) {
+	if t == nil {
+		return // the client has sent an absolute URL
+	}
+	q.retry, q.ended = true, t.over()
+	t.retried()
+	if !same {
+		q.tries = t
+	}
+}
+
+// IsRetry reports whether the request has had attempts before.
+func (q *Query) IsRetry() bool { return q.retry }
+
 // None is what pickers return where no candidate may be picked.
 const None = -1
 
@@ -154,15 +174,15 @@ const None = -1
 // hold it to be available, and it was not tried yet.
 func (q *Query) OK(i int) bool {
 	u := q.Upstreams[i]
-	return u.Available() && !q.tried.has(u.Dial) && (!q.guarded || q.admits(i))
+	return u.Available() && !q.tries.avoids(u.Dial, q.again) && (!q.guarded || q.admits(i))
 }
 
 // admits reports whether the candidate has room for the request.
 func (q *Query) admits(i int) bool {
 	c := &q.Candidates[i]
 	now := instant(time.Now())
-	if c.probation && !q.pressed && c.who.outlier.busy(now) {
-		return false
+	if c.probation && !q.pressed && (q.retry || c.who.outlier.busy(now)) {
+		return false // only first attempts test an upstream
 	}
 	if q.bound > 0 && c.who.load.is(now) >= q.most(c) {
 		return false
@@ -190,7 +210,7 @@ func (c *Candidate) room(u *reverseproxy.Upstream) int {
 // takes.
 func (q *Query) full(i int) bool {
 	u := q.Upstreams[i]
-	return u.Healthy() && !q.tried.has(u.Dial) && q.Candidates[i].room(u) > 0 && !q.OK(i)
+	return u.Healthy() && !q.tries.avoids(u.Dial, q.again) && q.Candidates[i].room(u) > 0 && !q.OK(i)
 }
 
 // Any returns the first candidate from the given one on that may be picked,
@@ -212,12 +232,12 @@ func (q *Query) Any(from int) int {
 // Acceptable returns the upstreams that may be picked as far as the pool is
 // concerned, for policies that do not ask [Query.OK].
 func (q *Query) Acceptable() []*reverseproxy.Upstream {
-	if q.tried == nil && !q.guarded {
+	if q.tries == nil && !q.guarded {
 		return q.Upstreams
 	}
 	var left []*reverseproxy.Upstream
 	for i, u := range q.Upstreams {
-		if !q.tried.has(u.Dial) && (!q.guarded || q.admits(i)) {
+		if !q.tries.avoids(u.Dial, q.again) && (!q.guarded || q.admits(i)) {
 			left = append(left, u)
 		}
 	}

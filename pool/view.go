@@ -76,6 +76,7 @@ func (p *Pool) build(v *view) {
 	before := v.snapshot.Load()
 	stands := make([]standing, len(v.members))
 	var others, backup census
+	steady := 0 // that are up, and do not fail every attempt
 	for i, m := range v.members {
 		s := m.stand(p.options, now)
 		stands[i] = s
@@ -92,6 +93,9 @@ func (p *Pool) build(v *view) {
 		}
 		if s.up() {
 			of.up++
+			if !s.failing {
+				steady++
+			}
 		}
 		if in := s.verdict == healthcheck.Healthy && s.phase != ejected; m.in != in {
 			m.in = in
@@ -105,7 +109,7 @@ func (p *Pool) build(v *view) {
 		serving = backup
 	}
 	next := &Snapshot{panicking: p.panics(serving)}
-	p.compose(next, before, v, stands, onBackups, others.up+backup.up == 0)
+	p.compose(next, before, v, stands, onBackups, steady == 0)
 	if !next.panicking || onBackups {
 		p.share(next, v, stands, onBackups, now)
 	}
@@ -119,21 +123,27 @@ func (p *Pool) build(v *view) {
 	if before != nil {
 		before.discount(next)
 	}
+	for i, s := range stands {
+		if s.failing && steady > 0 { // there is another one now
+			p.eject(v.members[i], byLocal, false)
+		}
+	}
 }
 
-// compose makes the snapshot's tiers. Where nobody is up, ejections do not
-// count: the last upstream is never ejected.
+// compose makes the snapshot's tiers. Where nobody is up, or the last ones fail
+// every attempt, ejections do not count; those that fail come last.
 // Where the traffic is the backups', a panic lets in nobody else.
 func (p *Pool) compose(next, before *Snapshot, v *view, stands []standing, onBackups, nobody bool) {
 	type place struct {
-		backup, degraded bool
-		level            int
+		failing, backup, degraded bool
+		level                     int
 	}
 	places := make(map[place][]int)
+	var out reservists
 	next.unproven = true
 	for i, s := range stands {
 		level := v.members[i].level
-		at := place{level == backups, s.degraded, level}
+		at := place{backup: level == backups, degraded: s.degraded, level: level}
 		switch {
 		case s.weight == 0 || s.verdict == healthcheck.Checking:
 			continue
@@ -142,21 +152,27 @@ func (p *Pool) compose(next, before *Snapshot, v *view, stands []standing, onBac
 			if !at.backup {
 				at.level = 0
 			}
-		case s.verdict != healthcheck.Healthy, s.phase == ejected && !nobody:
+		case s.verdict != healthcheck.Healthy:
+			out.unhealthy = append(out.unhealthy, i)
+			continue
+		case s.phase == ejected && !nobody:
+			out.ejected = append(out.ejected, i)
 			continue
 		}
-		next.unproven = next.unproven && s.phase != serving
+		at.failing = s.failing && nobody
+		next.unproven = next.unproven && (s.phase != serving || at.failing)
 		places[at] = append(places[at], i)
 	}
+	next.reserve = p.keep(out, v, stands)
 	order := make([]place, 0, len(places))
 	for at := range places {
 		order = append(order, at)
 	}
 	slices.SortFunc(order, func(a, b place) int {
-		return cmp.Or(compare(a.backup, b.backup), compare(a.degraded, b.degraded), a.level-b.level)
+		return cmp.Or(compare(a.failing, b.failing), compare(a.backup, b.backup), compare(a.degraded, b.degraded), a.level-b.level)
 	})
 	for _, at := range order {
-		t := &Tier{level: at.level, degraded: at.degraded, Level: v.levels[at.level], seats: v.sessions}
+		t := &Tier{level: at.level, degraded: at.degraded, failing: at.failing, Level: v.levels[at.level], seats: v.sessions}
 		seats := v.seats[0]
 		if next.panicking && !onBackups && !at.backup { // of all levels
 			t.Level, seats = v.levels[all], v.seats[1]
@@ -200,7 +216,7 @@ func (p *Pool) tier(t *Tier, before *Snapshot, v *view, stands []standing, place
 	var last *Tier
 	if before != nil {
 		for _, b := range before.tiers {
-			if b.level == t.level && b.degraded == t.degraded {
+			if b.level == t.level && b.degraded == t.degraded && b.failing == t.failing {
 				last = b
 			}
 		}

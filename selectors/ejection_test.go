@@ -112,7 +112,11 @@ func TestLastUpstreamIsNotEjected(t *testing.T) {
 			last = dial(1)
 		}
 		play(last, refuse)
-		expectTries(t, h, "the other one is ejected", last, 50, 50)
+		expectTries(t, h, "the other one is ejected", last, 5, 5)
+		expectTries(t, h, "it fails every attempt: the ejected come first", last, 50, 0)
+		play(victim, nil)
+		play(last, nil)
+		expectTries(t, h, "the ejected one answers", victim, 1, 1)
 	})
 }
 

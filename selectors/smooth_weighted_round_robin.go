@@ -2,6 +2,7 @@ package selectors
 
 import (
 	"math"
+	"math/rand/v2"
 	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2"
@@ -92,8 +93,12 @@ func scale(turn uint64, from, to int) uint64 {
 func (*SmoothWeightedRoundRobin) Pick(q pool.Query) int {
 	r := q.Made.(*rotation)
 	i := 0
+	next := r.next
+	if q.IsRetry() {
+		next = r.any
+	}
 	for range attempts {
-		i = r.next()
+		i = next()
 		if q.OK(i) {
 			return i
 		}
@@ -113,6 +118,21 @@ func (r *rotation) next() (i int) {
 	for range maxSkips {
 		var ok bool
 		if i, ok = r.stride.At(r.turn.Add(1) - 1); ok {
+			break
+		}
+	}
+	return i
+}
+
+// any returns the candidate of a turn at random. Retries take that: otherwise
+// upstreams that fail and follow each other would always meet the same requests.
+func (r *rotation) any() (i int) {
+	if r.smooth != nil {
+		return r.smooth.At(rand.Uint64() >> 1)
+	}
+	for range maxSkips {
+		var ok bool
+		if i, ok = r.stride.At(rand.Uint64() >> 1); ok {
 			break
 		}
 	}

@@ -1,0 +1,74 @@
+package pool
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"sync/atomic"
+)
+
+// watchRequest returns the request with a body that tells whether it could be
+// read; the request itself, if it has none.
+func watchRequest(r *http.Request) (*http.Request, *requestBody) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return r, nil
+	}
+	body := &requestBody{ReadCloser: r.Body}
+	watched := *r
+	watched.Body = body
+	return &watched, body
+}
+
+// requestBody is the client's side of an attempt.
+type requestBody struct {
+	io.ReadCloser
+	failed atomic.Bool
+	closed atomic.Bool  // by the transport, after which reading fails
+	state  atomic.Int32 // unread, begun or sealed
+}
+
+// What may have happened to a body in an attempt.
+const (
+	unread = iota
+	begun
+	sealed // the attempt is over, and has not begun to read it
+)
+
+var errAttemptOver = errors.New("the attempt is over")
+
+func (b *requestBody) Read(p []byte) (int, error) {
+	if !b.state.CompareAndSwap(unread, begun) && b.state.Load() == sealed {
+		return 0, errAttemptOver
+	}
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF && !b.closed.Load() {
+		b.failed.Store(true)
+	}
+	return n, err
+}
+
+// spent ends the attempt's use of the body, which a transport may still be about
+// to read, and reports whether it cannot be sent again: part of it was read, and
+// is gone.
+func (b *requestBody) spent() bool {
+	if b == nil || b.whole() {
+		return false
+	}
+	return !b.state.CompareAndSwap(unread, sealed) && b.state.Load() == begun
+}
+
+// whole reports whether each attempt gets all of the body anew. Of a body that
+// Caddy has buffered whole each attempt has a reader of its own, which it shows
+// by the interface io.WriterTo.
+func (b *requestBody) whole() bool {
+	_, whole := b.ReadCloser.(io.WriterTo)
+	return whole
+}
+
+func (b *requestBody) Close() error {
+	b.closed.Store(true)
+	return b.ReadCloser.Close()
+}
+
+// broken reports whether the client's body broke off.
+func (b *requestBody) broken() bool { return b != nil && b.failed.Load() }

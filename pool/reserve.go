@@ -1,0 +1,53 @@
+package pool
+
+import (
+	"math/rand/v2"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+)
+
+// reserve is the upstreams that are out but better than none: see [Handle.pass].
+// Nothing is built of them; nil is none.
+type reserve struct{ ejected, unhealthy *Tier }
+
+// reservists are those that are out, by their places among the members.
+type reservists struct{ ejected, unhealthy []int }
+
+// keep makes the reserve of those that are out. Where verdicts are never to be
+// ignored, none of the unhealthy is in it.
+func (p *Pool) keep(out reservists, v *view, stands []standing) (r reserve) {
+	if t := p.options.PanicThreshold; t != nil && *t == 0 {
+		out.unhealthy = nil
+	}
+	tier := func(places []int) *Tier {
+		if len(places) == 0 {
+			return nil
+		}
+		t := &Tier{Candidates: make([]Candidate, len(places)), guarded: true}
+		for n, i := range places {
+			m := v.members[i]
+			t.Candidates[n] = Candidate{Address: m.address, Weight: 1, Latency: m.latency, who: m, place: i, limit: stands[i].limit}
+			if v.upstreams != nil {
+				t.upstreams = append(t.upstreams, v.upstreams[i])
+			}
+		}
+		return t
+	}
+	return reserve{tier(out.ejected), tier(out.unhealthy)}
+}
+
+// fromReserve picks any of those that are out. A first attempt goes to the ejected
+// only: verdicts of checks hold for it, unless there is a panic.
+func (h *Handle) fromReserve(s *Snapshot, q *Query, buffer *[]*reverseproxy.Upstream, members int) (*reverseproxy.Upstream, *Candidate) {
+	for _, t := range []*Tier{s.reserve.ejected, s.reserve.unhealthy} {
+		if t == nil || t == s.reserve.unhealthy && !q.retry {
+			continue
+		}
+		h.enter(q, t, buffer, members)
+		q.bound = 0
+		if i := q.Any(rand.IntN(len(t.Candidates))); i >= 0 {
+			return q.Upstreams[i], &q.Candidates[i]
+		}
+	}
+	return nil, nil
+}

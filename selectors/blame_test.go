@@ -1,0 +1,161 @@
+package selectors
+
+import (
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+)
+
+// inService counts the upstreams that get first attempts, of GETs that are all
+// answered.
+func inService(h *reverseproxy.Handler) int {
+	seen := make(map[string]bool)
+	for client := range 300 {
+		u := h.LoadBalancing.SelectionPolicy.Select(h.Upstreams, newRequestOf(client), nil)
+		if u != nil {
+			seen[u.Dial] = true
+		}
+	}
+	return len(seen)
+}
+
+// A request that makes whatever serves it fail ejects nobody.
+func TestPoisonEjectsNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		isolate()
+		h := staged(t, object{"policy": "weighted_random"}, 4)
+		for i := range 4 {
+			cast(reset, dial(i))
+		}
+		for range 1000 {
+			if at, ok := journey(h, http.MethodGet); ok || len(at) != 3 {
+				t.Fatalf("%v, answered %t", at, ok)
+			}
+		}
+		if got := inService(h); got != 4 {
+			t.Errorf("%d of 4 are in service", got)
+		}
+	})
+}
+
+// What another upstream answers was the first one's failure. Such ejections are
+// not held to max_ejection_percent.
+func TestFailuresProvenByAnotherAnswerEject(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		isolate()
+		h := staged(t, object{"policy": "smooth_weighted_round_robin"}, 10)
+		for i := range 10 {
+			does := answer(http.StatusOK)
+			if i < 3 {
+				does = reset
+			}
+			cast(does, dial(i))
+		}
+		for range 200 {
+			journey(h, http.MethodGet)
+		}
+		if got := inService(h); got != 7 {
+			t.Errorf("%d are in service, want 7 of 10", got)
+		}
+	})
+}
+
+// A POST is not retried, so that its failure proves nothing: it ejects within
+// max_ejection_percent, a tenth of the upstreams by default.
+func TestFailuresOfPostsEjectWithinTheShare(t *testing.T) {
+	for name, test := range map[string]struct {
+		options object
+		method  string
+	}{
+		"POST":             {object{}, http.MethodPost},
+		"GET, retries off": {object{"retries": 0}, http.MethodGet},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				isolate()
+				h := staged(t, with(object{"policy": "smooth_weighted_round_robin"}, test.options), 10)
+				for i := range 10 {
+					does := answer(http.StatusOK)
+					if i < 3 {
+						does = reset
+					}
+					cast(does, dial(i))
+				}
+				for range 200 {
+					journey(h, test.method)
+				}
+				if got := inService(h); got != 9 {
+					t.Errorf("%d are in service, want 9 of 10", got)
+				}
+			})
+		})
+	}
+}
+
+// Nobody is back on probation for a poisoned request, nor out again.
+func TestPoisonOnProbationTellsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		isolate()
+		h, victim := ejected(t, object{"policy": "weighted_random"}, 3)
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		for i := range 3 {
+			cast(reset, dial(i))
+		}
+		for range 20 {
+			journey(h, http.MethodGet)
+		}
+		for i := range 3 {
+			cast(answer(http.StatusOK), dial(i))
+		}
+		before := tries(victim)
+		journey(h, http.MethodGet) // which is the one that tests it
+		synctest.Wait()
+		if got := tries(victim) - before; got != 1 {
+			t.Fatalf("it is tested by %d requests, want 1", got)
+		}
+		if got := inService(h); got != 3 {
+			t.Errorf("%d of 3 are in service", got)
+		}
+	})
+}
+
+// A request whose attempts were not all sent does not clear those that were.
+func TestGatewayAnswersElsewhereProveNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		isolate()
+		h := staged(t, object{"policy": "smooth_weighted_round_robin"}, 2)
+		cast(reset, dial(0))
+		cast(answer(http.StatusBadGateway), dial(1))
+		for range 50 {
+			journey(h, http.MethodGet)
+		}
+		if got := inService(h); got != 2 {
+			t.Errorf("%d of 2 are in service; the other answers no better", got)
+		}
+	})
+}
+
+// Upstreams that answer no request at all are out in the end, be it that each of
+// their requests met none but such: the traffic is all for them, or by chance.
+func TestThoseThatAnswerNobodyAreOutInTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		isolate()
+		h := staged(t, object{"policy": "managed", "inner": object{"policy": "round_robin"}}, 4)
+		cast(reset, dial(0), dial(1), dial(2))
+		cast(answer(http.StatusOK), dial(3))
+		failed := 0
+		for n := range 200 { // the round begins with the first again and again
+			if _, ok := journey(h, http.MethodGet); !ok && n >= 100 {
+				failed++
+			}
+			time.Sleep(200 * time.Millisecond)
+		}
+		if failed > 0 {
+			t.Errorf("%d of the last 100 requests failed", failed)
+		}
+	})
+}
