@@ -38,12 +38,21 @@ func (c *Check) target(address string) (Target, error) {
 // can fill in, so that there is nothing to probe.
 var ErrPlaceholder = errors.New("address depends on the request")
 
-// Resolve parses an upstream's dial address. Global placeholders are filled
-// in; the error is [ErrPlaceholder] where others remain.
-func Resolve(address string) (reverseproxy.DialInfo, error) {
+// Fill returns an upstream's dial address with global placeholders filled in; the
+// error is [ErrPlaceholder] where others remain.
+func Fill(address string) (string, error) {
 	filled, err := caddy.NewReplacer().ReplaceOrErr(address, true, true)
 	if err != nil {
-		return reverseproxy.DialInfo{}, fmt.Errorf("%w: %v", ErrPlaceholder, err)
+		return "", fmt.Errorf("%w: %v", ErrPlaceholder, err)
+	}
+	return filled, nil
+}
+
+// Resolve parses an upstream's dial address: see [Fill].
+func Resolve(address string) (reverseproxy.DialInfo, error) {
+	filled, err := Fill(address)
+	if err != nil {
+		return reverseproxy.DialInfo{}, err
 	}
 	addr, err := caddy.ParseNetworkAddress(filled)
 	if err != nil {

@@ -19,7 +19,8 @@ func instant(t time.Time) int64 { return int64(t.Sub(base)) }
 
 // Latency is what is known of how fast an upstream answers. There is one for
 // each dial address in the process, so that it outlives configurations. It fills
-// a cache line of 64 bytes, which it so shares with no other.
+// a cache line of 64 bytes, which it so shares with no other. Nil is that of an
+// upstream of which nothing is kept: it is as fast as the mean.
 type Latency struct {
 	estimate atomic.Int64 // nanoseconds; 0 for none
 	noise    atomic.Int64 // mean deviation of the samples from it; 0 for no sample
@@ -44,6 +45,9 @@ type attempt struct {
 // asked to be spared, the time that this still lasts, or five seconds if that is
 // more. Now is called only if it is needed.
 func (l *Latency) Expect(mean time.Duration, since int64, now func() time.Time) time.Duration {
+	if l == nil {
+		return mean
+	}
 	estimate, oldest := l.estimate.Load(), l.oldest.Load()
 	if estimate == 0 || oldest == 0 && l.written.Load() < since {
 		estimate = int64(mean)
@@ -65,8 +69,10 @@ func (l *Latency) Expect(mean time.Duration, since int64, now func() time.Time) 
 // Noise returns by how much samples of the latency differ from the estimate in the
 // mean. Where there is none, it is without bound.
 func (l *Latency) Noise() time.Duration {
-	if noise := l.noise.Load(); noise != 0 {
-		return time.Duration(noise)
+	if l != nil {
+		if noise := l.noise.Load(); noise != 0 {
+			return time.Duration(noise)
+		}
 	}
 	return math.MaxInt64
 }
@@ -80,6 +86,9 @@ const (
 
 // spare notes that the upstream wants to be spared for some time.
 func (l *Latency) spare(now int64, wait time.Duration) {
+	if l == nil {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.shed.Store(max(l.shed.Load(), now+int64(min(wait, mostShed))))
@@ -87,6 +96,9 @@ func (l *Latency) spare(now int64, wait time.Duration) {
 
 // begin notes that an attempt is in flight from now on.
 func (l *Latency) begin(now int64) *attempt {
+	if l == nil {
+		return nil
+	}
 	a := &attempt{began: now}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -102,6 +114,9 @@ func (l *Latency) begin(now int64) *attempt {
 
 // end notes that the attempt is not in flight any more.
 func (l *Latency) end(a *attempt) {
+	if l == nil {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if a.next != nil {
@@ -123,6 +138,9 @@ func (l *Latency) end(a *attempt) {
 
 // observe takes in how long an attempt took, or that it failed.
 func (l *Latency) observe(now int64, took time.Duration, failed bool, decay time.Duration) {
+	if l == nil {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	estimate := time.Duration(l.estimate.Load())
@@ -137,6 +155,9 @@ func (l *Latency) observe(now int64, took time.Duration, failed bool, decay time
 
 // forget makes the upstream a newcomer.
 func (l *Latency) forget() {
+	if l == nil {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.estimate.Store(0)

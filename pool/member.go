@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"errors"
 	"math"
 	"sync/atomic"
 	"time"
@@ -13,12 +12,13 @@ import (
 
 // member is an upstream that the pool knows.
 type member struct {
-	address string
+	address string // as configured, or as a source has returned it: Caddy's name for it
+	dialled string // the same with global placeholders filled in, to which state belongs
 	weight  uint32 // by configuration
 	level   int
 	known   *known
-	latency *Latency
-	outlier *outlier // nil where outlier detection is off
+	latency *Latency // nil where nothing is kept
+	outlier *outlier // nil where outlier detection is off, and where nothing is kept
 	slots   *slots
 	load    *load
 	watches []*healthcheck.Watch
@@ -47,12 +47,17 @@ func (m *member) joined() int64 {
 // has brought, or a source just now, while the rest was there before.
 func (p *Pool) welcome(members []*member, fresh func(*member) bool, now int64) {
 	var joining []*member
+	known := 0
 	for _, m := range members {
-		if m.known != nil && fresh(m) {
+		if m.known == nil {
+			continue
+		}
+		known++
+		if fresh(m) {
 			joining = append(joining, m)
 		}
 	}
-	if len(joining) == len(members) {
+	if len(joining) == known {
 		return
 	}
 	for _, m := range joining {
@@ -64,15 +69,21 @@ func (p *Pool) welcome(members []*member, fresh func(*member) bool, now int64) {
 var addresses registry[string, known]
 
 // newMember returns a member for the upstream at the given dial address. It is
-// new if it came with this configuration.
+// new if it came with this configuration. Where the address depends on the request,
+// it is one of which nothing is kept: it stands for many, and clients choose which.
 func (p *Pool) newMember(address string, now int64) *member {
 	m := p.loner(address)
-	m.known = addresses.acquire(address, now, func() *known {
+	dialled, err := healthcheck.Fill(address)
+	if err != nil {
+		return m
+	}
+	m.dialled = dialled
+	m.known = addresses.acquire(dialled, now, func() *known {
 		return &known{latency: new(Latency), generation: p.generation}
 	})
 	m.latency = m.known.latency
 	if r := p.options.rules; r != nil {
-		m.outlier = outliers.acquire(outlierKey{r.key, address}, now, func() *outlier { return &outlier{rules: r} })
+		m.outlier = outliers.acquire(outlierKey{r.key, dialled}, now, func() *outlier { return &outlier{rules: r} })
 		m.outlier.join(p)
 	}
 	return m
@@ -84,7 +95,6 @@ func (p *Pool) loner(address string) *member {
 		address: address,
 		weight:  uint32(p.options.weights.get(address, 1)),
 		level:   p.options.level(address),
-		latency: new(Latency),
 		slots:   new(slots),
 		load:    new(load),
 		in:      true,
@@ -100,13 +110,15 @@ func (p *Pool) loner(address string) *member {
 // watch has the pool's checks watch the member. Expired, unless nil, tells when
 // the watches end.
 func (p *Pool) watch(m *member, expired func(time.Time) bool) error {
-	for _, check := range p.options.HealthChecks {
-		w, err := check.Watch(m.address, p.changed, expired)
-		if errors.Is(err, healthcheck.ErrPlaceholder) {
+	if _, err := healthcheck.Fill(m.address); err != nil {
+		if len(p.options.HealthChecks) > 0 {
 			p.logger.Warn("upstream is not checked: its address depends on the request",
 				zap.String("upstream", m.address), zap.Error(err))
-			return nil
 		}
+		return nil
+	}
+	for _, check := range p.options.HealthChecks {
+		w, err := check.Watch(m.dialled, p.changed, expired)
 		if err != nil {
 			return err
 		}
@@ -121,10 +133,10 @@ func (p *Pool) release(m *member) {
 		return
 	}
 	now := instant(time.Now())
-	addresses.release(m.address, now)
+	addresses.release(m.dialled, now)
 	if m.outlier != nil {
 		m.outlier.leave(p)
-		outliers.release(outlierKey{p.options.rules.key, m.address}, now)
+		outliers.release(outlierKey{p.options.rules.key, m.dialled}, now)
 	}
 }
 

@@ -183,7 +183,8 @@ func (h *Handle) Start() error {
 	p.static = v
 	served := make(map[string]bool) // by the configuration before
 	for i, address := range list {
-		served[address] = addresses.used(address)
+		dialled, _ := healthcheck.Fill(address)
+		served[address] = addresses.used(dialled)
 		m := p.newMember(address, now)
 		if _, ok := v.index[address]; !ok {
 			v.index[address] = i
