@@ -121,7 +121,7 @@ func (a *assigned) checkStatic(addresses []string) error {
 	}
 	for _, m := range a.set.Matches() {
 		if !used[m] {
-			return fmt.Errorf("%s: no upstream is '%s'", a.option, m)
+			return fmt.Errorf("%s: %v", a.option, cfg.NoUpstream(m.String(), addresses))
 		}
 	}
 	return nil

@@ -42,6 +42,7 @@ func (p *Pool) attach(ctx caddy.Context, handler *reverseproxy.Handler, nested b
 	if err := p.retries(handler); err != nil {
 		return err
 	}
+	p.warn(handler)
 	o, err := observe(ctx, handler)
 	if err != nil {
 		return err

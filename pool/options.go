@@ -288,8 +288,7 @@ func (o *Options) overprovisioning() float64 {
 	return *o.Overprovisioning
 }
 
-// checkStatic returns an error if an option names an upstream that there is not,
-// or if no upstream has any weight.
+// checkStatic returns an error if an option names an upstream that there is not.
 func (o *Options) checkStatic(addresses []string) error {
 	for _, a := range []*assigned{&o.weights, &o.levels, &o.backups} {
 		if err := a.checkStatic(addresses); err != nil {
@@ -300,14 +299,6 @@ func (o *Options) checkStatic(addresses []string) error {
 		if o.backups.has(address) && o.levels.has(address) {
 			return fmt.Errorf("backup: '%s' has a priority, too: a backup is on no level", address)
 		}
-	}
-	for _, address := range addresses {
-		if o.weights.get(address, 1) > 0 {
-			return nil
-		}
-	}
-	if len(addresses) > 0 {
-		return errors.New("weight: all upstreams have weight 0")
 	}
 	return nil
 }

@@ -26,7 +26,6 @@ func TestHashingRejectsBadOptions(t *testing.T) {
 			"by port":          {object{"hash_by": "port"}, "hash_by: 'port' is neither address nor host"},
 			"by Host":          {object{"hash_by": "Host"}, "hash_by: 'Host' is neither address nor host"},
 			"unknown option":   {object{"hash": "host"}, `unknown field "hash"`},
-			"no weights":       {object{"weights": object{dial(0): 0, dial(1): 0}}, "weight: all upstreams have weight 0"},
 		} {
 			bad := with(config, test.options)
 			bad["key"] = config["key"]

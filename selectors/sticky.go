@@ -87,6 +87,7 @@ type Sticky struct {
 	learned  *learned // nil where nothing is to be learned
 	template http.Cookie
 	given    given
+	hood     neighbourhood
 	lines    string // where a request's replacer keeps its cookies, if they are in several lines
 }
 
@@ -125,6 +126,7 @@ func (p *Sticky) Provision(ctx caddy.Context) error {
 	if name := p.fallback.cookie(); name != "" && name == p.Cookie {
 		return fmt.Errorf("fallback: '%s' is the name of our own cookie, too", name)
 	}
+	p.meet(ctx)
 	return p.Start()
 }
 

@@ -111,7 +111,7 @@ func (p *Sticky) provisionRoutes(ctx caddy.Context) error {
 	}
 	for name, upstream := range p.Route {
 		if upstreams[name] == "" {
-			return fmt.Errorf("route %s: no upstream is '%s'", name, upstream)
+			return fmt.Errorf("route %s: %v", name, cfg.NoUpstream(upstream, addresses))
 		}
 	}
 	for _, address := range addresses {
@@ -124,6 +124,7 @@ func (p *Sticky) provisionRoutes(ctx caddy.Context) error {
 
 // Cleanup ends what the policy has under way in the background.
 func (p *Sticky) Cleanup() error {
+	p.part()
 	if p.learned != nil {
 		if err := p.learned.Close(); err != nil {
 			return err

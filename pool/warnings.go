@@ -1,0 +1,49 @@
+package pool
+
+import (
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+)
+
+// warn tells, once a load, of what is allowed but hardly meant, and of what to do
+// about it.
+func (p *Pool) warn(handler *reverseproxy.Handler) {
+	o := p.options
+	policy := zap.String("policy", p.policy)
+	addresses := dials(handler.Upstreams)
+	upstreams := zap.Strings("upstreams", addresses[:min(len(addresses), 10)])
+	if p.fixed && len(addresses) > 0 && o.drained(addresses) {
+		p.logger.Warn("all upstreams have weight 0: requests get a 503, but for those of sessions;"+
+			" give an upstream a weight above 0, or leave its weight out", policy, upstreams)
+	}
+	if t := o.PanicThreshold; t != nil && *t > 0 && *t < 1 {
+		p.logger.Warn("panic_threshold is a percentage, and below one percent: write 50 for a half",
+			policy, upstreams, zap.Float64("panic_threshold", *t))
+	}
+	checks := handler.HealthChecks
+	if checks == nil {
+		return
+	}
+	if checks.Active != nil && checks.Active.IsEnabled() && len(o.HealthChecks) > 0 {
+		p.logger.Warn("Caddy's own active health checks run beside health_check, and an upstream must pass both:"+
+			" remove health_uri, and what else begins with health_ in the block of reverse_proxy", policy, upstreams)
+	}
+	if checks.Passive != nil && checks.Passive.FailDuration > 0 && o.rules != nil {
+		p.logger.Warn("Caddy's own passive health checks count failures beside outlier_detection, and take out even the last upstream:"+
+			" remove fail_duration, or write outlier_detection off", policy, upstreams,
+			zap.Duration("fail_duration", time.Duration(checks.Passive.FailDuration)))
+	}
+}
+
+// drained reports whether all upstreams have weight 0.
+func (o *Options) drained(addresses []string) bool {
+	for _, address := range addresses {
+		if o.weights.get(address, 1) > 0 {
+			return false
+		}
+	}
+	return true
+}
