@@ -191,8 +191,9 @@ func TestShareIsHeldUntilTheFirstSuccess(t *testing.T) {
 		b.serve(2, 5, says(500))
 		b.expect(t, "it is not back yet", "ppspss")
 		b.serve(1, 1, says(200))
+		b.expect(t, "it is back", "psspss")
 		b.serve(2, 5, says(500))
-		b.expect(t, "it is back", "psepss")
+		b.expect(t, "another may be out", "psepss")
 	})
 }
 

@@ -71,6 +71,7 @@ type look struct {
 	until   int64 // when the phase ends by itself; 0 for never
 	proven  int64 // when the upstream last came back from an ejection; 0 for never
 	failing bool  // it would be ejected, were it not the last upstream
+	held    bool  // it is out, or not back for good, by an ejection for which a share is set
 }
 
 // look returns what is held of the upstream.
@@ -83,7 +84,7 @@ func (o *outlier) look(now int64) (l look) {
 	if l.phase = o.at(now); l.phase == ejected {
 		l.until = o.until
 	}
-	l.proven, l.failing = o.proven, o.failing
+	l.proven, l.failing, l.held = o.proven, o.failing, l.phase != serving && o.limited
 	return l
 }
 
@@ -210,17 +211,6 @@ func (o *outlier) release(now, failed int64) bool {
 	o.until = now
 	o.at(now)
 	return true
-}
-
-// held reports whether the upstream is out, or not back for good, by an
-// ejection for which a share is set.
-func (o *outlier) held(now int64) bool {
-	if o == nil {
-		return false
-	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.at(now) != serving && o.limited
 }
 
 // state describes why and for how long the upstream is ejected; empty if it is

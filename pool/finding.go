@@ -14,7 +14,7 @@ func (o *outlier) observe(r report, now int64) (f finding) {
 	defer o.mu.Unlock()
 	at := o.at(now)
 	probing := r.round != 0 && r.round == o.round && at == probation
-	if probing && !r.dropped {
+	if probing {
 		o.probing = max(o.probing-1, 0)
 	}
 	switch {

@@ -96,15 +96,12 @@ func (f *flight) fail(err error, t *tries) {
 	f.end()
 }
 
-// suspect has a failure be judged when it is known whose it is. It no longer
-// holds up a probation.
+// suspect has a failure be judged when it is known whose it is. Until then, a
+// probation goes on with this as its one request.
 func (f *flight) suspect(r report, t *tries) {
-	if f.member.outlier == nil {
-		return
+	if f.member.outlier != nil {
+		t.suspect(suspect{f, r})
 	}
-	f.member.outlier.drop(f.round)
-	r.dropped = true
-	t.suspect(suspect{f, r})
 }
 
 // answer takes in an answer: its header now, its body as it is read. The tries

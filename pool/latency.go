@@ -167,8 +167,10 @@ func (l *Latency) forget() {
 
 // fleet is the mean latency of all of a handler's attempts.
 type fleet struct {
+	_       [64]byte     // what is beside it is only read
 	mean    atomic.Int64 // nanoseconds; 0 for none
 	written atomic.Int64
+	_       [64]byte
 }
 
 // fleetWeight is one over the weight of a sample in the fleet's mean.

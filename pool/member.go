@@ -23,6 +23,9 @@ type member struct {
 	load    *load
 	watches []*healthcheck.Watch
 
+	counted   counted // guarded by the pool's ejecting
+	ejectedIn uint64  // number of the build that its latest ejection came after; likewise
+
 	in   bool         // gets traffic as of the latest build; guarded by the pool's building
 	seen atomic.Int64 // instant at which a source last returned it
 }
@@ -146,6 +149,7 @@ type standing struct {
 	degraded bool
 	phase    phase
 	failing  bool    // every attempt fails, but there is no other upstream
+	held     bool    // its ejection is one of those that a share is set for
 	weight   float64 // as configured and as its agent wants it; 0 takes nothing new
 	percent  int     // of the weight that it gets, in a slow start
 	maint    bool    // takes not even what belongs to its sessions, says its agent
@@ -194,6 +198,7 @@ func (m *member) stand(o *Options, now int64) standing {
 	}
 	l := m.outlier.look(now)
 	s.phase, s.until, s.failing = l.phase, l.until, l.failing
+	s.held = l.held
 	if o.SlowStart != nil && s.up() && s.phase == serving {
 		began := max(l.proven, m.joined())
 		if !recovered.IsZero() {

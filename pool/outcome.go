@@ -62,13 +62,12 @@ func isGateway(status int) bool {
 // report is an attempt's outcome.
 type report struct {
 	outcome
-	began   int64
-	counts  bool // the status counts as failure
-	round   int  // of the probation that the attempt began on; 0 for none
-	dropped bool // the attempt is no longer counted as that probation's request
-	open    bool // the response has a body that is still to come
-	alike   bool // all attempts of the request failed as this one did
-	proven  bool // the failure is the upstream's own: nothing was sent, or another one answered the request
+	began  int64
+	counts bool // the status counts as failure
+	round  int  // of the probation that the attempt began on; 0 for none
+	open   bool // the response has a body that is still to come
+	alike  bool // all attempts of the request failed as this one did
+	proven bool // the failure is the upstream's own: nothing was sent, or another one answered the request
 }
 
 // streak counts failures in a row.

@@ -159,7 +159,7 @@ func (m *machine) check(t *rapid.T) {
 	got, until, proven := l.phase, l.until, l.proven
 	m.is(t, "phase", got, phase)
 	m.is(t, "out, or on probation with its request", m.busy(m.now), phase == ejected || phase == probation && m.past.taken(m.now))
-	m.is(t, "held", m.held(m.now), phase != serving && e.limited)
+	m.is(t, "held", l.held, phase != serving && e.limited)
 	m.is(t, "says something", m.state(m.now) != "", m.busy(m.now))
 	if want := e.until; phase == ejected {
 		m.is(t, "until", until, want)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -52,10 +53,12 @@ type Pool struct {
 	fullLog    limiter // of the log line that the limit is reached
 	alarm      alarm   // of what changes by itself
 	teller     teller  // of events
-	judged     int64   // number of the latest interval that outlier detection has looked at
+	intervals  alarm   // of the ends of outlier detection's intervals
 
-	ejecting sync.Mutex // one ejection at a time
-	building sync.Mutex // one build at a time
+	rested   atomic.Int64 // instant before which no further build begins
+	round    uint64       // number of the latest build; guarded by ejecting
+	ejecting sync.Mutex   // one ejection at a time
+	building sync.Mutex   // one build at a time
 	mu       sync.Mutex
 	stale    bool           // a build is due
 	closed   bool           // no more builds
@@ -98,7 +101,7 @@ func (h *Handle) Provision(ctx caddy.Context, o *Options, picker Picker) error {
 		logger: ctx.Logger(), ctx: ctx, expiry: time.Hour, limit: 10_000,
 	}
 	p.add(picker)
-	p.alarm.ring = p.changed
+	p.alarm.ring, p.intervals.ring = p.changed, p.intervalEnded
 	h.pool, h.owner = p, true
 	if module := ctx.Module(); module != nil {
 		p.policy = module.CaddyModule().ID.Name()
@@ -227,6 +230,7 @@ func (h *Handle) Close() error {
 	p.closed = true
 	p.mu.Unlock()
 	p.alarm.close()
+	p.intervals.close()
 	if p.line != nil {
 		p.line.close()
 	}
@@ -269,8 +273,13 @@ func (p *Pool) isClosed() bool {
 	return p.closed
 }
 
+// longestRest bounds how late a change comes to bear in a large pool.
+const longestRest = 100 * time.Millisecond
+
 // changed has the snapshots made anew, for something has changed. Changes that
-// come while one is being made share the next.
+// come while one is being made share the next, before which the pool rests for as
+// long as the last one took: a storm of changes in a large pool takes half of one
+// core at most.
 func (p *Pool) changed() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -279,12 +288,14 @@ func (p *Pool) changed() {
 	}
 	p.stale = true
 	p.builds.Go(func() {
+		time.Sleep(time.Duration(p.rested.Load() - instant(time.Now())))
 		p.building.Lock()
 		defer p.building.Unlock()
+		began := time.Now()
+		defer func() { p.rested.Store(instant(time.Now().Add(min(time.Since(began), longestRest)))) }()
 		p.mu.Lock()
 		p.stale = false
 		p.mu.Unlock()
-		p.judgeShares(instant(time.Now()))
 		p.build(p.static)
 		for _, v := range p.dynamic.all() {
 			p.build(v)

@@ -23,6 +23,7 @@ type view struct {
 	seats     [2][]int // of the members: in their levels, and among all
 	sessions  []any    // what pickers that heed sessions have made of the members, by their slot
 	snapshot  atomic.Pointer[Snapshot]
+	ejectable ejectable    // guarded by the pool's ejecting
 	asked     atomic.Int64 // instant of the latest pick; only where members are dynamic
 }
 
@@ -75,6 +76,7 @@ func (p *Pool) build(v *view) {
 	now := instant(time.Now())
 	before := v.snapshot.Load()
 	stands := make([]standing, len(v.members))
+	p.recount()
 	var others, backup census
 	steady := 0 // that are up, and do not fail every attempt
 	for i, m := range v.members {
@@ -117,6 +119,7 @@ func (p *Pool) build(v *view) {
 		next.plain = next.tiers[0]
 	}
 	p.admit(next, v, stands)
+	p.count(v, stands)
 	next.try()
 	p.notePanic(v.history, next, serving)
 	v.snapshot.Store(next)
