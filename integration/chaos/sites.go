@@ -39,17 +39,17 @@ func newSites(all []*backend) []*site {
 		{name: "least-all", policy: "least_request all"},
 		{name: "ewma", policy: "peak_ewma", own: []string{"choices 3", "decay 2s", "measure last_byte"}},
 		{name: "rendezvous", policy: "rendezvous {header.X-Chaos-Id}", own: hashing},
-		{name: "maglev", policy: "maglev {header.X-Chaos-Id}", own: append(hashing, "table_size 251")},
+		{name: "maglev", policy: "maglev {header.X-Chaos-Id}", always: []string{small}, own: hashing},
 		{name: "ring", policy: "ring_hash {header.X-Chaos-Id}", own: append(hashing, "ring_size 40")},
 		{name: "sticky", policy: "sticky lb", always: []string{secret}, own: []string{"max_age 1h", "same_site strict", "header X-Session", "fallback least_request"}},
-		{name: "learned", policy: "sticky", always: []string{"learn APPSESSION"}, own: []string{"fallback maglev {header.X-Chaos-Id}"}},
+		{name: "learned", policy: "sticky", always: []string{"learn APPSESSION"}, own: []string{"fallback maglev {header.X-Chaos-Id} {\n " + small + "\n}"}},
 		{name: "strict", policy: "sticky", always: []string{secret, "strict"}, mayFail: true},
 		{name: "managed", policy: "managed round_robin", common: unweighted},
 		{name: "cookie", policy: "managed cookie lb secret", common: unweighted},
 		{name: "first", policy: "managed first", common: unweighted},
 		{name: "limits", policy: "least_request", always: []string{"queue 1000 30s"}},
 		{name: "churn", policy: "smooth_weighted_round_robin", upstreams: " ", always: []string{"retries 4"}},
-		{name: "churn-hash", policy: "maglev {header.X-Chaos-Id}", upstreams: " ", always: []string{"retries 4"}},
+		{name: "churn-hash", policy: "maglev {header.X-Chaos-Id}", upstreams: " ", always: []string{small, "retries 4"}},
 		{name: "churn-sticky", policy: "sticky", upstreams: " ", always: []string{secret, "retries 4"}},
 		{name: "named", policy: "peak_ewma", upstreams: "{header.X-Up}", common: []string{outliers}, mayFail: true},
 	}
@@ -63,6 +63,9 @@ func newSites(all []*backend) []*site {
 	}
 	return sites
 }
+
+// small tables are made soon, also under the race detector.
+const small = "table_size 251"
 
 const outliers = "outlier_detection {\n consecutive_5xx 3\n base_ejection_time 500ms\n max_ejection_time 2s\n interval 1s\n}"
 
