@@ -97,8 +97,12 @@ func (t *trial) judge(s *site, id, kind string, res *http.Response, text string,
 	whole, from := lines(id, sizeOf(id)), res.Header.Get(nameHeader)
 	switch {
 	case from == "" && res.StatusCode >= 500:
-		t.note(fmt.Sprintf("%d of a request %s", res.StatusCode, kind), 1)
-		if kind == "" && !s.mayFail {
+		switch {
+		case kind != "":
+			t.note("errors for requests with a body, which are not always sent again", 1)
+		case s.mayFail:
+			t.note("errors for GETs that had nowhere else to go", 1)
+		default:
 			t.note("GETs that failed, although another backend could serve them", 1)
 			t.blame("%s: %d, although another backend could serve it; log: %s", id, res.StatusCode, logged.about(id))
 		}

@@ -38,6 +38,13 @@ func (l *recent) panics() string {
 	return strings.Join(l.fatal, "\n")
 }
 
+// forget empties the log, which is no part of what the product holds.
+func (l *recent) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	clear(l.lines[:])
+}
+
 // about returns the latest line that has the text.
 func (l *recent) about(text string) string {
 	l.mu.Lock()

@@ -107,6 +107,7 @@ func settled(times int, enough func(resources) bool) (least resources) {
 
 // held returns what is held at this moment.
 func held() resources {
+	logged.forget()
 	runtime.GC()
 	runtime.GC() // the second empties pools
 	var mem runtime.MemStats
