@@ -28,19 +28,26 @@ type App struct {
 	DynamicLimit int `json:"dynamic_limit,omitempty"`
 
 	// How many probes run at once in the process at most; further ones wait.
+	// Pools share it: one takes at most four times as many as it leaves free.
 	// Default: 1024.
 	ProbeConcurrency int `json:"probe_concurrency,omitempty"`
+
+	// Likewise, how many commands of exec checks, each of which is a process.
+	// These do not count for probe_concurrency. Default: 16.
+	ExecConcurrency int `json:"exec_concurrency,omitempty"`
 
 	// Allow checks to run commands, with all rights that Caddy has. Default:
 	// false, the checker `exec` is an error.
 	AllowExec bool `json:"allow_exec,omitempty"`
 
 	generation uint64
+	ancestors  map[nameOf]*target // found while checks are provisioned; guarded by the monitor's mu
 
 	mu      sync.Mutex
 	started bool
-	pending []*Watch // those that wait for the start
-	waiting []func() // likewise
+	pending []*Watch  // those that wait for the start
+	waiting []func()  // likewise
+	closing time.Time // until when closing waits; zero before it begins
 }
 
 // generations counts the configurations of the process.
@@ -71,6 +78,7 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 // Provision sets defaults.
 func (a *App) Provision(caddy.Context) error {
 	a.generation = generations.Add(1)
+	a.ancestors = make(map[nameOf]*target)
 	if a.DynamicExpiry == 0 {
 		a.DynamicExpiry = caddy.Duration(5 * time.Minute)
 	}
@@ -79,6 +87,9 @@ func (a *App) Provision(caddy.Context) error {
 	}
 	if a.ProbeConcurrency == 0 {
 		a.ProbeConcurrency = defaultConcurrency
+	}
+	if a.ExecConcurrency == 0 {
+		a.ExecConcurrency = defaultExecConcurrency
 	}
 	return nil
 }
@@ -94,6 +105,9 @@ func (a *App) Validate() error {
 	if a.ProbeConcurrency < 0 {
 		return fmt.Errorf("probe_concurrency: %d is not above zero", a.ProbeConcurrency)
 	}
+	if a.ExecConcurrency < 0 {
+		return fmt.Errorf("exec_concurrency: %d is not above zero", a.ExecConcurrency)
+	}
 	return nil
 }
 
@@ -106,7 +120,8 @@ func (a *App) Start() error {
 	waiting := a.waiting
 	a.pending, a.waiting = nil, nil
 	a.mu.Unlock()
-	monitor.setLimit(a.ProbeConcurrency)
+	monitor.setLimits(a.ProbeConcurrency, a.ExecConcurrency)
+	monitor.settleHeritage(a, pending)
 	monitor.start(pending)
 	for _, f := range waiting {
 		f()
@@ -158,7 +173,7 @@ func (c *Check) Watch(address string, notify func(), expired func(now time.Time)
 
 // Close ends watches and waits for the probes that they had under way, whose
 // results count for nothing.
-func Close(watches ...*Watch) { monitor.closeAll(watches) }
+func Close(watches ...*Watch) { monitor.closeAll(watches, time.Now().Add(closePatience)) }
 
 // UnmarshalCaddyfile sets up the app from Caddyfile tokens. Syntax:
 //
@@ -166,6 +181,7 @@ func Close(watches ...*Watch) { monitor.closeAll(watches) }
 //		dynamic_expiry    <duration>
 //		dynamic_limit     <addresses>
 //		probe_concurrency <probes>
+//		exec_concurrency  <commands>
 //		allow_exec
 //	}
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) (err error) {
@@ -186,6 +202,8 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) (err error) {
 			a.DynamicLimit, err = cfg.Int(d, 1, most)
 		case "probe_concurrency":
 			a.ProbeConcurrency, err = cfg.Int(d, 1, most)
+		case "exec_concurrency":
+			a.ExecConcurrency, err = cfg.Int(d, 1, most)
 		case "allow_exec":
 			a.AllowExec = true
 			err = cfg.Flag(d)

@@ -77,6 +77,8 @@ type Check struct {
 	transport *transport
 	key       string // equal for checks that may share their verdicts
 	app       *App
+	group     *Group
+	work      int // what places probes need
 	ctx       caddy.Context
 	events    *caddyevents.App
 	logger    *zap.Logger
@@ -94,8 +96,9 @@ const (
 )
 
 // Provision loads the checker and sets defaults. The transport is the one of
-// the handler whose upstreams are checked; nil where there is none.
-func (c *Check) Provision(ctx caddy.Context, handlers http.RoundTripper) error {
+// the handler whose upstreams are checked; nil where there is none. The group is
+// that of the pool; nil: one of the check's own.
+func (c *Check) Provision(ctx caddy.Context, handlers http.RoundTripper, group *Group) error {
 	if err := c.setDefaults(); err != nil {
 		return err
 	}
@@ -116,6 +119,9 @@ func (c *Check) Provision(ctx caddy.Context, handlers http.RoundTripper) error {
 	}
 	c.kind, c.events = c.Kind(), events.(*caddyevents.App)
 	c.ctx, c.logger = ctx, ctx.Logger().Named("health_check")
+	if c.group = group; group == nil {
+		c.group = NewGroup(c.app, c.logger)
+	}
 	if c.Timeout > c.Interval {
 		c.logger.Warn("health_check timeout is longer than its interval: probes of a hung upstream come less often",
 			zap.String("check", c.Name),
@@ -131,6 +137,9 @@ func (c *Check) Provision(ctx caddy.Context, handlers http.RoundTripper) error {
 		return fmt.Errorf("health_check: %T is not a checker", mod)
 	}
 	c.checker = checker
+	if _, ok := checker.(*Exec); ok {
+		c.work = executing
+	}
 	if owner, ok := checker.(TransportOwner); ok {
 		if own := owner.OwnTransport(); own != nil {
 			handlers = own

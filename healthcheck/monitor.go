@@ -1,26 +1,15 @@
 package healthcheck
 
 import (
-	"maps"
 	"math/rand/v2"
-	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
-// defaultConcurrency is how many probes run at once, at most. Probes of hung
-// upstreams last for their whole timeout: this is enough for 2,500 of them at
-// the default interval and timeout.
-const defaultConcurrency = 1024
-
-// closePatience is how long closing waits for a checker that does not end
-// although its context has: a reload must not hang on a third party's mistake.
-const closePatience = 5 * time.Second
-
 // Monitor runs the probes of all checks of the process: one goroutine sleeps
 // until the next probe is due and starts it in a goroutine of its own, so an
-// upstream between two probes costs no goroutine and no timer.
+// upstream between two probes costs no goroutine and no timer. How many run at
+// once is bounded, and shared fairly by pools.
 //
 // What a check knows of an upstream is a target, shared by all watches that ask
 // for the same check of the same address over the same transport. Only one of
@@ -30,55 +19,34 @@ type Monitor struct {
 	random func() float64 // 0 to 1
 
 	mu      sync.Mutex
-	targets map[string][]*target // by address
+	targets map[targetKey]*target
+	named   map[nameOf]map[*target]struct{}
 
 	// What was known of addresses of dynamic sources whose last watch has gone
 	// with its configuration: the next one learns of them by its requests only.
 	remembered map[nameOf]remembered
+	purged     time.Time // when what is out of date was last dropped of those
 
-	due     schedule
-	seen    uint64 // targets ever made
-	limit   int    // probes at once
-	running int
+	places  [works]places
+	seen    uint64        // targets ever made
 	epoch   time.Time     // where the grids of all targets begin
+	roused  time.Time     // when the loop looks next by itself
 	wake    chan struct{} // makes the loop look again
 	stop    chan struct{} // closed to end the loop; nil while there is none
 	stopped chan struct{} // closed when it has ended
 }
 
-// nameOf is a check of an address, whatever its options.
-type nameOf struct{ check, address string }
-
-// remembered is the state of a target that is no more.
-type remembered struct {
-	key, kind string
-	state     State
-	until     time.Time
-}
-
-// target is one check of one address.
-type target struct {
-	key   string // the check's
-	kind  string // of checker
-	name  nameOf
-	state atomic.Pointer[State]
-
-	// All below is guarded by the monitor's mu.
-	watches []*Watch
-	phase   float64 // place in the interval, 0 to 1
-	next    time.Time
-	index   int // in the schedule; -1 while it is not in there
-	probe   *probe
-	warning string // of the latest probe
-}
+// targetKey is a check of an address, with the check's options.
+type targetKey struct{ key, address string }
 
 // NewMonitor returns a monitor without targets.
 func NewMonitor() *Monitor {
 	return &Monitor{
 		random:     rand.Float64,
-		targets:    make(map[string][]*target),
+		targets:    make(map[targetKey]*target),
+		named:      make(map[nameOf]map[*target]struct{}),
 		remembered: make(map[nameOf]remembered),
-		limit:      defaultConcurrency,
+		places:     [works]places{newPlaces(defaultConcurrency), newPlaces(defaultExecConcurrency)},
 	}
 }
 
@@ -91,20 +59,20 @@ var monitor = NewMonitor()
 func (m *Monitor) watch(c *Check, aim Target, notify func(), expired func(time.Time) bool) *Watch {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var t *target
-	for _, known := range m.targets[aim.Upstream] {
-		if known.key == c.key {
-			t = known
-		}
-	}
+	at := targetKey{c.key, aim.Upstream}
+	t := m.targets[at]
 	if t == nil {
-		t = &target{key: c.key, kind: c.kind, name: nameOf{c.Name, aim.Upstream}, index: -1, phase: m.phase()}
+		t = &target{key: c.key, kind: c.kind, name: nameOf{c.Name, aim.Upstream}, work: c.work, phase: m.phase()}
 		state := m.heritage(t, c)
 		t.state.Store(&state)
-		m.targets[aim.Upstream] = append(m.targets[aim.Upstream], t)
+		m.targets[at] = t
+		if m.named[t.name] == nil {
+			m.named[t.name] = make(map[*target]struct{})
+		}
+		m.named[t.name][t] = struct{}{}
 	}
 	w := &Watch{monitor: m, target: t, check: c, aim: aim, notify: notify, expired: expired}
-	t.watches = append(t.watches, w)
+	w.place = t.watches.PushFront(w)
 	return w
 }
 
@@ -117,65 +85,43 @@ func (m *Monitor) phase() float64 {
 	return phase - float64(int(phase))
 }
 
-// heritage is the state that a new target starts from: the verdict that a
-// check of the same name has on the same address, else the initial one. So a
-// check keeps its verdicts when its options change. Orders are for those to undo
-// who gave them: another kind of checker does not take them over.
-func (m *Monitor) heritage(t *target, c *Check) State {
-	var latest *target
-	for _, old := range m.targets[t.name.address] {
-		if old.name != t.name || old.usedBy(c.app) {
-			continue
-		}
-		if state := old.state.Load(); state.known() && (latest == nil || state.Probed.After(latest.state.Load().Probed)) {
-			latest = old
-		}
-	}
-	if latest == nil {
-		if r, ok := m.remembered[t.name]; ok && time.Now().Before(r.until) {
-			if r.key == t.key {
-				return r.state
-			}
-			return r.state.inherited(r.kind == t.kind)
-		}
-		return c.initial()
-	}
-	return latest.state.Load().inherited(latest.kind == t.kind)
-}
-
-// usedBy reports whether a watch belongs to the given configuration.
-func (t *target) usedBy(app *App) bool {
-	return slices.ContainsFunc(t.watches, func(w *Watch) bool { return w.check.app == app })
-}
-
 // start lets the watches' probes go out.
 func (m *Monitor) start(watches []*Watch) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Now()
 	for _, w := range watches {
-		if w.closed || w.started {
-			continue
-		}
-		w.started = true
-		t := w.target
-		if t.probe == nil && t.index < 0 {
-			window := max(min(time.Duration(w.check.Interval), time.Second)-beat, 0) // a beat is how late it may be
-			m.schedule(t, now.Add(time.Duration(t.phase*float64(window))))
+		if !w.closed.Load() && !w.started {
+			m.startOne(w, now)
 		}
 	}
-	if m.stop == nil && len(m.due) > 0 {
+	if m.stop == nil && m.scheduled() {
 		m.epoch = now
 		m.wake, m.stop, m.stopped = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
 		go m.loop(m.wake, m.stop, m.stopped)
 	}
 }
 
-// setLimit sets how many probes run at once.
-func (m *Monitor) setLimit(n int) {
+// startOne makes the watch the one that probes its target.
+func (m *Monitor) startOne(w *Watch, now time.Time) {
+	t := w.target
+	w.started = true
+	t.watches.MoveToBack(w.place)
+	switch {
+	case t.probe != nil: // its end schedules the next
+	case t.line != nil:
+		m.move(t, now)
+	default:
+		window := max(min(time.Duration(w.check.Interval), time.Second)-beat, 0) // a beat is how late it may be
+		m.schedule(t, now.Add(time.Duration(t.phase*float64(window))), now)
+	}
+}
+
+// setLimits sets how many probes, and how many commands, run at once.
+func (m *Monitor) setLimits(probes, commands int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.limit = n
+	m.places[probing].limit, m.places[executing].limit = probes, commands
 	m.rouse()
 }
 
@@ -189,49 +135,46 @@ func (m *Monitor) rouse() {
 
 // remove takes a watch off its target, cuts off its probe, and forgets the
 // target with its last watch.
-func (m *Monitor) remove(w *Watch) (cut *probe) {
-	if w.closed {
-		return nil
+func (m *Monitor) remove(w *Watch, now time.Time) {
+	if w.closed.Swap(true) {
+		return
 	}
-	w.closed = true
 	t := w.target
-	t.watches = slices.DeleteFunc(t.watches, func(o *Watch) bool { return o == w })
+	t.watches.Remove(w.place)
 	if t.probe != nil && t.probe.watch == w {
-		cut = t.probe
-		cut.cut = true
-		cut.cancel()
+		t.probe.cut = true
+		t.probe.cancel()
 	}
-	if t.runner() == nil {
-		m.unschedule(t)
+	if t.line != nil {
+		m.move(t, now)
 	}
-	if len(t.watches) == 0 {
-		if now := time.Now(); w.expired != nil && !w.expired(now) {
-			if state := *t.state.Load(); state.known() {
-				m.remembered[t.name] = remembered{t.key, t.kind, state, now.Add(time.Duration(w.check.app.DynamicExpiry))}
-			}
-		}
-		address := t.name.address
-		m.targets[address] = slices.DeleteFunc(m.targets[address], func(o *target) bool { return o == t })
-		if len(m.targets[address]) == 0 {
-			delete(m.targets, address)
+	if t.watches.Len() > 0 {
+		return
+	}
+	if w.expired != nil && !w.expired(now) {
+		if state := *t.state.Load(); state.known() {
+			m.remembered[t.name] = remembered{t.key, t.kind, state, now.Add(time.Duration(w.check.app.DynamicExpiry))}
 		}
 	}
-	return cut
+	delete(m.targets, targetKey{t.key, t.name.address})
+	delete(m.named[t.name], t)
+	if len(m.named[t.name]) == 0 {
+		delete(m.named, t.name)
+	}
 }
 
-// closeAll ends watches and waits for what they have under way. With the last
-// watch of all, the monitor's own goroutine ends.
-func (m *Monitor) closeAll(watches []*Watch) {
+// closeAll ends watches and waits for what they have under way, until the given
+// time at most. With the last watch of all, the monitor's own goroutine ends.
+func (m *Monitor) closeAll(watches []*Watch, until time.Time) {
 	m.mu.Lock()
 	now := time.Now()
-	maps.DeleteFunc(m.remembered, func(_ nameOf, r remembered) bool { return !now.Before(r.until) })
-	var cut []*probe
-	var reports []chan struct{}
+	m.purge(now)
+	var running []*probe
 	for _, w := range watches {
-		if p := m.remove(w); p != nil {
-			cut = append(cut, p)
+		m.remove(w, now)
+		if w.latest != nil {
+			running = append(running, w.latest)
 		}
-		reports = append(reports, w.reports...)
 	}
 	var stopped chan struct{}
 	if len(m.targets) == 0 && m.stop != nil {
@@ -240,16 +183,13 @@ func (m *Monitor) closeAll(watches []*Watch) {
 		m.wake, m.stop = nil, nil
 	}
 	m.mu.Unlock()
-	for _, p := range cut {
-		<-p.ended // closePatience bounds this, too
-	}
-	// The handler of an event may itself be what reloads the configuration,
-	// and so wait for us.
-	patience := time.NewTimer(closePatience)
+	// Those that heed their context end at once, and do so before the patience is
+	// at an end, whoever has used it up.
+	patience := time.NewTimer(max(time.Until(until), closeGrace))
 	defer patience.Stop()
-	for _, done := range reports {
+	for _, p := range running {
 		select {
-		case <-done:
+		case <-p.ended:
 		case <-patience.C:
 			patience.Reset(0)
 		}
@@ -258,3 +198,6 @@ func (m *Monitor) closeAll(watches []*Watch) {
 		<-stopped
 	}
 }
+
+// closeGrace is how long closing waits for probes in any case.
+const closeGrace = 100 * time.Millisecond

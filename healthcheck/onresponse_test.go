@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/caddyserver/caddy/v2"
 )
 
 var (
@@ -209,15 +211,18 @@ func TestResponsesCloseAndProbesAtTheSameTime(t *testing.T) {
 func TestCloseWaitsForWhatThereIsToTell(t *testing.T) {
 	for name, happen := range map[string]func(*config){
 		"of a response": func(c *config) { c.own[0].Response(saysFail) }, // does not wait itself
-		"of a probe":    func(c *config) { c.start() },
+		"of a probe":    func(*config) {},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			c := newConfig(t, `{"on_response":{}}`, func(context.Context, Target) error { return errFailed })
 			release, told := make(chan struct{}), false
-			c.watch(1, func() {
+			if err := c.check.events.On("unhealthy", listener(func(caddy.Event) {
 				<-release
 				told = true
-			})
+			})); err != nil {
+				t.Fatal(err)
+			}
+			c.watch(1, nil).start()
 			happen(c)
 			sleep(time.Second)
 			go func() {

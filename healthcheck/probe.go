@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -14,6 +13,7 @@ import (
 // probe is one that is under way.
 type probe struct {
 	watch     *Watch
+	line      *line // that has its place
 	cancel    context.CancelFunc
 	cut       bool          // its watch was closed: the result does not count
 	overtaken bool          // by a response to a request: a pass does not count
@@ -40,49 +40,49 @@ func (m *Monitor) loop(wake, stop, stopped chan struct{}) {
 // within it start together, which saves waking up for each of thousands.
 const beat = 10 * time.Millisecond
 
-// launchDue starts the probes that are due, and returns the time until the
-// next look.
+// launchDue starts the probes that are due and have a place, and returns the
+// time until the next look.
 func (m *Monitor) launchDue() time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for len(m.due) > 0 && m.running < m.limit {
-		t, now := m.due[0], time.Now()
-		if wait := t.next.Sub(now); wait > 0 {
-			return max(wait, beat)
+	now, wait := time.Now(), time.Hour // or until roused
+	m.purge(now)
+	for i := range m.places {
+		p := &m.places[i]
+		for l := p.next(now); l != nil; l = p.next(now) {
+			t := l.due[0]
+			m.unschedule(t, now)
+			m.launch(t, l, now)
 		}
-		m.unschedule(t)
-		m.launch(t, now)
+		if len(p.resting.all) > 0 {
+			wait = min(wait, max(p.resting.all[0].due[0].next.Sub(now), beat))
+		}
 	}
-	return time.Hour // or until roused
+	m.roused = now.Add(wait)
+	return wait
 }
 
-// launch starts a probe of the target, by its latest started watch.
-func (m *Monitor) launch(t *target, now time.Time) {
-	for i := len(t.watches) - 1; i >= 0; i-- {
-		w := t.watches[i]
+// launch starts a probe of the target, by its latest started watch, in the place
+// that the line has.
+func (m *Monitor) launch(t *target, l *line, now time.Time) {
+	for _, w := range t.all() {
 		if w.expired != nil && w.expired(now) {
-			m.remove(w)
+			m.remove(w, now)
 		}
 	}
 	w := t.runner()
 	if w == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(w.check.Timeout))
-	p := &probe{watch: w, cancel: cancel, ended: make(chan struct{})}
-	t.probe = p
-	m.running++
-	go m.run(ctx, t, p)
-}
-
-// runner returns the watch whose checker probes the target.
-func (t *target) runner() *Watch {
-	for _, w := range slices.Backward(t.watches) {
-		if w.started {
-			return w
-		}
+	if w.line() != l {
+		m.schedule(t, now, now)
+		return
 	}
-	return nil
+	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(w.check.Timeout))
+	p := &probe{watch: w, line: l, cancel: cancel, ended: make(chan struct{})}
+	t.probe, w.latest = p, p
+	m.places[t.work].take(l, 1, now)
+	go m.run(ctx, t, p)
 }
 
 // errOvertaken is the outcome of a probe that passed, but began before a response
@@ -100,7 +100,6 @@ func (m *Monitor) run(ctx context.Context, t *target, p *probe) {
 	r.Duration = r.Ended.Sub(began)
 
 	m.mu.Lock()
-	m.running--
 	t.probe = nil
 	if p.overtaken && r.Err == nil {
 		r.Err, r.Force = errOvertaken, Abstains
@@ -110,11 +109,16 @@ func (m *Monitor) run(ctx context.Context, t *target, p *probe) {
 	if !p.cut {
 		after, _ = before.Next(r, check.Passes, check.Fails)
 		t.state.Store(&after)
+		check.report(w, before, after, r.Duration)
 	}
 	if runner := t.runner(); runner != nil {
-		m.schedule(t, m.nextProbe(t, runner.check, after, r.Ended, p.cut))
+		m.schedule(t, m.nextProbe(t, runner.check, after, r.Ended, p.cut), r.Ended)
 	}
-	m.rouse() // for a probe that waited for this one's place
+	places := &m.places[t.work]
+	places.take(p.line, -1, r.Ended)
+	if len(places.ready.all) > 0 {
+		m.rouse() // one that waits may have this one's place
+	}
 	if p.cut {
 		m.mu.Unlock()
 		return
@@ -123,17 +127,14 @@ func (m *Monitor) run(ctx context.Context, t *target, p *probe) {
 	if r.Err == nil || r.Force != Abstains || report.Warning != "" {
 		t.warning = report.Warning
 	}
-	done := w.reporting()
-	watches := slices.Clone(t.watches)
+	watches := t.all()
 	m.mu.Unlock()
-	defer m.reported(w, done)
 	if after.differs(before) {
 		for _, w := range watches {
 			w.notify()
 		}
 	}
 	check.reportProbe(w.aim.Upstream, r, report.Warning, warned)
-	check.report(w, before, after, r.Duration)
 }
 
 // result is what the check makes of a probe.

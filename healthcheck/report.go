@@ -22,8 +22,10 @@ func (c *Check) reportProbe(upstream string, r Result, warning, warned string) {
 	}
 }
 
-// report logs what has changed, for operators, who may also subscribe to the
-// events: healthy and unhealthy, degraded and undegraded, orders_changed.
+// report has what has changed logged, for operators, who may also subscribe to
+// the events: healthy and unhealthy, degraded and undegraded, orders_changed.
+// The monitor's mutex is held: what is told of a target is told in the order in
+// which it happened, but nothing waits for it.
 func (c *Check) report(w *Watch, before, after State, took time.Duration) {
 	if before.Verdict != after.Verdict {
 		reason, level := "passed", zapcore.InfoLevel
@@ -57,8 +59,8 @@ type detail struct {
 	value any
 }
 
-// tell logs a change, and emits an event with the same details and the host, as
-// Caddy's own events have it.
+// tell has a change logged, and an event emitted with the same details and the
+// host, as Caddy's own events have it.
 func (c *Check) tell(w *Watch, level zapcore.Level, event, message string, details ...detail) {
 	details = append([]detail{{"upstream", w.aim.Upstream}, {"check", c.Name}}, details...)
 	if entry := c.logger.Check(level, message); entry != nil {
@@ -66,7 +68,7 @@ func (c *Check) tell(w *Watch, level zapcore.Level, event, message string, detai
 		for i, d := range details {
 			fields[i] = zap.Any(d.key, d.value)
 		}
-		entry.Write(fields...)
+		c.group.logs.Add(func() { entry.Write(fields...) })
 	}
 	data := map[string]any{"host": w.aim.Dial.Address}
 	if caddy.IsUnixNetwork(w.aim.Dial.Network) || caddy.IsFdNetwork(w.aim.Dial.Network) {
@@ -75,5 +77,5 @@ func (c *Check) tell(w *Watch, level zapcore.Level, event, message string, detai
 	for _, d := range details {
 		data[d.key] = d.value
 	}
-	c.events.Emit(c.ctx, event, data)
+	c.group.Tell(func() { c.events.Emit(c.ctx, event, data) })
 }

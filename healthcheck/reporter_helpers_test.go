@@ -40,6 +40,15 @@ func (r *reporting) set(report Report, err error) {
 	r.report, r.err = report, err
 }
 
+// listener is a function that listens to events.
+type listener func(caddy.Event)
+
+// Handle implements [caddyevents.Handler].
+func (l listener) Handle(_ context.Context, event caddy.Event) error {
+	l(event)
+	return nil
+}
+
 // told is what log, events and notify were told.
 type told struct {
 	logs *observer.ObservedLogs

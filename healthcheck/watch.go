@@ -1,8 +1,9 @@
 package healthcheck
 
 import (
+	"container/list"
 	"net/http"
-	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,11 +16,16 @@ type Watch struct {
 	notify  func()
 	expired func(now time.Time) bool
 
+	closed atomic.Bool
+
 	// Guarded by the monitor's mu.
+	place   *list.Element // in target.watches
 	started bool
-	closed  bool
-	reports []chan struct{} // closed when log and events have been told
+	latest  *probe
 }
+
+// line returns where the targets wait that the watch probes.
+func (w *Watch) line() *line { return &w.check.group.lines[w.check.work] }
 
 // State returns what the check knows of the upstream.
 func (w *Watch) State() State { return *w.target.state.Load() }
@@ -28,11 +34,7 @@ func (w *Watch) State() State { return *w.target.state.Load() }
 func (w *Watch) Name() string { return w.check.Name }
 
 // Closed reports whether the watch has ended.
-func (w *Watch) Closed() bool {
-	w.monitor.mu.Lock()
-	defer w.monitor.mu.Unlock()
-	return w.closed
-}
+func (w *Watch) Closed() bool { return w.closed.Load() }
 
 // Response takes note of what the upstream says of itself in the header of its
 // response to a request, where the check has the option `on_response`. It may
@@ -59,42 +61,27 @@ func (m *Monitor) answered(w *Watch, degraded, fail bool) {
 		reason = w.check.OnResponse.reason(w.check.OnResponse.fail)
 	}
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	t := w.target
 	before := *t.state.Load()
 	after, _ := before.Answered(degraded, reason, now)
-	if w.closed || after == before {
+	if w.closed.Load() || after == before {
+		m.mu.Unlock()
 		return
 	}
 	t.state.Store(&after)
 	if t.probe != nil {
 		t.probe.overtaken = true
 	}
-	watches := slices.Clone(t.watches)
-	done := w.reporting()
-	go func() {
-		defer m.reported(w, done)
-		if after.differs(before) {
-			for _, w := range watches {
-				w.notify()
-			}
-		}
-		w.check.report(w, before, after, 0)
-	}()
-}
-
-// reporting notes that log and events are about to be told. The monitor's mutex
-// is held.
-func (w *Watch) reporting() (done chan struct{}) {
-	done = make(chan struct{})
-	w.reports = append(w.reports, done)
-	return done
-}
-
-// reported notes that they have been.
-func (m *Monitor) reported(w *Watch, done chan struct{}) {
-	m.mu.Lock()
-	w.reports = slices.DeleteFunc(w.reports, func(o chan struct{}) bool { return o == done })
+	teller := w
+	if runner := t.runner(); runner != nil {
+		teller = runner // so that all that is told of a target is told in one order
+	}
+	teller.check.report(teller, before, after, 0)
+	watches := t.all()
 	m.mu.Unlock()
-	close(done)
+	if after.differs(before) {
+		for _, w := range watches {
+			w.notify()
+		}
+	}
 }

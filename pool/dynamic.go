@@ -242,7 +242,11 @@ func (p *Pool) sweep(now int64) {
 			delete(d.members, address)
 		}
 	}
-	healthcheck.Close(watches...)
+	// Not under the locks: a checker may take its time to end.
+	end := func() { healthcheck.Close(watches...) }
+	if len(watches) > 0 && !p.background(end) {
+		end()
+	}
 }
 
 // drop forgets a view.

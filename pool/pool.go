@@ -52,8 +52,9 @@ type Pool struct {
 	noneLog    limiter // of the log line that nobody is left
 	fullLog    limiter // of the log line that the limit is reached
 	alarm      alarm   // of what changes by itself
-	teller     teller  // of events
 	intervals  alarm   // of the ends of outlier detection's intervals
+
+	group *healthcheck.Group // of the checks, and of all events; nil where there are neither
 
 	rested   atomic.Int64 // instant before which no further build begins
 	round    uint64       // number of the latest build; guarded by ejecting
@@ -62,7 +63,7 @@ type Pool struct {
 	mu       sync.Mutex
 	stale    bool           // a build is due
 	closed   bool           // no more builds
-	builds   sync.WaitGroup // those under way
+	builds   sync.WaitGroup // those under way, and what else goes on in the background
 }
 
 // Handle is a picker's place in a pool.
@@ -123,7 +124,7 @@ func (h *Handle) Provision(ctx caddy.Context, o *Options, picker Picker) error {
 		if p.observer != nil {
 			inner = p.observer.inner
 		}
-		if err := check.Provision(ctx, inner); err != nil {
+		if err := check.Provision(ctx, inner, p.group); err != nil {
 			return err
 		}
 	}
@@ -160,8 +161,7 @@ func (p *Pool) equip(ctx caddy.Context) error {
 		return err
 	}
 	p.events = events.(*caddyevents.App)
-	p.teller.hold() // Caddy is still at work on what an event has of its origin
-	app.AtStart(p.teller.release)
+	p.group = healthcheck.NewGroup(app, p.logger)
 	return registerMetrics(ctx)
 }
 
@@ -249,9 +249,9 @@ func (h *Handle) Close() error {
 		watches = append(watches, m.watches...)
 		p.release(m)
 	}
-	healthcheck.Close(watches...)
+	p.group.CloseWatches(watches...)
 	p.builds.Wait()
-	p.teller.close(tellPatience)
+	p.group.Close()
 	var err error
 	for _, check := range p.options.HealthChecks {
 		if check == nil {
@@ -303,15 +303,24 @@ func (p *Pool) changed() {
 	})
 }
 
-// tellPatience is how long closing waits for those who listen to events.
-const tellPatience = 5 * time.Second
+// background has something done that the pool's close waits for. It returns false
+// where the pool is closed.
+func (p *Pool) background(f func()) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return false
+	}
+	p.builds.Go(f)
+	return true
+}
 
 // emit tells those who have subscribed to the event.
 func (p *Pool) emit(event string, data map[string]any) {
 	if p.events == nil {
 		return
 	}
-	p.teller.tell(func() { p.events.Emit(p.ctx, event, data) })
+	p.group.Tell(func() { p.events.Emit(p.ctx, event, data) })
 }
 
 // member returns the one with the given address; nil if there is none.
