@@ -7,6 +7,9 @@ import (
 	"testing"
 )
 
+// stream is a body of unknown length.
+type stream struct{ io.Reader }
+
 // takesSome reads the beginning of a request's body and drops the connection.
 func takesSome(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.ReadFull(r.Body, make([]byte, 1<<10))
@@ -52,5 +55,26 @@ func TestBodyThatWasBegunIsNotSentAgain(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A body that turns out to be empty is as good as none.
+func TestEmptyBodyOfUnknownLengthIsSentAgain(t *testing.T) {
+	b := backends(t, "a", "b")
+	b[0].set(drop)
+	p := run(t, policy(addrs(b...), "managed first", "outlier_detection off", "lb_retry_match {\n method POST\n}"))
+	for range 5 {
+		r, err := http.NewRequest(http.MethodPost, p.url, stream{strings.NewReader("")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := p.client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != http.StatusOK {
+			t.Fatalf("status %d", res.StatusCode)
+		}
 	}
 }

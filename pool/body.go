@@ -24,23 +24,28 @@ type requestBody struct {
 	io.ReadCloser
 	failed atomic.Bool
 	closed atomic.Bool  // by the transport, after which reading fails
-	state  atomic.Int32 // unread, begun or sealed
+	state  atomic.Int32 // unread, begun, empty or sealed
 }
 
 // What may have happened to a body in an attempt.
 const (
 	unread = iota
 	begun
+	empty  // it was read to its end, and there was nothing: another attempt finds the same
 	sealed // the attempt is over, and has not begun to read it
 )
 
 var errAttemptOver = errors.New("the attempt is over")
 
 func (b *requestBody) Read(p []byte) (int, error) {
-	if !b.state.CompareAndSwap(unread, begun) && b.state.Load() == sealed {
+	first := b.state.CompareAndSwap(unread, begun)
+	if !first && b.state.Load() == sealed {
 		return 0, errAttemptOver
 	}
 	n, err := b.ReadCloser.Read(p)
+	if first && n == 0 && err == io.EOF {
+		b.state.Store(empty)
+	}
 	if err != nil && err != io.EOF && !b.closed.Load() {
 		b.failed.Store(true)
 	}
