@@ -2,6 +2,7 @@ package pool
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddy-evenkeel/evenkeel/internal/balance"
@@ -25,7 +26,12 @@ const lapse = int64(time.Second)
 type outlier struct {
 	rules *rules
 
-	mu    sync.Mutex
+	// clean is whether the upstream is serving and no failure is remembered: then
+	// good answers change nothing, and take no lock. It is written with the mutex
+	// held.
+	clean atomic.Bool
+
+	mu    sync.Mutex // guards all below
 	row   row
 	count [2]count // in this interval and the one before, by its number's parity
 
@@ -65,6 +71,11 @@ func (o *outlier) at(now int64) phase {
 	return o.phase
 }
 
+// tidy notes whether there is nothing to remember. The mutex is held.
+func (o *outlier) tidy() {
+	o.clean.Store(o.phase == serving && o.row == row{} && o.silent == 0 && !o.failing)
+}
+
 // look is what the outlier detection holds of an upstream at a moment.
 type look struct {
 	phase   phase
@@ -91,6 +102,9 @@ func (o *outlier) look(now int64) (l look) {
 // busy reports whether one on probation has its request, or has failed it and is
 // out again.
 func (o *outlier) busy(now int64) bool {
+	if o.clean.Load() {
+		return false
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	at := o.at(now)
@@ -104,6 +118,9 @@ func (o *outlier) taken(now int64) bool {
 // claim takes the place of the one request of an upstream on probation. It
 // reports false if another one has it, or had it and failed.
 func (o *outlier) claim(now int64) bool {
+	if o.clean.Load() {
+		return true
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch at := o.at(now); {
@@ -119,7 +136,7 @@ func (o *outlier) claim(now int64) bool {
 // begin notes that an attempt begins, and returns the number of the probation
 // that it begins on; zero if it does on none.
 func (o *outlier) begin(now int64) (round int) {
-	if o == nil {
+	if o == nil || o.clean.Load() {
 		return 0
 	}
 	o.mu.Lock()
@@ -135,7 +152,7 @@ func (o *outlier) begin(now int64) (round int) {
 // drop notes that an attempt has ended which began on the given probation, if any,
 // and tells nothing of the upstream.
 func (o *outlier) drop(round int) {
-	if o == nil {
+	if o == nil || round == 0 {
 		return
 	}
 	o.mu.Lock()
@@ -155,11 +172,12 @@ func (o *outlier) probed(round int) bool {
 
 // complete notes that the response to an attempt came to its end.
 func (o *outlier) complete(began int64) {
-	if o == nil {
+	if o == nil || o.clean.Load() {
 		return
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	defer o.tidy()
 	if began >= o.proven {
 		o.row.local = streak{}
 	}
@@ -170,6 +188,7 @@ func (o *outlier) complete(began int64) {
 func (o *outlier) last() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	defer o.tidy()
 	news := o.phase == serving && !o.failing
 	o.failing = o.phase == serving
 	return news
@@ -180,6 +199,7 @@ func (o *outlier) last() bool {
 func (o *outlier) eject(now int64, because string, limited bool, random float64) (times int, lasts time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	defer o.tidy()
 	at := o.at(now)
 	if at == ejected {
 		return 0, 0

@@ -10,8 +10,12 @@ type finding struct {
 
 // observe takes in a report.
 func (o *outlier) observe(r report, now int64) (f finding) {
+	if r.outcome == answered && !r.counts && !o.rules.byShare() && o.clean.Load() {
+		return f
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	defer o.tidy()
 	at := o.at(now)
 	probing := r.round != 0 && r.round == o.round && at == probation
 	if probing {
