@@ -165,6 +165,7 @@ func (b *backend) fails(w http.ResponseWriter, r *http.Request, fault int32) boo
 		pause(r.Context(), patience)
 		panic(http.ErrAbortHandler)
 	case slow:
+		w.Header().Set("X-Envoy-Degraded", "1")
 		pause(r.Context(), time.Duration(rand.IntN(300))*time.Millisecond)
 	case errs:
 		w.Header().Set(faultHeader, "500")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -90,7 +91,7 @@ func (r resources) covers(later resources) bool {
 // that is enough.
 func settled(times int, enough func(resources) bool) (least resources) {
 	for i := range times {
-		time.Sleep(500 * time.Millisecond)
+		pause(context.Background(), 500*time.Millisecond)
 		now := held()
 		if i == 0 {
 			least = now

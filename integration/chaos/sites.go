@@ -22,13 +22,13 @@ type site struct {
 
 // newSites returns one site for each policy, and some for what policies have to
 // do with: sources, placeholders, levels, queues.
-func newSites(all []*backend) []*site {
+func newSites(all []*backend, agents int) []*site {
 	var addrs []string
 	for _, b := range all {
 		addrs = append(addrs, b.addr)
 	}
 	static := strings.Join(addrs, " ")
-	common := commonOptions(addrs)
+	common := append(commonOptions(addrs), fmt.Sprintf("health_check agent %d {\n interval 300ms\n timeout 2s\n}", agents))
 	unweighted := without(common, "weight", "slow_start")
 	hashing := []string{"balance_factor 150", "hash_by host", "fallback least_request"}
 	secret := "secret a-secret-of-some-length another-secret"
@@ -80,7 +80,7 @@ func commonOptions(a []string) []string {
 		"failback_delay 500ms",
 		"panic_threshold 30",
 		outliers,
-		"health_check http " + healthPath + " {\n interval 250ms\n timeout 2s\n passes 1\n fails 2\n}",
+		"health_check http " + healthPath + " {\n interval 250ms\n timeout 2s\n passes 1\n fails 2\n on_response\n}",
 		"health_check tcp {\n interval 300ms\n timeout 2s\n}",
 		"health_check exec true {\n interval 2s\n timeout 10s\n}",
 	}

@@ -33,6 +33,7 @@ const (
 type trial struct {
 	addr, admin, storage string
 	backends             []*backend
+	agents               net.Listener // for all backends, on any address
 	client               *http.Client
 	tally
 }
@@ -54,6 +55,10 @@ func newTrial() (*trial, error) {
 		}
 		t.backends = append(t.backends, b)
 	}
+	if t.agents, err = net.Listen("tcp", ":0"); err != nil {
+		return nil, err
+	}
+	go t.speak()
 	config, err := t.adapt(idle)
 	if err != nil {
 		return nil, err
@@ -76,6 +81,7 @@ func freeAddr() string {
 func (t *trial) run(d time.Duration) error {
 	defer os.RemoveAll(t.storage)
 	defer caddy.Stop()
+	defer t.agents.Close()
 	first := min(d/3, 20*time.Second)
 	if err := t.round(first); err != nil {
 		return err
@@ -100,7 +106,7 @@ func (t *trial) run(d time.Duration) error {
 func (t *trial) round(d time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	defer cancel()
-	sites := newSites(t.backends)
+	sites := newSites(t.backends, t.agents.Addr().(*net.TCPAddr).Port)
 	change(t.backends)
 	if err := t.reload(render(sites)); err != nil {
 		return err
