@@ -128,6 +128,10 @@ func (c *Check) Provision(ctx caddy.Context, handlers http.RoundTripper, group *
 			zap.Duration("timeout", time.Duration(c.Timeout)),
 			zap.Duration("interval", time.Duration(c.Interval)))
 	}
+	if names := unset(c.CheckerRaw); len(names) > 0 {
+		c.logger.Warn("health_check has a placeholder for an environment variable that is not set: probes have nothing in its place",
+			zap.String("check", c.Name), zap.Strings("variables", names))
+	}
 	mod, err := ctx.LoadModule(c, "CheckerRaw")
 	if err != nil {
 		return fmt.Errorf("health_check: %v", err)

@@ -15,6 +15,8 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"go.uber.org/zap"
+
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
@@ -58,9 +60,13 @@ func (*GRPC) CaddyModule() caddy.ModuleInfo {
 }
 
 // Provision rejects what Check could not use, and reads the files of tls.
-func (c *GRPC) Provision(caddy.Context) (err error) {
+func (c *GRPC) Provision(ctx caddy.Context) (err error) {
 	if err := c.validate(); err != nil {
 		return err
+	}
+	if strings.HasPrefix(c.Service, "/") {
+		ctx.Logger().Warn("health_check grpc takes the name of a service, such as users.v1.Users, which never begins with a slash: this looks like a path; "+
+			"leave it out to ask for the server as a whole", zap.String("service", c.Service))
 	}
 	if c.TLS != nil {
 		c.config, err = c.TLS.Config()

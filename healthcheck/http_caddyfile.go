@@ -189,6 +189,9 @@ func parseURI(uri string) (*url.URL, error) {
 	if !strings.HasPrefix(uri, "/") || strings.ContainsAny(uri, " #") {
 		return nil, fmt.Errorf("uri: '%s' is not a path that begins with /, with or without a query", uri)
 	}
+	if match := environment.FindStringSubmatch(uri); match != nil {
+		return nil, fmt.Errorf("uri: '%s': placeholders are not known here; {$%s} is put in when the Caddyfile is read", uri, match[1])
+	}
 	u, err := url.ParseRequestURI(uri)
 	if err != nil {
 		return nil, fmt.Errorf("uri: '%s': %w", uri, errors.Unwrap(err))

@@ -95,6 +95,7 @@ func (m *Monitor) run(ctx context.Context, t *target, p *probe) {
 	began, w, check := time.Now(), p.watch, p.watch.check
 	report, err := w.probe(ctx)
 	p.cancel()
+	report.Warning = clip(report.Warning, maxReason)
 	r := check.result(report, err)
 	r.Ended = time.Now()
 	r.Duration = r.Ended.Sub(began)
@@ -139,7 +140,7 @@ func (m *Monitor) run(ctx context.Context, t *target, p *probe) {
 
 // result is what the check makes of a probe.
 func (c *Check) result(report Report, err error) Result {
-	r := Result{Err: err, Force: report.Force, Order: report.Order}
+	r := Result{Err: bounded(err), Force: report.Force, Order: report.Order}
 	if Exhausted(err) {
 		r.Force = Abstains
 	}

@@ -65,6 +65,15 @@ type failure struct {
 func (f *failure) Error() string { return f.text }
 func (f *failure) Unwrap() error { return f.cause }
 
+// bounded returns the error with a text that is short and on one line: a checker
+// may come from anywhere, and what it says from the upstream.
+func bounded(err error) error {
+	if _, ok := err.(*failure); ok || err == nil {
+		return err
+	}
+	return &failure{text: clip(err.Error(), maxReason), cause: err}
+}
+
 // expired reports whether the probe's time is up. A connection's deadline may
 // fire a moment before the context's, from which it was taken.
 func expired(ctx context.Context) bool {
@@ -105,8 +114,13 @@ var (
 	nameServer = regexp.MustCompile(`(lookup \S+) on \S+: `)
 )
 
+// maxPlain is how much of a text is looked at, in bytes: more than a reason gets,
+// since what is taken out is short.
+const maxPlain = 16 * maxReason
+
 // plain takes out of an error's text what only Go programmers care for.
 func plain(text string) string {
+	text = text[:min(len(text), maxPlain)]
 	text = goNoise.Replace(text)
 	text = localEnd.ReplaceAllString(text, "$1 $2 ")
 	return nameServer.ReplaceAllString(text, "$1: ")

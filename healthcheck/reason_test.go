@@ -84,3 +84,15 @@ func TestHTTPTimeoutText(t *testing.T) {
 		})
 	}
 }
+
+func TestReasonsOfAnyCheckerAreShort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		long := strings.Repeat("evil\n", 1<<20)
+		c := newConfig(t, `{}`, func(context.Context, Target) error { return errors.New(long) }).watch(1, nil).start()
+		sleep(2 * time.Second)
+		reason := c.own[0].State().Reason
+		if n := utf8.RuneCountInString(reason); n > maxReason || strings.Contains(reason, "\n") || !strings.HasPrefix(reason, "evil ") {
+			t.Errorf("%d characters: %.20s", n, reason)
+		}
+	})
+}
