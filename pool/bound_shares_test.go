@@ -127,7 +127,7 @@ func TestBoundIsOfASetOfDynamicUpstreams(t *testing.T) {
 		return all
 	}
 	b.handle.Select(set(1, 2), get(), nil)
-	fly(b.dynamic.members[host(network, 1)+":80"], 30)
+	fly(b.member(host(network, 1)+":80"), 30)
 	other := set(3, 4)
 	for n, want := range []int{0, 1, 0, 1} {
 		if got := b.handle.Select(other, get(), nil); got != other[want] {
@@ -231,7 +231,7 @@ func TestForgottenSetsAreNotCounted(t *testing.T) {
 	for i := range maxViews + 50 {
 		b.handle.Select([]*reverseproxy.Upstream{address(1), address(2 + i)}, get(), nil)
 	}
-	if n := len(b.dynamic.members[address(1).Dial].load.tallies); n > maxViews {
+	if n := len(b.member(address(1).Dial).load.tallies); n > maxViews {
 		t.Errorf("one that is in %d sets that are known counts in %d", maxViews, n)
 	}
 }

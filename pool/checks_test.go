@@ -100,7 +100,7 @@ func TestClosingChecksOfGoneAddressesHoldsUpNoRequest(t *testing.T) {
 			pick("here.test:80")
 		}
 		pick("new.test:80") // ends the checks of the first
-		if n := len(h.pool.dynamic.members); n != 2 {
+		if n := h.pool.dynamic.count; n != 2 {
 			t.Errorf("%d addresses are known, want 2", n)
 		}
 		if err := h.Close(); err != nil {

@@ -59,7 +59,7 @@ func (p *Pool) eject(m *member, because string, limited bool) {
 	p.logger.Warn("upstream is ejected",
 		zap.String("upstream", m.address), zap.String("rule", because),
 		zap.Duration("duration", lasts), zap.Int("in_a_row", times))
-	metrics.ejections.WithLabelValues(m.address, because).Inc()
+	m.place.countEjection(because)
 	p.emit("ejected", map[string]any{"upstream": m.address, "rule": because, "duration": lasts, "in_a_row": times})
 	m.outlier.changed()
 }
@@ -113,9 +113,9 @@ func (p *Pool) viewWith(m *member) (v *view) {
 	if v := p.dynamic.latest.Load(); v != nil && v.has(m) {
 		return v
 	}
-	p.dynamic.views.Range(func(_, value any) bool {
-		if value.(*view).has(m) {
-			v = value.(*view)
+	p.dynamic.views.each(func(other *view) bool {
+		if other.has(m) {
+			v = other
 		}
 		return v == nil
 	})

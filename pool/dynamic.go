@@ -19,14 +19,15 @@ import (
 // A source may return other ones for other requests, so there may be several
 // views; which one is meant is told by the addresses.
 type dynamics struct {
-	latest atomic.Pointer[view] // the one last asked for
-	views  sync.Map             // uint64 → *view
-	asked  atomic.Int64         // instant of the latest pick
+	latest  atomic.Pointer[view] // the one last asked for
+	views   shelf[uint64, *view]
+	members sync.Map     // string → *member
+	asked   atomic.Int64 // instant of the latest pick
+	expiry  alarm        // of what clients have asked for
 
-	mu      sync.Mutex // guards the making of views, and:
-	members map[string]*member
-	count   int // views
-	swept   int64
+	mu    sync.Mutex // guards changes of views and members, and:
+	count int        // members
+	swept int64
 }
 
 const (
@@ -50,7 +51,7 @@ func (h *Handle) selectDynamic(upstreams reverseproxy.UpstreamPool, q Query) (pi
 	}()
 
 	v := d.latest.Load()
-	if v == nil || !v.fill(buffer, upstreams) {
+	if v == nil || now-v.item.latest.Load() > int64(p.expiry) || !v.fill(buffer, upstreams) {
 		v = p.viewOf(upstreams, now)
 		v.fill(buffer, upstreams)
 		d.latest.Store(v)
@@ -97,10 +98,10 @@ func (v *view) fill(buffer *[]*reverseproxy.Upstream, upstreams []*reverseproxy.
 
 // sight notes that the members were returned by a source.
 func (v *view) sight(now int64) {
-	if asked := v.asked.Load(); asked != 0 && now-asked < int64(tick) {
+	if !v.item.use(now) {
 		return
 	}
-	v.asked.Store(now)
+	v.past.use(now)
 	for _, m := range v.members {
 		m.seen.Store(now)
 	}
@@ -115,13 +116,13 @@ func (p *Pool) viewOf(upstreams []*reverseproxy.Upstream, now int64) *view {
 	var buffer []*reverseproxy.Upstream
 	d := &p.dynamic
 	known := func() *view {
-		v, ok := d.views.Load(print)
+		item := d.views.get(print)
 		// One that was not asked for in a while may have members that are not
 		// checked any more.
-		if !ok || now-v.(*view).asked.Load() > int64(p.expiry) || !v.(*view).fill(&buffer, upstreams) {
+		if item == nil || now-item.latest.Load() > int64(p.expiry) || !item.value.fill(&buffer, upstreams) {
 			return nil
 		}
-		return v.(*view)
+		return item.value
 	}
 	if v := known(); v != nil {
 		return v
@@ -133,115 +134,131 @@ func (p *Pool) viewOf(upstreams []*reverseproxy.Upstream, now int64) *view {
 	if v := known(); v != nil {
 		return v // another request was faster
 	}
-	v := &view{index: make(map[string]int, len(upstreams)), history: new(history)}
+	v := &view{index: make(map[string]int, len(upstreams))}
+	v.past = newShelved(new(history), 1, now)
 	closed := p.isClosed()
 	if !closed {
-		v.history = p.historyOf(strconv.FormatUint(print, 36))
+		v.past = p.historyOf(strconv.FormatUint(print, 36), true, now)
 	}
+	v.history = v.past.value
 	fresh := make(map[*member]bool)
 	for _, u := range upstreams {
 		if _, ok := v.index[u.Dial]; ok {
 			continue
 		}
-		m, isNew := p.sighted(u.Dial, now)
-		fresh[m] = isNew && m.known != nil && m.known.generation == p.generation
+		m, isNew := p.sighted(u.Dial, closed, now)
+		fresh[m] = isNew
 		v.index[u.Dial] = len(v.members)
 		v.members = append(v.members, m)
 	}
-	p.welcome(v.members, func(m *member) bool { return fresh[m] }, now)
+	welcome(v.members, func(m *member) bool { return fresh[m] }, now)
 	v.arrange()
 	p.seat(v)
 	p.build(v)
-	v.sight(now)
+	v.item = newShelved(v, len(v.members), now)
+	for _, gone := range d.views.put(print, v.item, maxViews, max(maxSeats*p.limit, len(v.members))) {
+		gone.snapshot.Load().discount(new(Snapshot))
+	}
 	if !closed { // else all was released
 		p.sweep(now)
-	}
-	if old, ok := d.views.Swap(print, v); !ok {
-		d.count++
-	} else if !closed {
-		old.(*view).history.release()
-		old.(*view).snapshot.Load().discount(new(Snapshot))
 	}
 	return v
 }
 
 // sighted returns the member with the given address; a new one if there is none,
-// or if its watches have ended since it was last seen.
-func (p *Pool) sighted(address string, now int64) (m *member, isNew bool) {
+// or if its watches have ended since it was last seen. It reports whether the pool
+// remembered nothing of the address. The mutex is held.
+func (p *Pool) sighted(address string, closed bool, now int64) (m *member, isNew bool) {
 	d := &p.dynamic
-	m = d.members[address]
-	if m != nil && !(len(m.watches) > 0 && m.watches[0].Closed()) {
-		m.seen.Store(now)
-		return m, false
+	if known, ok := d.members.Load(address); ok {
+		m = known.(*member)
+		if len(m.watches) == 0 || !m.watches[0].Closed() {
+			m.seen.Store(now)
+			return m, false
+		}
+		p.part(m, true)
 	}
-	if m != nil {
-		p.release(m)
-		delete(d.members, address)
-	}
-	closed := p.isClosed()
-	if closed || len(d.members) >= p.limit {
+	if closed || d.count >= p.limit {
 		if !closed && p.fullLog.ok(now) {
 			p.logger.Warn("dynamic_limit reached: further upstreams are neither checked nor ejected",
 				zap.Int("dynamic_limit", p.limit), zap.String("upstream", address))
 		}
 		return p.loner(address), false
 	}
-	m = p.newMember(address, now)
+	m, isNew, _ = p.newMember(address, now)
 	m.seen.Store(now)
 	if err := p.watch(m, func(t time.Time) bool { return p.gone(m, instant(t)) }); err != nil {
 		p.logger.Error("upstream is not checked", zap.String("upstream", address), zap.Error(err))
 	}
-	if d.members == nil {
-		d.members = make(map[string]*member)
+	d.members.Store(address, m)
+	d.count++
+	if p.source.byRequest {
+		d.expiry.before(now + int64(p.expiry) + 1)
 	}
-	d.members[address] = m
-	return m, true
+	return m, isNew
+}
+
+// part gives up a member, and what is remembered of it unless it is to be kept. The
+// mutex is held.
+func (p *Pool) part(m *member, remember bool) {
+	p.dynamic.members.Delete(m.address)
+	p.dynamic.count--
+	p.release(m, remember)
 }
 
 // gone reports whether sources have stopped returning the member, for longer
-// than it is kept. While nobody asks the sources, nothing is gone.
+// than it is kept. While nobody asks the sources, nothing is gone, but for what
+// clients have asked for by names of their choice.
 func (p *Pool) gone(m *member, now int64) bool {
 	seen := m.seen.Load()
-	return p.dynamic.asked.Load()-seen > 2*int64(tick) && now-seen > int64(p.expiry)
+	return now-seen > int64(p.expiry) && (p.source.byRequest || p.dynamic.asked.Load()-seen > 2*int64(tick))
+}
+
+// expire drops what nobody asks for any more.
+func (p *Pool) expire() {
+	p.building.Lock()
+	defer p.building.Unlock()
+	d := &p.dynamic
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if p.isClosed() {
+		return
+	}
+	now := instant(time.Now())
+	d.swept = 0
+	p.sweep(now)
+	if d.count > 0 {
+		d.expiry.before(now + max(int64(p.expiry)/2, int64(tick)))
+	}
 }
 
 // sweep drops the views that have not been asked for in a while, and the
 // members that are in none. Both mutexes are held.
 func (p *Pool) sweep(now int64) {
 	d := &p.dynamic
-	if d.count < maxViews && now-d.swept < int64(min(p.expiry, time.Minute)) {
+	if now-d.swept < int64(min(p.expiry, time.Minute)) {
 		return
 	}
 	d.swept = now
-	var oldest any
-	var oldestView *view
+	p.memory.tidy(now)
+	for _, gone := range d.views.expire(now - int64(p.expiry)) {
+		gone.snapshot.Load().discount(new(Snapshot))
+		d.latest.CompareAndSwap(gone, nil)
+	}
 	kept := make(map[*member]bool)
-	d.views.Range(func(print, value any) bool {
-		v := value.(*view)
-		asked := v.asked.Load()
-		if now-asked > int64(p.expiry) {
-			d.drop(print, v)
-			return true
-		}
-		if oldest == nil || asked < oldestView.asked.Load() {
-			oldest, oldestView = print, v
-		}
+	for _, v := range d.all() {
 		for _, m := range v.members {
 			kept[m] = true
 		}
-		return true
-	})
-	if d.count >= maxViews {
-		d.drop(oldest, oldestView)
 	}
 	var watches []*healthcheck.Watch
-	for address, m := range d.members {
-		if !kept[m] && p.gone(m, now) {
+	d.members.Range(func(_, value any) bool {
+		if m := value.(*member); !kept[m] && p.gone(m, now) {
 			watches = append(watches, m.watches...)
-			p.release(m)
-			delete(d.members, address)
+			p.part(m, false)
 		}
-	}
+		return true
+	})
 	// Not under the locks: a checker may take its time to end.
 	end := func() { healthcheck.Close(watches...) }
 	if len(watches) > 0 && !p.background(end) {
@@ -249,18 +266,10 @@ func (p *Pool) sweep(now int64) {
 	}
 }
 
-// drop forgets a view.
-func (d *dynamics) drop(print any, v *view) {
-	d.views.Delete(print)
-	d.count--
-	v.history.release()
-	v.snapshot.Load().discount(new(Snapshot))
-}
-
 // all returns the views.
 func (d *dynamics) all() (views []*view) {
-	d.views.Range(func(_, v any) bool {
-		views = append(views, v.(*view))
+	d.views.each(func(v *view) bool {
+		views = append(views, v)
 		return true
 	})
 	return views
@@ -269,11 +278,14 @@ func (d *dynamics) all() (views []*view) {
 // close returns all members, and forgets them. The views stay, for the requests
 // that are still in flight.
 func (d *dynamics) close() (members []*member) {
+	d.expiry.close()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, m := range d.members {
-		members = append(members, m)
-	}
-	d.members = nil
+	d.members.Range(func(_, m any) bool {
+		members = append(members, m.(*member))
+		return true
+	})
+	d.members.Clear()
+	d.count = 0
 	return members
 }

@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,48 +16,48 @@ func returns(addresses ...string) (all reverseproxy.UpstreamPool) {
 	return all
 }
 
-// held counts how often histories of the pool's configuration are in use.
-func (b *bench) held() (n int) {
-	histories.mu.Lock()
-	defer histories.mu.Unlock()
-	for key, e := range histories.entries {
-		if strings.HasPrefix(key, b.signature+" ") {
-			n += e.refs
-		}
+// held counts how often members have the places that the pool remembers, and how
+// many of these there are.
+func (b *bench) held() (refs, places int) {
+	b.memory.mu.Lock()
+	defer b.memory.mu.Unlock()
+	for _, p := range b.memory.places {
+		refs += p.refs
 	}
-	return n
+	return refs, len(b.memory.places)
 }
 
 // What a pool holds of the process it gives back when it is closed: no less,
 // although requests go on to be served by it, and no more.
 func TestClosedPoolHoldsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := Options{FailbackDelay: 17} // a configuration that no other test has
 		pick := func(b *bench, addresses ...string) {
 			t.Helper()
 			if b.handle.Select(returns(addresses...), nil, nil) == nil {
 				t.Errorf("nothing picked of %v", addresses)
 			}
 		}
-		running := newBench(t, o, 0)
+		expect := func(when string, b *bench, refs, places int) {
+			t.Helper()
+			if r, p := b.held(); r != refs || p != places {
+				t.Errorf("%s: %d places are held %d times, want %d and %d", when, p, r, places, refs)
+			}
+		}
+		running := newBench(t, Options{}, 0)
 		pick(running, "a:80", "b:80")
-		before := running.held()
-		closing := reloaded(t, o, 0)
-		pick(closing, "a:80", "b:80")
+		expect("running", running, 2, 2)
+		closing := reloaded(t, Options{}, 0)
+		pick(closing, "a:80", "c:80")
+		expect("both", running, 4, 3)
 		if err := closing.handle.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if n := running.held(); n != before {
-			t.Errorf("closed: histories are held %d times, want %d", n, before)
-		}
-		pick(closing, "a:80", "c:80")
-		if n := running.held(); n != before {
-			t.Errorf("closed, and still in use: histories are held %d times, want %d", n, before)
-		}
-		time.Sleep(2 * time.Hour)
+		expect("closed", running, 2, 3)
 		pick(closing, "a:80", "d:80")
-		if n := running.held(); n != before {
-			t.Errorf("swept: histories are held %d times, want %d", n, before)
-		}
+		expect("closed, and still in use", running, 2, 3)
+		time.Sleep(2 * time.Hour)
+		pick(closing, "a:80", "e:80")
+		pick(running, "a:80", "b:80")
+		expect("swept", running, 2, 2)
 	})
 }

@@ -57,7 +57,7 @@ type count struct {
 	total, failed int
 }
 
-// outliers are those of all addresses in use.
+// outliers are those of all addresses in use or remembered.
 var outliers registry[outlierKey, outlier]
 
 type outlierKey struct{ rules, address string }

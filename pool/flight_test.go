@@ -139,7 +139,7 @@ func TestResponseThatNobodyReadsToItsEndIsNoFailure(t *testing.T) {
 		if got := b.row(0).local.all; got != 0 {
 			t.Errorf("its client has left: %d count", got)
 		}
-		if l := b.static.members[0].latency; l.first != nil {
+		if l := b.static.members[0].latency.flights; l.first != nil {
 			t.Error("it is still in flight")
 		}
 	})
@@ -246,7 +246,7 @@ func TestTransportThatPanicsLeavesNothingInFlight(t *testing.T) {
 			_, _ = b.send(get(), 0, func(*http.Request) (*http.Response, error) { panic("broken") })
 		}()
 		m := b.static.members[0]
-		if m.latency.first != nil || m.outlier.busy(instant(time.Now())) {
+		if m.latency.flights.first != nil || m.outlier.busy(instant(time.Now())) {
 			t.Error("an attempt is held to be in flight")
 		}
 	})

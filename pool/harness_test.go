@@ -41,6 +41,9 @@ func host(network, i int) string {
 	return fmt.Sprintf("10.%d.%d.%d", network>>8&0xff, network&0xff, i)
 }
 
+// generation is the number of the latest test's configuration.
+var generation uint64
+
 // newBench starts a pool of n upstreams, in a network of their own.
 func newBench(t *testing.T, o Options, n int) *bench {
 	network++
@@ -58,6 +61,8 @@ func reloaded(t *testing.T, o Options, n int) *bench {
 	}
 	core, logs := logged.New(zap.InfoLevel)
 	p := h.pool
+	generation++
+	p.generation = generation
 	p.logger, p.policy, p.random = zap.New(core), t.Name(), func() float64 { return 0 }
 	p.observer = &observer{decay: time.Second, key: "tried", picked: "picked", refused: "refused"}
 	p.observer.join(p, false)

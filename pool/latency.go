@@ -17,25 +17,19 @@ var base = time.Now().Add(-100 * 365 * 24 * time.Hour)
 // atomic.
 func instant(t time.Time) int64 { return int64(t.Sub(base)) }
 
-// Latency is what is known of how fast an upstream answers. There is one for
-// each dial address in the process, so that it outlives configurations. It fills
-// a cache line of 64 bytes, which it so shares with no other. Nil is that of an
-// upstream of which nothing is kept: it is as fast as the mean.
+// Latency is what a pool knows of how fast an upstream answers. It fills a cache
+// line of 64 bytes, which it so shares with no other. Nil is that of an upstream of
+// which nothing is kept: it is as fast as the mean.
 type Latency struct {
+	flights *inFlight // to the address, of all pools
+
 	estimate atomic.Int64 // nanoseconds; 0 for none
 	noise    atomic.Int64 // mean deviation of the samples from it; 0 for no sample
 	written  atomic.Int64 // when the estimate was made
-	oldest   atomic.Int64 // when the oldest attempt in flight began; 0 for none
 	shed     atomic.Int64 // until when the upstream wants to be spared; 0 for not at all
 
-	mu          sync.Mutex // guards writes of the above, and:
-	first, last *attempt   // in flight, oldest first
-}
-
-// attempt is one that is in flight.
-type attempt struct {
-	began      int64
-	prev, next *attempt
+	mu sync.Mutex // guards writes of the above
+	_  [16]byte
 }
 
 // Expect returns the latency to expect, where the mean of the fleet is as given:
@@ -48,7 +42,7 @@ func (l *Latency) Expect(mean time.Duration, since int64, now func() time.Time) 
 	if l == nil {
 		return mean
 	}
-	estimate, oldest := l.estimate.Load(), l.oldest.Load()
+	estimate, oldest := l.estimate.Load(), l.flights.oldest.Load()
 	if estimate == 0 || oldest == 0 && l.written.Load() < since {
 		estimate = int64(mean)
 	}
@@ -99,41 +93,14 @@ func (l *Latency) begin(now int64) *attempt {
 	if l == nil {
 		return nil
 	}
-	a := &attempt{began: now}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if a.prev = l.last; a.prev != nil {
-		a.prev.next = a
-	} else {
-		l.first = a
-		l.oldest.Store(now)
-	}
-	l.last = a
-	return a
+	return l.flights.begin(now)
 }
 
 // end notes that the attempt is not in flight any more.
 func (l *Latency) end(a *attempt) {
-	if l == nil {
-		return
+	if l != nil {
+		l.flights.end(a)
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if a.next != nil {
-		a.next.prev = a.prev
-	} else {
-		l.last = a.prev
-	}
-	if a.prev != nil {
-		a.prev.next = a.next
-		return
-	}
-	l.first = a.next
-	oldest := int64(0)
-	if l.first != nil {
-		oldest = l.first.began
-	}
-	l.oldest.Store(oldest)
 }
 
 // observe takes in how long an attempt took, or that it failed.

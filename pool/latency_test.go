@@ -15,7 +15,7 @@ func clock(ms int64) func() time.Time {
 }
 
 func TestEstimateIsTheAgeOfTheOldestAttemptOnceThatIsMore(t *testing.T) {
-	var l Latency
+	l := Latency{flights: new(inFlight)}
 	l.observe(at(0), 10*time.Millisecond, false, time.Second)
 	first := l.begin(at(100))
 	second := l.begin(at(150))
@@ -38,13 +38,13 @@ func TestEstimateIsTheAgeOfTheOldestAttemptOnceThatIsMore(t *testing.T) {
 			t.Errorf("at %d: %v, want %v", step.at, got, step.want*time.Millisecond)
 		}
 	}
-	if l.first != nil || l.last != nil {
+	if l.flights.first != nil || l.flights.last != nil {
 		t.Error("attempts are left in flight")
 	}
 }
 
 func TestFailedAttemptCountsAsASecondOrTwiceTheEstimate(t *testing.T) {
-	var l Latency
+	l := Latency{flights: new(inFlight)}
 	never := func() time.Time { t.Fatal("asked for the time"); return time.Time{} }
 	l.observe(at(0), 10*time.Millisecond, false, time.Second)
 	for i, want := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second} {
@@ -68,7 +68,7 @@ func TestFailedAttemptCountsAsASecondOrTwiceTheEstimate(t *testing.T) {
 }
 
 func TestNoiseIsHowFarSamplesAreFromTheEstimate(t *testing.T) {
-	var l Latency
+	l := Latency{flights: new(inFlight)}
 	expect := func(want time.Duration) {
 		t.Helper()
 		if got := l.Noise(); got != want {
@@ -85,7 +85,7 @@ func TestNoiseIsHowFarSamplesAreFromTheEstimate(t *testing.T) {
 }
 
 func TestNewcomerAndLongUnheardOfAreHeldToBeAsFastAsTheFleet(t *testing.T) {
-	var l Latency
+	l := Latency{flights: new(inFlight)}
 	const mean = 20 * time.Millisecond
 	expect := func(what string, since, now int64, want time.Duration) {
 		t.Helper()
@@ -120,7 +120,9 @@ func TestFleetMeanFollowsSamples(t *testing.T) {
 }
 
 func TestLatencyFillsACacheLine(t *testing.T) {
-	if size := unsafe.Sizeof(Latency{}); unsafe.Sizeof(uintptr(0)) == 8 && size != 64 {
-		t.Errorf("%d bytes", size)
+	for what, size := range map[string]uintptr{"Latency": unsafe.Sizeof(Latency{}), "endpoint": unsafe.Sizeof(endpoint{})} {
+		if unsafe.Sizeof(uintptr(0)) == 8 && size != 64 {
+			t.Errorf("%s: %d bytes", what, size)
+		}
 	}
 }

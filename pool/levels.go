@@ -12,28 +12,26 @@ import (
 
 // history is what a view was before, which counts for now.
 type history struct {
-	key string
-
 	mu        sync.Mutex
 	panicking bool
 	levels    map[int]*lows
 }
 
-// histories are those of all views in use, by configuration and addresses, so
-// that a reload changes nothing.
-var histories registry[string, history]
-
-// historyOf returns the history of the pool's view of the given addresses.
-func (p *Pool) historyOf(addresses string) *history {
-	key := p.signature + " " + addresses
-	return histories.acquire(key, instant(time.Now()), func() *history { return &history{key: key} })
-}
-
-// release gives the history back; one without a key is nobody else's.
-func (h *history) release() {
-	if h.key != "" {
-		histories.release(h.key, instant(time.Now()))
+// historyOf returns what the view was before, which is told by its upstreams and by
+// the options that say what its levels are.
+func (p *Pool) historyOf(upstreams string, dynamic bool, now int64) *shelved[*history] {
+	of, most := &p.memory.histories, maxStaticHistories
+	if dynamic {
+		of, most = &p.memory.dynamicHistories, 2*maxViews // those of two configurations
 	}
+	key := p.options.signature() + " " + upstreams
+	if h := of.get(key); h != nil {
+		h.use(now)
+		return h
+	}
+	h := newShelved(new(history), 1, now)
+	of.put(key, h, most, most)
+	return h
 }
 
 // backups is the level of upstreams that the option backup names: after all others.

@@ -16,7 +16,7 @@ type member struct {
 	dialled string // the same with global placeholders filled in, to which state belongs
 	weight  uint32 // by configuration
 	level   int
-	known   *known
+	place   *place   // nil where nothing is kept
 	latency *Latency // nil where nothing is kept
 	outlier *outlier // nil where outlier detection is off, and where nothing is kept
 	slots   *slots
@@ -30,66 +30,55 @@ type member struct {
 	seen atomic.Int64 // instant at which a source last returned it
 }
 
-// known is what is known of an address in the whole process.
-type known struct {
-	latency    *Latency
-	generation uint64       // of the configuration that it first came with
-	joined     atomic.Int64 // instant at which it joined others that were there before; 0 for never
-}
-
 // joined returns when the member joined others that were there before; zero for
 // never.
 func (m *member) joined() int64 {
-	if m.known == nil {
+	if m.place == nil {
 		return 0
 	}
-	return m.known.joined.Load()
+	return m.place.joined.Load()
 }
 
-// welcome notes which members have joined others: those that this configuration
-// has brought, or a source just now, while the rest was there before.
-func (p *Pool) welcome(members []*member, fresh func(*member) bool, now int64) {
+// welcome notes which members have joined others: those that are fresh, while the
+// rest was there before.
+func welcome(members []*member, fresh func(*member) bool, now int64) {
 	var joining []*member
-	known := 0
+	all := 0
 	for _, m := range members {
-		if m.known == nil {
+		if m.place == nil {
 			continue
 		}
-		known++
+		all++
 		if fresh(m) {
 			joining = append(joining, m)
 		}
 	}
-	if len(joining) == known {
+	if len(joining) == all {
 		return
 	}
 	for _, m := range joining {
-		m.known.joined.Store(now)
+		m.place.joined.Store(now)
 	}
 }
 
-// addresses are all that are in use, or were a while ago.
-var addresses registry[string, known]
-
-// newMember returns a member for the upstream at the given dial address. It is
-// new if it came with this configuration. Where the address depends on the request,
-// it is one of which nothing is kept: it stands for many, and clients choose which.
-func (p *Pool) newMember(address string, now int64) *member {
-	m := p.loner(address)
+// newMember returns a member for the upstream at the given dial address; and whether
+// the pool remembered nothing of that, or had no member there. Where the address
+// depends on the request, it is one of which nothing is kept: it stands for many, and
+// clients choose which.
+func (p *Pool) newMember(address string, now int64) (m *member, isNew, wasIdle bool) {
+	m = p.loner(address)
 	dialled, err := healthcheck.Fill(address)
 	if err != nil {
-		return m
+		return m, false, false
 	}
 	m.dialled = dialled
-	m.known = addresses.acquire(dialled, now, func() *known {
-		return &known{latency: new(Latency), generation: p.generation}
-	})
-	m.latency = m.known.latency
+	m.place, isNew, wasIdle = p.memory.acquire(dialled, now)
+	m.latency = m.place.latency
 	if r := p.options.rules; r != nil {
-		m.outlier = outliers.acquire(outlierKey{r.key, dialled}, now, func() *outlier { return &outlier{rules: r} })
+		m.outlier = outliers.acquire(outlierKey{r.key, dialled}, func() *outlier { return &outlier{rules: r} })
 		m.outlier.join(p)
 	}
-	return m
+	return m, isNew, wasIdle
 }
 
 // loner returns a member of which nothing is kept.
@@ -130,17 +119,21 @@ func (p *Pool) watch(m *member, expired func(time.Time) bool) error {
 	return nil
 }
 
-// release gives back what the member holds but for its watches.
-func (p *Pool) release(m *member) {
-	if m.known == nil {
+// release gives back what the member holds but for its watches. Where it is to be
+// remembered, it is so for a while: the next configuration may want it.
+func (p *Pool) release(m *member, remember bool) {
+	if m.place == nil {
 		return
 	}
-	now := instant(time.Now())
-	addresses.release(m.dialled, now)
+	rules, limit := "", 0
 	if m.outlier != nil {
 		m.outlier.leave(p)
-		outliers.release(outlierKey{p.options.rules.key, m.dialled}, now)
+		rules = p.options.rules.key
 	}
+	if remember {
+		limit = max(p.limit, len(p.statics))
+	}
+	p.memory.release(m.place, rules, limit, instant(time.Now()))
 }
 
 // standing is what a member is at a moment.
@@ -193,8 +186,8 @@ func (m *member) stand(o *Options, now int64) standing {
 			mended, failed = state.Mended, state.Failed
 		}
 	}
-	if !mended.IsZero() {
-		m.outlier.release(now, instant(failed))
+	if !mended.IsZero() && m.outlier.release(now, instant(failed)) {
+		m.outlier.changed() // other pools may not have that check
 	}
 	l := m.outlier.look(now)
 	s.phase, s.until, s.failing = l.phase, l.until, l.failing

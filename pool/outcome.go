@@ -92,6 +92,8 @@ const (
 	byPercentage  = "failure_percentage"
 )
 
+var everyRule = []string{byFailures, byGateway, byLocal, bySuccessRate, byPercentage}
+
 // broken returns the rule on failures in a row that is broken, if one is, and
 // whether the ejection is held to the share that may be ejected: one for failures
 // that are proven is not.

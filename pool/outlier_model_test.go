@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// memory is what the model remembers of an attempt.
-type memory struct {
+// recalled is what the model remembers of an attempt.
+type recalled struct {
 	began     int64
 	ejections int  // that there had been when it began
 	probation bool // it began on probation
@@ -48,7 +48,7 @@ type taking struct {
 type past struct {
 	rules    *rules
 	failures map[int]bool // statuses that count as failures
-	attempts []*memory
+	attempts []*recalled
 	claims   []taking
 	outs     []out
 	told     []told
@@ -73,7 +73,7 @@ func (p *past) phase(now int64) phase {
 }
 
 // own reports whether the attempt belongs to the upstream's present probation.
-func (p *past) own(a *memory) bool { return a.probation && a.ejections == len(p.outs) }
+func (p *past) own(a *recalled) bool { return a.probation && a.ejections == len(p.outs) }
 
 // taken reports whether the one request of an upstream on probation is under
 // way, or was picked less than a second ago.
@@ -97,7 +97,7 @@ func (p *past) taken(now int64) bool {
 
 // stale reports whether the attempt's outcome tells nothing of the upstream as it
 // is now.
-func (p *past) stale(a *memory, now int64) bool {
+func (p *past) stale(a *recalled, now int64) bool {
 	switch p.phase(now) {
 	case serving:
 		return a.began < p.latest().back
@@ -145,7 +145,7 @@ func (p *past) row() row {
 
 // rescued reports whether a good answer ends an ejection: one that began when the
 // upstream was out because nobody reached it.
-func (p *past) rescued(a *memory, status int, now int64) bool {
+func (p *past) rescued(a *recalled, status int, now int64) bool {
 	e := p.latest()
 	if p.phase(now) != ejected || e.because != byLocal || a.began < e.since || status == 0 || p.failures[status] || gateway(status) {
 		return false

@@ -63,7 +63,7 @@ func (m *machine) start(t *rapid.T) {
 	probes := m.past.phase(m.now) == probation
 	round := m.begin(m.now)
 	m.is(t, "begin", round != 0, probes)
-	m.past.attempts = append(m.past.attempts, &memory{began: m.now, ejections: len(m.past.outs), probation: probes, round: round})
+	m.past.attempts = append(m.past.attempts, &recalled{began: m.now, ejections: len(m.past.outs), probation: probes, round: round})
 }
 
 func (m *machine) take(t *rapid.T) {
@@ -77,8 +77,8 @@ func (m *machine) take(t *rapid.T) {
 }
 
 // one draws an attempt of which something is still to come.
-func (m *machine) one(t *rapid.T, of func(*memory) bool) *memory {
-	var those []*memory
+func (m *machine) one(t *rapid.T, of func(*recalled) bool) *recalled {
+	var those []*recalled
 	for _, a := range m.past.attempts {
 		stray := a.probation && !m.past.own(a) || a.reported && m.past.stale(a, m.now)
 		if of(a) && (m.late || !stray) {
@@ -92,7 +92,7 @@ func (m *machine) one(t *rapid.T, of func(*memory) bool) *memory {
 }
 
 func (m *machine) end(t *rapid.T) {
-	a := m.one(t, func(a *memory) bool { return !a.reported })
+	a := m.one(t, func(a *recalled) bool { return !a.reported })
 	status := rapid.SampledFrom(testStatuses).Draw(t, "status")
 	a.reported, a.open = true, status != 0 && rapid.Bool().Draw(t, "open")
 	r := report{outcome: unreachable, began: a.began, round: a.round, open: a.open, proven: status == 0}
@@ -131,13 +131,13 @@ func (m *machine) throw(t *rapid.T, because string, limited bool) {
 
 // giveUp is a client that goes away.
 func (m *machine) giveUp(t *rapid.T) {
-	a := m.one(t, func(a *memory) bool { return !a.reported })
+	a := m.one(t, func(a *recalled) bool { return !a.reported })
 	a.reported = true
 	m.drop(a.round)
 }
 
 func (m *machine) finish(t *rapid.T) {
-	a := m.one(t, func(a *memory) bool { return a.open })
+	a := m.one(t, func(a *recalled) bool { return a.open })
 	a.open = false
 	if m.complete(a.began); !m.past.stale(a, m.now) {
 		m.past.told = append(m.past.told, told{at: m.now, status: complete})

@@ -14,8 +14,8 @@ func TestStateBelongsToTheResolvedAddress(t *testing.T) {
 	b := newBench(t, Options{}, 0)
 	now := instant(time.Now())
 	member := func(address string) *member {
-		m := b.newMember(address, now)
-		t.Cleanup(func() { b.release(m) })
+		m, _, _ := b.newMember(address, now)
+		t.Cleanup(func() { b.release(m, false) })
 		return m
 	}
 	plain, filled := member("10.255.0.1:80"), member("{env.EVENKEEL_TEST_HOST}:80")
@@ -26,7 +26,7 @@ func TestStateBelongsToTheResolvedAddress(t *testing.T) {
 		t.Errorf("Caddy's name for it is %s", filled.address)
 	}
 	for _, address := range []string{"{http.request.header.X-Up}", "{http.request.host.labels.2}-a:80", "{env.EVENKEEL_TEST_NONE}:80"} {
-		if m := member(address); m.latency != nil || m.outlier != nil || m.known != nil {
+		if m := member(address); m.latency != nil || m.outlier != nil || m.place != nil {
 			t.Errorf("%s: something is kept", address)
 		}
 	}

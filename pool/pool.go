@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,7 +25,8 @@ const DefaultDecay = time.Second
 type Pool struct {
 	policy     string // name of the module
 	options    *Options
-	signature  string                    // tells pools of the same upstreams apart, and stays over reloads
+	identity   identity
+	memory     *memory                   // what outlives reloads; from Start on
 	generation uint64                    // of the configuration
 	statics    reverseproxy.UpstreamPool // the handler's; nil where there is none
 	fixed      bool                      // there are no others
@@ -110,7 +110,8 @@ func (h *Handle) Provision(ctx caddy.Context, o *Options, picker Picker) error {
 	if err := o.provision(); err != nil {
 		return err
 	}
-	p.signature = p.policy + " " + o.signature()
+	p.dynamic.expiry.ring = p.expire
+	p.identity.config = configOf(ctx.Module(), handler)
 	if handler != nil {
 		if err := p.equip(ctx); err != nil {
 			return err
@@ -171,40 +172,6 @@ func (h *Handle) Addresses() (addresses []string, fixed bool) {
 	return dials(h.pool.statics), h.pool.fixed
 }
 
-// Start makes the first snapshot. It is called when the pickers inside, if any,
-// are provisioned.
-func (h *Handle) Start() error {
-	if !h.owner {
-		return nil
-	}
-	p := h.pool
-	p.building.Lock() // a check shared with the running configuration may flip
-	defer p.building.Unlock()
-	now := instant(time.Now())
-	list := dials(p.statics)
-	v := &view{upstreams: p.statics, index: make(map[string]int), history: p.historyOf(strings.Join(list, " "))}
-	p.static = v
-	served := make(map[string]bool) // by the configuration before
-	for i, address := range list {
-		dialled, _ := healthcheck.Fill(address)
-		served[address] = addresses.used(dialled)
-		m := p.newMember(address, now)
-		if _, ok := v.index[address]; !ok {
-			v.index[address] = i
-		}
-		v.members = append(v.members, m)
-		if err := p.watch(m, nil); err != nil {
-			return fmt.Errorf("upstream %s: %v", address, err)
-		}
-	}
-	p.welcome(v.members, func(m *member) bool { return m.known.generation == p.generation || !served[m.address] }, now)
-	v.arrange()
-	p.seat(v)
-	p.build(v)
-	p.nextInterval(now)
-	return nil
-}
-
 // SetLatency says that the picker heeds latencies, and how the handler's are to
 // be measured: within what time an estimate forgets, and whether until the last
 // byte of a response or until its header.
@@ -239,15 +206,14 @@ func (h *Handle) Close() error {
 	var members []*member
 	if p.static != nil {
 		members = p.static.members
-		p.static.history.release()
-	}
-	for _, v := range p.dynamic.all() {
-		v.history.release()
 	}
 	members = append(slices.Clone(members), p.dynamic.close()...)
 	for _, m := range members {
 		watches = append(watches, m.watches...)
-		p.release(m)
+		p.release(m, true)
+	}
+	if p.memory != nil {
+		memories.release(p, instant(time.Now()))
 	}
 	p.group.CloseWatches(watches...)
 	p.builds.Wait()
@@ -296,6 +262,9 @@ func (p *Pool) changed() {
 		p.mu.Lock()
 		p.stale = false
 		p.mu.Unlock()
+		if !p.started() {
+			return // Start has failed, or sees to it
+		}
 		p.build(p.static)
 		for _, v := range p.dynamic.all() {
 			p.build(v)
@@ -333,7 +302,8 @@ func (p *Pool) member(address string) *member {
 			return v.members[i]
 		}
 	}
-	p.dynamic.mu.Lock()
-	defer p.dynamic.mu.Unlock()
-	return p.dynamic.members[address]
+	if m, ok := p.dynamic.members.Load(address); ok {
+		return m.(*member)
+	}
+	return nil
 }

@@ -1,33 +1,24 @@
 package pool
 
-import (
-	"sync"
-	"time"
-)
+import "sync"
 
-// registry keeps what is known of something in the whole process, so that it
-// outlives configurations.
+// registry keeps what is known of something in the whole process for as long as
+// somebody uses it.
 type registry[K comparable, V any] struct {
 	mu      sync.Mutex
 	entries map[K]*entry[V]
-	swept   int64
+	drop    func(K, *V) // called for what nobody uses any more; nil for nothing to do
 }
 
 type entry[V any] struct {
-	value    *V
-	refs     int
-	released int64 // latest
+	value *V
+	refs  int
 }
 
-// keep is how long something is kept that nobody uses: between a reload and its
-// first request, nobody uses what a dynamic source returns.
-const keep = int64(5 * time.Minute)
-
 // acquire returns what is known under the key, made by create if nothing is.
-func (r *registry[K, V]) acquire(key K, now int64, create func() *V) *V {
+func (r *registry[K, V]) acquire(key K, create func() *V) *V {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.sweep(now)
 	e := r.entries[key]
 	if e == nil {
 		if r.entries == nil {
@@ -40,33 +31,19 @@ func (r *registry[K, V]) acquire(key K, now int64, create func() *V) *V {
 	return e.value
 }
 
-// used reports whether somebody uses what is known under the key.
-func (r *registry[K, V]) used(key K) bool {
+// release gives back what acquire has returned.
+func (r *registry[K, V]) release(key K) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	e := r.entries[key]
-	return e != nil && e.refs > 0
-}
-
-func (r *registry[K, V]) release(key K, now int64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.sweep(now)
-	if e := r.entries[key]; e != nil && e.refs > 0 {
-		e.refs--
-		e.released = now
-	}
-}
-
-// sweep drops what has not been in use for long enough.
-func (r *registry[K, V]) sweep(now int64) {
-	if now-r.swept < keep {
+	if e == nil {
 		return
 	}
-	r.swept = now
-	for key, e := range r.entries {
-		if e.refs == 0 && now-e.released >= keep {
-			delete(r.entries, key)
-		}
+	if e.refs--; e.refs > 0 {
+		return
+	}
+	delete(r.entries, key)
+	if r.drop != nil {
+		r.drop(key, e.value)
 	}
 }

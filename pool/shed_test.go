@@ -36,7 +36,7 @@ func TestHugeRetryAfterIsCapped(t *testing.T) {
 	for _, text := range []string{
 		"301", "4294967295", "4294967296", "9223372036854775807", "99999999999999999999999", "Fri, 31 Dec 9999 23:59:59 GMT",
 	} {
-		var l Latency
+		l := Latency{flights: new(inFlight)}
 		l.spare(at(0), waitFor(text, base))
 		if got := l.Expect(0, 0, clock(0)); got != mostShed {
 			t.Errorf("%s: spared for %v, want %v", text, got, mostShed)
@@ -45,7 +45,7 @@ func TestHugeRetryAfterIsCapped(t *testing.T) {
 }
 
 func TestSparedUpstreamIsHeldToBeSlowForThatLong(t *testing.T) {
-	var l Latency
+	l := Latency{flights: new(inFlight)}
 	l.observe(at(0), 10*time.Millisecond, false, time.Second)
 	l.spare(at(0), 20*time.Second)
 	l.spare(at(0), time.Second) // a shorter one takes nothing back

@@ -29,6 +29,12 @@ type shelved[V any] struct {
 // tick is what times of use are exact to.
 const tick = time.Second
 
+func newShelved[V any](value V, size int, now int64) *shelved[V] {
+	s := &shelved[V]{value: value, size: size, put: now}
+	s.latest.Store(now)
+	return s
+}
+
 // use notes that the thing is used, and reports whether that is news: nobody has
 // used it within the tick.
 func (s *shelved[V]) use(now int64) bool {
@@ -50,11 +56,10 @@ func (s *shelf[K, V]) get(key K) *shelved[V] {
 
 // put puts the thing under the key, for what was there. Of more things than most,
 // or with a sum of sizes above the largest, a tenth goes. It returns what is gone.
-func (s *shelf[K, V]) put(key K, value V, size int, now int64, most, largest int) (gone []V) {
+func (s *shelf[K, V]) put(key K, next *shelved[V], most, largest int) (gone []V) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	next := &shelved[V]{value: value, size: size, put: now}
-	next.latest.Store(now)
+	size := next.size
 	if old := s.get(key); old != nil {
 		gone = append(gone, old.value)
 		next.put = old.put
@@ -124,4 +129,9 @@ func (s *shelf[K, V]) take(key K, item *shelved[V]) {
 	s.items.Delete(key)
 	s.count--
 	s.size -= item.size
+}
+
+// each calls the function for each thing, until it returns false.
+func (s *shelf[K, V]) each(f func(V) bool) {
+	s.items.Range(func(_, item any) bool { return f(item.(*shelved[V]).value) })
 }

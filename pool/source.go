@@ -2,6 +2,7 @@ package pool
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strconv"
 	"sync/atomic"
@@ -18,6 +19,10 @@ type source struct {
 	// All that its answers depend on besides its configuration: texts with
 	// placeholders. Nil where that is not known.
 	asks []string
+
+	// What it is known by: what it asks for where that is known, else all of its
+	// configuration. Empty where there is no source.
+	names []string
 
 	// Some of the placeholders are the request's: clients choose what is asked.
 	byRequest bool
@@ -39,6 +44,7 @@ const maxAsked = 1000
 // configure takes in the source's configuration; empty where there is no source.
 func (s *source) configure(config json.RawMessage) {
 	s.asks = asksOf(config)
+	s.names = namesOf(config)
 	for _, text := range s.asks {
 		if _, err := caddy.NewReplacer().ReplaceOrErr(text, false, true); err != nil {
 			s.byRequest = true
@@ -77,6 +83,27 @@ func asksOf(config json.RawMessage) (asks []string) {
 	return asks
 }
 
+// namesOf returns what tells sources of the configuration apart.
+func namesOf(config json.RawMessage) (names []string) {
+	if len(config) == 0 {
+		return nil
+	}
+	var multi struct {
+		Source  string            `json:"source"`
+		Sources []json.RawMessage `json:"sources"`
+	}
+	if json.Unmarshal(config, &multi) == nil && multi.Source == "multi" {
+		for _, inner := range multi.Sources {
+			names = append(names, namesOf(inner)...)
+		}
+		return names
+	}
+	if asks := asksOf(config); asks != nil {
+		return []string{fmt.Sprintf("dynamic %s %q", multi.Source, asks)}
+	}
+	return []string{"dynamic " + string(config)}
+}
+
 // question returns what the source asks for on behalf of the request. Each text has
 // its length before it, so that no two questions look alike, whatever clients make
 // of them.
@@ -111,7 +138,7 @@ func (s *source) keep(upstreams reverseproxy.UpstreamPool, r *http.Request, now 
 		return
 	}
 	if last := s.lasts.get(question); last == nil || last.use(now) {
-		s.lasts.put(question, &returned{upstreams, now}, len(upstreams), now, maxAsked, most)
+		s.lasts.put(question, newShelved(&returned{upstreams, now}, len(upstreams), now), maxAsked, most)
 	}
 }
 

@@ -108,16 +108,16 @@ func TestShelfGivesUpWhatWasNotUsed(t *testing.T) {
 	var s shelf[int, string]
 	now := func(n int) int64 { return int64(time.Hour) + int64(n)*2*int64(tick) }
 	for i := range 10 {
-		s.put(i, fmt.Sprint(i), 1, now(i), 100, 100)
+		s.put(i, newShelved(fmt.Sprint(i), 1, now(i)), 100, 100)
 	}
 	s.get(3).use(now(20))
 	if gone := s.expire(now(8)); len(gone) != 7 || s.count != 3 || s.size != 3 {
 		t.Errorf("gone: %v, %d left", gone, s.count)
 	}
-	if gone := s.put(3, "three", 5, now(21), 100, 100); len(gone) != 1 || gone[0] != "3" || s.count != 3 || s.size != 7 {
+	if gone := s.put(3, newShelved("three", 5, now(21)), 100, 100); len(gone) != 1 || gone[0] != "3" || s.count != 3 || s.size != 7 {
 		t.Errorf("gone: %v, %d left of size %d", gone, s.count, s.size)
 	}
-	if gone := s.put(11, "large", 1000, now(22), 100, 100); len(gone) != 3 || s.count != 1 || s.size != 1000 {
+	if gone := s.put(11, newShelved("large", 1000, now(22)), 100, 100); len(gone) != 3 || s.count != 1 || s.size != 1000 {
 		t.Errorf("gone: %v, %d left of size %d", gone, s.count, s.size)
 	}
 }

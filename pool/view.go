@@ -23,8 +23,12 @@ type view struct {
 	seats     [2][]int // of the members: in their levels, and among all
 	sessions  []any    // what pickers that heed sessions have made of the members, by their slot
 	snapshot  atomic.Pointer[Snapshot]
-	ejectable ejectable    // guarded by the pool's ejecting
-	asked     atomic.Int64 // instant of the latest pick; only where members are dynamic
+	ejectable ejectable // guarded by the pool's ejecting
+
+	// Only where members are dynamic: the view itself and its history, which are kept
+	// for as long as somebody asks for them.
+	item *shelved[*view]
+	past *shelved[*history]
 }
 
 // all is the number of the level that has the upstreams of all others but backups.

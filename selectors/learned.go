@@ -8,16 +8,14 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/caddyserver/caddy/v2"
 )
 
 // learned knows which upstreams the sessions of an application are with, by the
-// cookies that it sets. It outlives reloads.
+// cookies that it sets.
 type learned struct {
 	names  []string
 	age    time.Duration // after which a session is forgotten that nobody uses
-	shards *shards
+	shards *shards       // the pool's, over reloads
 }
 
 // shards are parts of a table, each with its own lock, so that requests seldom
@@ -30,8 +28,7 @@ type shard struct {
 	recent   [2]list.List // of *remembered, the one used last first; those that were set apart
 }
 
-// remembered is a session. Its upstreams are those of several pools, where a
-// cookie is for more than one site, and those that it was with before.
+// remembered is a session, with its upstream and those that it was with before.
 type remembered struct {
 	key       uint64
 	addresses []string // the latest first
@@ -42,37 +39,19 @@ type remembered struct {
 
 const (
 	defaultAge  = time.Hour
-	maxSessions = 100_000 // of all; who has not been used for longest goes
+	maxSessions = 100_000 // of one pool; who has not been used for longest goes
 	maxHomes    = 4       // upstreams of one session
 	maxCookie   = 4096    // bytes; what is longer is no session
 )
 
-var (
-	memories   = caddy.NewUsagePool()
-	memorySeed = maphash.MakeSeed()
-)
+var memorySeed = maphash.MakeSeed()
 
-// Destruct implements [caddy.Destructor].
-func (*shards) Destruct() error { return nil }
-
-// newLearned returns what is known of sessions by the cookies of these names.
-// Close must be called.
+// newLearned returns what is to be known of sessions by the cookies of these names.
 func newLearned(names []string, age time.Duration) *learned {
-	l := &learned{names: names, age: age}
 	if age == 0 {
-		l.age = defaultAge
+		age = defaultAge
 	}
-	memory, _, _ := memories.LoadOrNew(l.id(), func() (caddy.Destructor, error) { return new(shards), nil })
-	l.shards = memory.(*shards)
-	return l
-}
-
-func (l *learned) id() string { return strings.Join(slices.Sorted(slices.Values(l.names)), " ") }
-
-// Close gives what is known back.
-func (l *learned) Close() error {
-	_, err := memories.Delete(l.id())
-	return err
+	return &learned{names: names, age: age, shards: new(shards)}
 }
 
 // keyOf returns what stands for a session; false if the value cannot be one.

@@ -13,17 +13,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// memory returns what is known by the cookies of these names, until the test ends.
-func memory(t testing.TB, age time.Duration, names ...string) *learned {
-	t.Helper()
-	l := newLearned(names, age)
-	t.Cleanup(func() {
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return l
-}
+// memory returns a table of sessions by the cookies of these names.
+func memory(_ testing.TB, age time.Duration, names ...string) *learned { return newLearned(names, age) }
 
 // count returns how many sessions are known.
 func count(t interface{ Errorf(string, ...any) }, l *learned) (known int) {
@@ -100,7 +91,6 @@ func TestLearnedIsAsTheNaiveModel(t *testing.T) {
 		const age = time.Minute
 		runs++
 		l, model := newLearned([]string{fmt.Sprint("C", runs)}, age), naive{}
-		defer l.Close()
 		sids := rapid.SampledFrom([]string{"a", "b"})
 		homes := rapid.SampledFrom([]string{"1", "2", "3", "4", "5", "6"})
 		cookie := func(sid string) []string { return []string{"x=y; " + l.names[0] + "=" + sid} }
@@ -234,26 +224,6 @@ func TestHomesOfALearnedSessionAreBounded(t *testing.T) {
 		if ok != (place > 0) {
 			t.Errorf("number %d is known: %t", place, ok)
 		}
-	}
-}
-
-// Nothing outlives the last of those that know it.
-func TestLearnedSessionsGoWithTheirPolicies(t *testing.T) {
-	places := map[string]int{"a": 0}
-	known := func(l *learned) bool {
-		_, ok := l.place([]string{"GONE=1"}, places)
-		return ok
-	}
-	l := newLearned([]string{"GONE"}, 0)
-	l.learn([]string{"GONE=1"}, "a", nil)
-	next := newLearned([]string{"GONE"}, 0)
-	_ = l.Close()
-	if !known(next) || !known(l) {
-		t.Error("forgotten by a reload")
-	}
-	_ = next.Close()
-	if last := memory(t, 0, "GONE"); known(last) {
-		t.Error("known after all have gone")
 	}
 }
 

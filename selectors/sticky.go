@@ -147,6 +147,7 @@ var (
 	_ reverseproxy.Selector = (*Sticky)(nil)
 	_ pool.Sessional        = (*Sticky)(nil)
 	_ pool.Learner          = (*Sticky)(nil)
+	_ pool.Rememberer       = (*Sticky)(nil)
 	_ pool.Keyed            = (*Sticky)(nil)
 	_ caddy.Provisioner     = (*Sticky)(nil)
 	_ caddy.CleanerUpper    = (*Sticky)(nil)

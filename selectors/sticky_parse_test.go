@@ -99,8 +99,9 @@ func TestAnyBytesAreANewSession(t *testing.T) {
 
 func TestLearnedSessionsAreKnownByCookie(t *testing.T) {
 	l := memory(t, 0, "NAME1", "NAME2")
-	again := memory(t, 0, "NAME2", "NAME1") // of another policy, which knows the same
-	other := memory(t, 0, "NAME1")
+	again := memory(t, 0, "NAME2", "NAME1") // of the same pool's next configuration
+	again.shards = l.shards
+	other := memory(t, 0, "NAME1", "NAME2")
 	l.learn(nil, "a", http.Header{"Set-Cookie": {"NAME1=1"}})
 	places := map[string]int{"a": 7}
 	for text, want := range map[string]bool{"NAME1=1": true, "NAME2=1": false, "NAME1=2": false, "NAME1=": false} {
@@ -111,7 +112,7 @@ func TestLearnedSessionsAreKnownByCookie(t *testing.T) {
 		}
 	}
 	if _, ok := other.place([]string{"NAME1=1"}, places); ok {
-		t.Error("the cookies of another policy are not the same")
+		t.Error("the sessions of another pool are not the same")
 	}
 	if _, ok := l.place([]string{"NAME1=1"}, map[string]int{"b": 0}); ok {
 		t.Error("it is with none of these")

@@ -125,10 +125,5 @@ func (p *Sticky) provisionRoutes(ctx caddy.Context) error {
 // Cleanup ends what the policy has under way in the background.
 func (p *Sticky) Cleanup() error {
 	p.part()
-	if p.learned != nil {
-		if err := p.learned.Close(); err != nil {
-			return err
-		}
-	}
 	return p.common.Cleanup()
 }

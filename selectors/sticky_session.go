@@ -167,6 +167,14 @@ func overTLS(r *http.Request) bool {
 	return trusted && len(forwarded) > 0 && strings.EqualFold(forwarded[len(forwarded)-1], "https")
 }
 
+// Remember implements [pool.Rememberer]. Sessions of all names are in one table, so that
+// they stay when another name is added.
+func (p *Sticky) Remember(kept func(key string, create func() any) any) {
+	if p.learned != nil {
+		p.learned.shards = kept("learned sessions", func() any { return new(shards) }).(*shards)
+	}
+}
+
 // LearnFrom implements [pool.Learner].
 func (p *Sticky) LearnFrom(ctx context.Context, address string, header http.Header) {
 	if p.learned != nil {

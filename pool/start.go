@@ -1,0 +1,94 @@
+package pool
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Start makes the first snapshot. It is called when the pickers inside, if any,
+// are provisioned.
+func (h *Handle) Start() error {
+	if !h.owner {
+		return nil
+	}
+	p := h.pool
+	p.building.Lock() // a check shared with the running configuration may flip
+	defer p.building.Unlock()
+	now := instant(time.Now())
+	p.identity.upstreams = slices.Compact(slices.Sorted(slices.Values(append(dials(p.statics), p.source.names...))))
+	memories.claim(p, now)
+	p.recall()
+	v := &view{upstreams: p.statics, index: make(map[string]int)}
+	p.static = v
+	fresh := make(map[string]bool) // to this pool
+	for i, address := range dials(p.statics) {
+		m, _, wasIdle := p.newMember(address, now)
+		if _, again := fresh[m.dialled]; !again {
+			fresh[m.dialled] = wasIdle
+		}
+		if _, ok := v.index[address]; !ok {
+			v.index[address] = i
+		}
+		v.members = append(v.members, m)
+		if err := p.watch(m, nil); err != nil {
+			return fmt.Errorf("upstream %s: %v", address, err)
+		}
+	}
+	v.history = p.historyOf(strings.Join(p.identity.upstreams, " "), false, now).value
+	welcome(v.members, func(m *member) bool { return fresh[m.dialled] }, now)
+	v.arrange()
+	p.seat(v)
+	p.build(v)
+	p.nextInterval(now)
+	return nil
+}
+
+// moveTo gives the pool another memory, since a pool of its configuration has a
+// better claim on the one that it had. It has not served yet.
+func (p *Pool) moveTo(to *memory) {
+	p.building.Lock()
+	defer p.building.Unlock()
+	if p.isClosed() || !p.started() {
+		return
+	}
+	from, now := p.memory, instant(time.Now())
+	p.memory = to
+	p.recall()
+	fresh := make(map[string]bool)
+	for _, m := range p.static.members {
+		if m.place == nil {
+			continue
+		}
+		place, _, wasIdle := to.acquire(m.dialled, now)
+		if _, again := fresh[m.dialled]; !again {
+			fresh[m.dialled] = wasIdle
+		}
+		from.release(m.place, "", 0, now)
+		m.place, m.latency = place, place.latency
+	}
+	p.static.history = p.historyOf(strings.Join(p.identity.upstreams, " "), false, now).value
+	welcome(p.static.members, func(m *member) bool { return fresh[m.dialled] }, now)
+	p.build(p.static)
+}
+
+// Rememberer is a picker that keeps something over reloads.
+type Rememberer interface {
+	// Remember is called before the first pick. Kept returns what is kept under a
+	// key, made by create if there is nothing.
+	Remember(kept func(key string, create func() any) any)
+}
+
+// recall lets pickers have what they keep.
+func (p *Pool) recall() {
+	for _, picker := range p.pickers {
+		if r, ok := picker.(Rememberer); ok {
+			r.Remember(p.memory.Kept)
+		}
+	}
+}
+
+// started reports whether there is a first snapshot. Only then may others be made.
+// The mutex building is held.
+func (p *Pool) started() bool { return p.static != nil && p.static.snapshot.Load() != nil }
