@@ -133,6 +133,8 @@ func readLine(conn io.Reader) (string, error) {
 	return "", failf("no line ends in the first %d KiB", maxLine>>10)
 }
 
+func init() { cfg.Options("agent", "health_check", "send") }
+
 // UnmarshalCaddyfile sets up c from Caddyfile tokens. Syntax:
 //
 //	agent <port> {
@@ -144,7 +146,7 @@ func (c *Agent) UnmarshalCaddyfile(d *caddyfile.Dispenser) (err error) {
 		return d.Err("agent: missing port")
 	}
 	if c.Port, err = strconv.Atoi(d.Val()); err != nil {
-		return d.Errf("agent: port '%s' is not an integer", d.Val())
+		return d.WrapErr(cfg.NotAnInteger("agent: port", d.Val()))
 	}
 	if c.Port < 1 || c.Port > 65535 {
 		return d.Errf("agent: port %d is not between 1 and 65535", c.Port)

@@ -30,7 +30,7 @@ func TestAgentCaddyfileErrors(t *testing.T) {
 	for name, test := range map[string]struct{ text, message, line string }{
 		"no port":          {"agent", "agent: missing port", "1"},
 		"no port in block": {"agent {\n send x\n}", "agent: missing port", "1"},
-		"word":             {"agent http", "agent: port 'http' is not an integer", "1"},
+		"word":             {"agent http", "agent: port: 'http' is not an integer", "1"},
 		"zero":             {"agent 0", "agent: port 0 is not between 1 and 65535", "1"},
 		"too large":        {"agent 65536", "agent: port 65536 is not between 1 and 65535", "1"},
 		"two ports":        {"agent 1 2", "agent: unexpected argument '2'", "1"},

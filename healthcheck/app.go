@@ -175,6 +175,10 @@ func (c *Check) Watch(address string, notify func(), expired func(now time.Time)
 // results count for nothing.
 func Close(watches ...*Watch) { monitor.closeAll(watches, time.Now().Add(closePatience)) }
 
+func init() {
+	cfg.Options("load_balancer", "", "dynamic_expiry", "dynamic_limit", "probe_concurrency", "exec_concurrency", "allow_exec")
+}
+
 // UnmarshalCaddyfile sets up the app from Caddyfile tokens. Syntax:
 //
 //	load_balancer {

@@ -1,7 +1,9 @@
 package healthcheck
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -9,6 +11,11 @@ import (
 
 	"github.com/caddy-evenkeel/evenkeel/internal/cfg"
 )
+
+func init() {
+	cfg.Options("health_check", "", "interval", "transition_interval", "down_interval", "timeout", "jitter", "passes", "fails",
+		"initial", "port", "host", "name", "on_response")
+}
 
 // UnmarshalCaddyfile sets up the check from Caddyfile tokens. Syntax:
 //
@@ -29,9 +36,12 @@ import (
 //	}
 func (c *Check) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if !d.NextArg() {
-		return d.Err("health_check: missing checker")
+		return d.Errf("health_check: missing checker; %s", cfg.There(checkers()))
 	}
 	name := d.Val()
+	if err := known(name); err != nil {
+		return d.WrapErr(err)
+	}
 	segment := d.NextSegment()
 	d = caddyfile.NewDispenser(segment)
 	d.Next() // consume the checker's name
@@ -56,20 +66,41 @@ func (c *Check) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if hasBlock {
 		own = append(own, segment[len(segment)-1])
 	}
-	checkers := caddyfile.NewDispenser(own)
-	checkers.Next()
-	checker, err := caddyfile.UnmarshalModule(checkers, Namespace+"."+name)
+	tokens := caddyfile.NewDispenser(own)
+	tokens.Next()
+	checker, err := caddyfile.UnmarshalModule(tokens, Namespace+"."+name)
 	if err != nil {
 		return err
 	}
 	if _, ok := checker.(Checker); !ok {
-		return checkers.Errf("health_check: %T is not a checker", checker)
+		return tokens.Errf("health_check: the module '%s' cannot check", name)
 	}
 	if owner, ok := checker.(PortOwner); ok && owner.OwnPort() != 0 && c.Port != 0 {
 		return cfg.ErrAt(c.portAt, "port: %s has a port of its own", name)
 	}
 	c.CheckerRaw = caddyconfig.JSONModuleObject(checker, "type", name, nil)
 	return nil
+}
+
+// checkers returns the names of all checkers.
+func checkers() []string {
+	var names []string
+	for _, m := range caddy.GetModules(Namespace) {
+		names = append(names, m.ID.Name())
+	}
+	return names
+}
+
+// known returns an error if there is no checker of that name.
+func known(name string) error {
+	names := checkers()
+	switch {
+	case slices.Contains(names, name):
+		return nil
+	case strings.HasPrefix(name, "/"):
+		return fmt.Errorf("health_check: missing checker before '%s'; %s", name, cfg.There(names))
+	}
+	return fmt.Errorf("health_check: no checker is '%s'; %s%s", name, cfg.There(names), cfg.Meant(name, names))
 }
 
 // unmarshalCommon parses the option at the cursor, if it is one that all

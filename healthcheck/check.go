@@ -3,7 +3,6 @@ package healthcheck
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -103,7 +102,7 @@ func (c *Check) Provision(ctx caddy.Context, handlers http.RoundTripper, group *
 		return err
 	}
 	if c.CheckerRaw == nil {
-		return errors.New("health_check: no checker")
+		return fmt.Errorf("health_check: missing checker; %s", cfg.There(checkers()))
 	}
 	config, err := json.Marshal(c)
 	if err != nil {
@@ -132,13 +131,16 @@ func (c *Check) Provision(ctx caddy.Context, handlers http.RoundTripper, group *
 		c.logger.Warn("health_check has a placeholder for an environment variable that is not set: probes have nothing in its place",
 			zap.String("check", c.Name), zap.Strings("variables", names))
 	}
+	if err := known(c.kind); err != nil {
+		return err
+	}
 	mod, err := ctx.LoadModule(c, "CheckerRaw")
 	if err != nil {
 		return fmt.Errorf("health_check: %v", err)
 	}
 	checker, ok := mod.(Checker)
 	if !ok {
-		return fmt.Errorf("health_check: %T is not a checker", mod)
+		return fmt.Errorf("health_check: the module '%s' cannot check", c.kind)
 	}
 	c.checker = checker
 	if _, ok := checker.(*Exec); ok {

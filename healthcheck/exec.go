@@ -195,6 +195,8 @@ func (o *output) firstLine() string {
 	return string(bytes.TrimSpace(line))
 }
 
+func init() { cfg.Options("exec", "health_check", "env", "dir") }
+
 // UnmarshalCaddyfile sets up c from Caddyfile tokens. Syntax:
 //
 //	exec <command> [<args...>] {

@@ -170,6 +170,8 @@ func codeName(code codes.Code) string {
 	return strings.ToUpper(name.String())
 }
 
+func init() { cfg.Options("grpc", "health_check", "authority", "metadata", "plaintext", "tls") }
+
 // UnmarshalCaddyfile sets up c from Caddyfile tokens. Syntax:
 //
 //	grpc [<service>] {

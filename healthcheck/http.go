@@ -140,7 +140,7 @@ func (h *HTTP) Provision(ctx caddy.Context) error {
 	}
 	rt, ok := mod.(http.RoundTripper)
 	if !ok {
-		return fmt.Errorf("transport: %T is not a transport", mod)
+		return fmt.Errorf("transport: the module sends no requests")
 	}
 	h.transport = rt
 	return nil

@@ -16,6 +16,11 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/internal/cfg"
 )
 
+func init() {
+	cfg.Options("http", "health_check", "method", "header", "body", "scheme", "follow_redirects", "expect_status",
+		"expect_header", "expect_body", "expect", "max_body", "transport")
+}
+
 // UnmarshalCaddyfile sets up h from Caddyfile tokens. Syntax:
 //
 //	http [<uri>] {
@@ -137,7 +142,7 @@ func (h *HTTP) unmarshalTransport(d *caddyfile.Dispenser) error {
 	}
 	rt, ok := mod.(http.RoundTripper)
 	if !ok {
-		return d.Errf("transport: %T is not a transport", mod)
+		return d.Errf("transport: the module '%s' sends no requests", name)
 	}
 	h.TransportRaw = caddyconfig.JSONModuleObject(rt, "protocol", name, nil)
 	return nil

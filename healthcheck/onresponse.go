@@ -57,6 +57,8 @@ func (o *OnResponse) in(h http.Header) (degraded, fail bool) {
 // reason is why an upstream is what the field says.
 func (o *OnResponse) reason(field string) string { return "response has the header " + field }
 
+func init() { cfg.Options("on_response", "", "degraded", "fail") }
+
 // UnmarshalCaddyfile sets up o from Caddyfile tokens. Syntax:
 //
 //	on_response {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
@@ -38,10 +39,18 @@ func (c *Check) target(address string) (Target, error) {
 // can fill in, so that there is nothing to probe.
 var ErrPlaceholder = errors.New("address depends on the request")
 
+// ErrUnset means that an address has placeholders without a value, such as an
+// environment variable that is not set: no request can fill those in.
+var ErrUnset = errors.New("a placeholder in the address has no value")
+
 // Fill returns an upstream's dial address with global placeholders filled in; the
-// error is [ErrPlaceholder] where others remain.
+// error is [ErrPlaceholder] where others remain, and [ErrUnset] where one has no
+// value.
 func Fill(address string) (string, error) {
 	filled, err := caddy.NewReplacer().ReplaceOrErr(address, true, true)
+	if err != nil && strings.HasPrefix(err.Error(), "evaluated") { // but to nothing
+		return "", fmt.Errorf("%w: %v", ErrUnset, err)
+	}
 	if err != nil {
 		return "", fmt.Errorf("%w: %v", ErrPlaceholder, err)
 	}

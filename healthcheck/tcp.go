@@ -140,6 +140,8 @@ func (c *TCP) await(conn net.Conn) error {
 	return failf("no match in the first %d KiB", maxReceived>>10)
 }
 
+func init() { cfg.Options("tcp", "health_check", "send", "expect", "expect_regexp", "tls") }
+
 // UnmarshalCaddyfile sets up c from Caddyfile tokens. Syntax:
 //
 //	tcp {

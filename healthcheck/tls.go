@@ -74,6 +74,8 @@ func (t *TLS) Config() (*tls.Config, error) {
 	return c, nil
 }
 
+func init() { cfg.Options("tls", "", "ca", "client_auth", "server_name", "insecure_skip_verify") }
+
 // UnmarshalCaddyfile sets up t from Caddyfile tokens. Syntax:
 //
 //	tls {

@@ -115,6 +115,11 @@ func (p *proxy) tryReload(site string) error {
 	if err != nil {
 		return err
 	}
+	return load(config)
+}
+
+// load gives the config to the admin API.
+func load(config []byte) error {
 	req, err := http.NewRequest(http.MethodPost, "http://"+adminAddr+"/load", bytes.NewReader(config))
 	if err != nil {
 		return err

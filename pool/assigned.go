@@ -44,7 +44,11 @@ func (a *assigned) unmarshal(d *caddyfile.Dispenser, numbers *map[string]int) er
 	}
 	number, err := strconv.Atoi(args[0])
 	if err != nil {
-		return d.Errf("%s: '%s' is not an integer", a.option, args[0])
+		err := cfg.NotAnInteger(a.option, args[0])
+		if _, e := cfg.ParseUpstream(args[0]); e == nil && len(args) > 1 && isInteger(args[len(args)-1]) {
+			err = fmt.Errorf("%v; the number comes first, then the upstreams", err)
+		}
+		return d.WrapErr(err)
 	}
 	if *numbers == nil {
 		*numbers = make(map[string]int)
@@ -56,6 +60,11 @@ func (a *assigned) unmarshal(d *caddyfile.Dispenser, numbers *map[string]int) er
 		(*numbers)[upstream] = number
 	}
 	return nil
+}
+
+func isInteger(text string) bool {
+	_, err := strconv.Atoi(text)
+	return err == nil
 }
 
 // unmarshalList parses the upstreams that the option at the cursor names, and

@@ -29,7 +29,7 @@ func (o *Options) nameChecks() error {
 	names := make(map[string]bool)
 	for _, c := range o.HealthChecks {
 		if c == nil {
-			return errors.New("health_check: no checker")
+			return errors.New("health_check: an entry of health_checks is empty")
 		}
 		if c.Name != "" && names[c.Name] {
 			return fmt.Errorf("health_check: duplicate name '%s'", c.Name)

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"errors"
 	"math"
 	"sync/atomic"
 	"time"
@@ -102,7 +103,12 @@ func (p *Pool) loner(address string) *member {
 // watch has the pool's checks watch the member. Expired, unless nil, tells when
 // the watches end.
 func (p *Pool) watch(m *member, expired func(time.Time) bool) error {
-	if _, err := healthcheck.Fill(m.address); err != nil {
+	switch _, err := healthcheck.Fill(m.address); {
+	case errors.Is(err, healthcheck.ErrUnset):
+		p.logger.Warn("upstream is not checked, and cannot be reached: a placeholder in its address has no value; set the variable that it names",
+			zap.String("upstream", m.address), zap.Error(err))
+		return nil
+	case err != nil:
 		if len(p.options.HealthChecks) > 0 {
 			p.logger.Warn("upstream is not checked: its address depends on the request",
 				zap.String("upstream", m.address), zap.Error(err))

@@ -164,7 +164,7 @@ func TestOutlierDetectionErrors(t *testing.T) {
 				bad["1s 2s"] = option + ": unexpected argument '2s'"
 				bad["0"] = option + ": 0s is not above zero"
 				bad["-1s"] = option + ": -1s is not above zero"
-				bad["5"] = option + ": '5' is not a duration"
+				bad["5"] = option + `: '5' has no unit; write it with one, such as "5s"`
 			default:
 				bad["5x"] = "status: '5x' is not a status code, a class such as 2xx, or a range such as 200-399"
 				bad["504-502"] = "status: range '504-502' ends before it begins"

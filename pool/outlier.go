@@ -176,6 +176,12 @@ func (o *OutlierDetection) rules() (*rules, error) {
 	return r, err
 }
 
+func init() {
+	cfg.Options("outlier_detection", "", "consecutive_5xx", "consecutive_gateway_failures", "consecutive_local_origin_failures",
+		"success_rate_stdev_factor", "failure_percentage_threshold", "minimum_hosts", "request_volume", "interval",
+		"base_ejection_time", "max_ejection_time", "ejection_jitter", "max_ejection_percent", "status")
+}
+
 // unmarshal parses the option at the cursor. Syntax:
 //
 //	outlier_detection [off] {

@@ -37,12 +37,12 @@ func (q *Queue) unmarshal(d *caddyfile.Dispenser) error {
 		return err
 	}
 	if q.Length, err = strconv.Atoi(args[0]); err != nil {
-		return d.Errf("queue: '%s' is not an integer", args[0])
+		return d.WrapErr(cfg.NotAnInteger("queue", args[0]))
 	}
 	if len(args) == 2 {
 		timeout, err := caddy.ParseDuration(args[1])
 		if err != nil {
-			return d.Errf("queue: '%s' is not a duration", args[1])
+			return d.WrapErr(cfg.NotADuration("queue", args[1]))
 		}
 		if timeout == 0 {
 			return d.Err("queue: a timeout of 0s is not above zero")

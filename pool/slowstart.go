@@ -41,12 +41,12 @@ func (s *SlowStart) unmarshal(d *caddyfile.Dispenser) error {
 	}
 	window, err := caddy.ParseDuration(args[0])
 	if err != nil {
-		return d.Errf("slow_start: '%s' is not a duration", args[0])
+		return d.WrapErr(cfg.NotADuration("slow_start", args[0]))
 	}
 	s.Window, s.Aggression = caddy.Duration(window), 1
 	if len(args) == 2 {
 		if s.Aggression, err = strconv.ParseFloat(args[1], 64); err != nil {
-			return d.Errf("slow_start: '%s' is not a number", args[1])
+			return d.WrapErr(cfg.NotANumber("slow_start", args[1]))
 		}
 	}
 	if err := s.validate(); err != nil {

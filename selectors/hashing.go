@@ -187,6 +187,9 @@ func strangers(key string) (names []string) {
 // TakeBack implements [pool.Giver].
 func (p *hashing) TakeBack(r *http.Request, header http.Header) { p.fallback.given.takeBack(r, header) }
 
+// hashingOptions are those that all hashing policies have.
+var hashingOptions = []string{"balance_factor", "hash_by", "fallback"}
+
 // unmarshal parses the policy: its key, and its block. Own parses the options
 // that are its own.
 func (p *hashing) unmarshal(d *caddyfile.Dispenser, policy string, own func() (known bool, err error)) error {

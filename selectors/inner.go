@@ -1,6 +1,7 @@
 package selectors
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -15,6 +16,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
+	"github.com/caddy-evenkeel/evenkeel/internal/cfg"
 	"github.com/caddy-evenkeel/evenkeel/pool"
 )
 
@@ -128,19 +130,47 @@ func (nobody) WriteHeader(int)             {}
 func unmarshalInner(d *caddyfile.Dispenser) (json.RawMessage, error) {
 	d.Next()
 	name := d.Val()
+	var names []string
+	for _, m := range caddy.GetModules(namespace) {
+		names = append(names, m.ID.Name())
+	}
+	if !slices.Contains(names, name) {
+		return nil, d.Errf("no policy is '%s'; %s%s", name, cfg.There(names), cfg.Meant(name, names))
+	}
 	policy, err := caddyfile.UnmarshalModule(d, namespace+"."+name)
 	if err != nil {
 		return nil, err
 	}
 	if _, ok := policy.(reverseproxy.Selector); !ok {
-		return nil, d.Errf("%T is not a policy", policy)
+		return nil, d.Errf("the module '%s' is not a policy", name)
 	}
 	if ours, ok := policy.(interface{ CommonOption() error }); ok {
 		if err := ours.CommonOption(); err != nil {
 			return nil, err
 		}
 	}
-	return caddyconfig.JSONModuleObject(policy, "policy", name, nil), nil
+	raw := caddyconfig.JSONModuleObject(policy, "policy", name, nil)
+	return raw, checkBlock(d, name, raw)
+}
+
+// checkBlock returns an error if the policy, of which the JSON has come, has not
+// heeded its block: most of Caddy's own do not look whether there is one.
+func checkBlock(d *caddyfile.Dispenser, name string, raw json.RawMessage) error {
+	d.Reset()
+	d.Next()
+	alone := []caddyfile.Token{d.Token()}
+	for d.NextArg() {
+		alone = append(alone, d.Token())
+	}
+	if !d.NextBlock(0) {
+		return nil
+	}
+	option := d.Token()
+	policy, err := caddyfile.UnmarshalModule(caddyfile.NewDispenser(alone), namespace+"."+name)
+	if err != nil || !bytes.Equal(raw, caddyconfig.JSONModuleObject(policy, "policy", name, nil)) {
+		return nil
+	}
+	return cfg.ErrAt(option, "%s takes no options: '%s' has no effect inside it", name, option.Text)
 }
 
 // unmarshalFallback parses the option at the cursor. Syntax:

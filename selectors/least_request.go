@@ -88,6 +88,8 @@ func (p *LeastRequest) Pick(q pool.Query) int {
 	return sample.pick(&q, best)
 }
 
+func init() { cfg.Options("least_request", "lb_policy", "bias") }
+
 // UnmarshalCaddyfile sets up the policy from Caddyfile tokens. Syntax:
 //
 //	lb_policy least_request [<choices>|all] {

@@ -77,6 +77,8 @@ func (p *Maglev) table(members []balance.Member) table {
 	return balance.NewMaglev(members, size)
 }
 
+func init() { cfg.Options("maglev", "lb_policy", append(hashingOptions, "table_size")...) }
+
 // UnmarshalCaddyfile sets up the policy from Caddyfile tokens. Syntax:
 //
 //	lb_policy maglev <key> {

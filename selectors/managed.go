@@ -62,6 +62,8 @@ func (p *Managed) TakeBack(r *http.Request, header http.Header) { p.inner.given.
 // KeyOf implements [pool.Keyed].
 func (p *Managed) KeyOf(r *http.Request) (key uint32, ok bool) { return p.inner.key(r) }
 
+func init() { cfg.Options("managed", "lb_policy", "policy") }
+
 // UnmarshalCaddyfile sets up the policy from Caddyfile tokens. Syntax:
 //
 //	lb_policy managed <policy> [<args...>] {

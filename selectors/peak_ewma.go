@@ -106,6 +106,8 @@ func (p *PeakEWMA) cost(q *pool.Query, i int) float64 {
 	return float64(latency) * float64(q.Active(i)+1) / float64(q.Candidates[i].Weight)
 }
 
+func init() { cfg.Options("peak_ewma", "lb_policy", "choices", "decay", "measure") }
+
 // UnmarshalCaddyfile sets up the policy from Caddyfile tokens. Syntax:
 //
 //	lb_policy peak_ewma {

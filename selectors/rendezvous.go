@@ -6,6 +6,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/caddy-evenkeel/evenkeel/internal/balance"
+	"github.com/caddy-evenkeel/evenkeel/internal/cfg"
 	"github.com/caddy-evenkeel/evenkeel/pool"
 )
 
@@ -37,6 +38,8 @@ func (p *Rendezvous) Build(next, before *pool.Tier, made any) any {
 func (*Rendezvous) kind() string { return "rendezvous" }
 
 func (*Rendezvous) table(members []balance.Member) table { return balance.NewRendezvous(members) }
+
+func init() { cfg.Options("rendezvous", "lb_policy", hashingOptions...) }
 
 // UnmarshalCaddyfile sets up the policy from Caddyfile tokens. Syntax:
 //

@@ -58,6 +58,8 @@ func (p *RingHash) table(members []balance.Member) table {
 	return balance.NewRing(members, p.RingSize)
 }
 
+func init() { cfg.Options("ring_hash", "lb_policy", append(hashingOptions, "ring_size")...) }
+
 // UnmarshalCaddyfile sets up the policy from Caddyfile tokens. Syntax:
 //
 //	lb_policy ring_hash <key> {

@@ -139,6 +139,8 @@ func (r *rotation) any() (i int) {
 	return i
 }
 
+func init() { cfg.Options("smooth_weighted_round_robin", "lb_policy") }
+
 // UnmarshalCaddyfile sets up the policy from Caddyfile tokens. Syntax:
 //
 //	lb_policy smooth_weighted_round_robin {

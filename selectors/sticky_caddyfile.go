@@ -9,6 +9,11 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/internal/cfg"
 )
 
+func init() {
+	cfg.Options("sticky", "lb_policy", "secret", "path", "domain", "max_age", "secure", "same_site", "partitioned", "header",
+		"learn", "route", "strict", "fallback")
+}
+
 // UnmarshalCaddyfile sets up the policy from Caddyfile tokens. Syntax:
 //
 //	lb_policy sticky [<cookie>] {

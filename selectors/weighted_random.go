@@ -62,6 +62,8 @@ func weights(t *pool.Tier) []uint32 {
 	return weights
 }
 
+func init() { cfg.Options("weighted_random", "lb_policy") }
+
 // UnmarshalCaddyfile sets up the policy from Caddyfile tokens. Syntax:
 //
 //	lb_policy weighted_random {

@@ -90,7 +90,7 @@ func Int(d *caddyfile.Dispenser, min, max int) (int, error) {
 func parseInt(d *caddyfile.Dispenser, option, arg string, min, max int) (int, error) {
 	n, err := strconv.Atoi(arg)
 	if err != nil {
-		return 0, d.Errf("%s: '%s' is not an integer", option, arg)
+		return 0, d.WrapErr(notA(anInteger, option, arg))
 	}
 	if n < min || n > max {
 		return 0, d.Errf("%s: %d is not between %d and %d", option, n, min, max)
@@ -112,7 +112,7 @@ func Duration(d *caddyfile.Dispenser) (caddy.Duration, error) {
 	}
 	dur, err := caddy.ParseDuration(arg)
 	if err != nil {
-		return 0, d.Errf("%s: '%s' is not a duration", option, arg)
+		return 0, d.WrapErr(notA(aDuration, option, arg))
 	}
 	if dur <= 0 {
 		return 0, d.Errf("%s: %s is not above zero", option, time.Duration(dur))
@@ -133,7 +133,7 @@ func Percent(d *caddyfile.Dispenser, min, max float64) (float64, error) {
 	}
 	p, err := strconv.ParseFloat(strings.TrimSuffix(arg, "%"), 64)
 	if err != nil || p != p {
-		return 0, d.Errf("%s: '%s' is not a percentage", option, arg)
+		return 0, d.WrapErr(notA(aPercentage, option, arg))
 	}
 	if p < min || p > max {
 		return 0, d.Errf("%s: %v%% is not between %v%% and %v%%", option, p, min, max)
@@ -150,7 +150,7 @@ func Float(d *caddyfile.Dispenser, min, max float64) (float64, error) {
 	}
 	f, err := strconv.ParseFloat(arg, 64)
 	if err != nil || f != f {
-		return 0, d.Errf("%s: '%s' is not a number", option, arg)
+		return 0, d.WrapErr(notA(aNumber, option, arg))
 	}
 	if f < min || f > max {
 		return 0, d.Errf("%s: %v is not between %v and %v", option, f, min, max)
@@ -168,7 +168,7 @@ func Size(d *caddyfile.Dispenser) (int64, error) {
 	}
 	n, err := humanize.ParseBytes(arg)
 	if err != nil {
-		return 0, d.Errf("%s: '%s' is not a size", option, arg)
+		return 0, d.WrapErr(notA(aSize, option, arg))
 	}
 	if n == 0 || n > 1<<62 {
 		return 0, d.Errf("%s: %s is out of range", option, arg)
@@ -181,9 +181,4 @@ func ErrAt(t caddyfile.Token, format string, args ...any) error {
 	d := caddyfile.NewDispenser([]caddyfile.Token{t})
 	d.Next()
 	return d.Errf(format, args...)
-}
-
-// Unknown is the error for an option that the block of what does not have.
-func Unknown(d *caddyfile.Dispenser, what string) error {
-	return d.Errf("unknown option '%s' for %s", d.Val(), what)
 }
