@@ -36,6 +36,14 @@ const (
 // NoLimit is the limit of an [Order] that lifts the one ordered before.
 const NoLimit = -1
 
+// MayOrder reports whether the check's probes may tell what upstreams ask for
+// themselves. The check is provisioned.
+func (c *Check) MayOrder() bool {
+	_, reports := c.checker.(Reporter)
+	_, only := c.checker.(*HTTP) // reports the header of its response
+	return reports && !only
+}
+
 // Order is what an upstream asks for itself at one time. What it leaves out
 // stays as it was ordered before.
 type Order struct {

@@ -14,14 +14,15 @@ import (
 // specific match counts.
 type assigned struct {
 	option string
+	min    int
 	max    int
 	set    cfg.Upstreams[int]
 }
 
 // assign gives a number to an upstream as the configuration has it.
 func (a *assigned) assign(upstream string, number int) error {
-	if number < 0 || number > a.max {
-		return fmt.Errorf("%s: %d of upstream '%s' is not between 0 and %d", a.option, number, upstream, a.max)
+	if number < a.min || number > a.max {
+		return fmt.Errorf("%s: %d of upstream '%s' is not between %d and %d", a.option, number, upstream, a.min, a.max)
 	}
 	matches, err := cfg.ParseUpstream(upstream)
 	if err != nil {

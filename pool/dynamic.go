@@ -67,14 +67,16 @@ func (h *Handle) selectDynamic(upstreams reverseproxy.UpstreamPool, q Query) (pi
 }
 
 // narrow returns the tier's upstreams of the view's, which are in the buffer,
-// and puts them behind those.
-func narrow(t *Tier, buffer *[]*reverseproxy.Upstream, members int) []*reverseproxy.Upstream {
+// and puts them behind those. Limited is whether Caddy sets a limit for any.
+func narrow(t *Tier, buffer *[]*reverseproxy.Upstream, members int) (upstreams []*reverseproxy.Upstream, limited bool) {
 	*buffer = slices.Grow((*buffer)[:members], len(t.Candidates))[:members+len(t.Candidates)]
-	upstreams := (*buffer)[members:]
+	upstreams = (*buffer)[members:]
 	for i, c := range t.Candidates {
-		upstreams[i] = (*buffer)[c.place]
+		u := (*buffer)[c.place]
+		upstreams[i] = u
+		limited = limited || u.MaxRequests > 0
 	}
-	return upstreams
+	return upstreams, limited
 }
 
 // fill puts the upstreams into the buffer in the order of the view's members.

@@ -34,9 +34,7 @@ func (f *flight) begin() {
 	m, now := f.member, instant(f.began)
 	f.attempt = m.latency.begin(now)
 	f.round = m.outlier.begin(now)
-	if f.pool.line != nil {
-		m.slots.fill(now)
-	}
+	m.slots.fill(now)
 	if f.pool.counting {
 		m.load.begin(now)
 	}

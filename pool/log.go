@@ -52,15 +52,20 @@ const availableNow = "available now"
 
 // whyOut says why an upstream may not be picked.
 func (p *Pool) whyOut(u *reverseproxy.Upstream, t *tries, now int64) string {
-	if m := p.member(u.Dial); m != nil {
+	m := p.member(u.Dial)
+	if m != nil {
 		if why := m.whyOut(now); why != "" {
 			return why
 		}
 	}
+	limit, n := u.MaxRequests, active(u)
+	if m != nil {
+		limit, n = least(limit, m.room()), m.slots.taken(now, u)
+	}
 	switch {
 	case u.Host == nil:
-	case u.Full():
-		return fmt.Sprintf("full: %d of max_requests %d in flight", u.NumRequests(), u.MaxRequests)
+	case limit > 0 && n >= limit:
+		return fmt.Sprintf("full: %d of max_requests %d in flight", n, limit)
 	case !u.Healthy():
 		return fmt.Sprintf("down for Caddy: its own health checks or circuit breaker, %d recent fails", u.Fails())
 	case t.avoids(u.Dial, false):

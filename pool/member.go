@@ -17,6 +17,7 @@ type member struct {
 	dialled string // the same with global placeholders filled in, to which state belongs
 	weight  uint32 // by configuration
 	level   int
+	limit   int      // of requests at once, by configuration; 0 for none
 	place   *place   // nil where nothing is kept
 	latency *Latency // nil where nothing is kept
 	outlier *outlier // nil where outlier detection is off, and where nothing is kept
@@ -74,7 +75,7 @@ func (p *Pool) newMember(address string, now int64) (m *member, isNew, wasIdle b
 	}
 	m.dialled = dialled
 	m.place, isNew, wasIdle = p.memory.acquire(dialled, now)
-	m.latency = m.place.latency
+	m.latency, m.slots = m.place.latency, m.place.endpoint.slots
 	if r := p.options.rules; r != nil {
 		m.outlier = outliers.acquire(outlierKey{r.key, dialled}, func() *outlier { return &outlier{rules: r} })
 		m.outlier.join(p)
@@ -88,12 +89,13 @@ func (p *Pool) loner(address string) *member {
 		address: address,
 		weight:  uint32(p.options.weights.get(address, 1)),
 		level:   p.options.level(address),
+		limit:   p.options.limits.get(address, p.options.DefaultMaxRequests),
 		slots:   new(slots),
 		load:    new(load),
 		in:      true,
 	}
 	// Caddy counts by address, too: one may be configured twice, or be dynamic as
-	// well.
+	// well. That of which something is known has the process's slots.
 	if i, ok := p.static.index[address]; ok {
 		m.slots, m.load = p.static.members[i].slots, p.static.members[i].load
 	}
@@ -152,7 +154,7 @@ type standing struct {
 	weight   float64 // as configured and as its agent wants it; 0 takes nothing new
 	percent  int     // of the weight that it gets, in a slow start
 	maint    bool    // takes not even what belongs to its sessions, says its agent
-	limit    int     // of requests at once, by its agent; 0 for none
+	limit    int     // of requests at once, by configuration and by its agent; 0 for none
 	until    int64   // when this changes by itself; 0 for never
 }
 
@@ -164,7 +166,7 @@ func (s *standing) up() bool {
 // stand returns how the member stands. One that fails a check counts for more
 // than one that has not had its say.
 func (m *member) stand(o *Options, now int64) standing {
-	s := standing{weight: float64(m.weight), percent: 100}
+	s := standing{weight: float64(m.weight), percent: 100, limit: m.limit}
 	ordered := false
 	var recovered, mended, failed time.Time
 	for _, w := range m.watches {
@@ -181,9 +183,7 @@ func (m *member) stand(o *Options, now int64) standing {
 		if w := state.Orders.Weight(m.weight); m.weight > 0 && w != float64(m.weight) && (!ordered || w < s.weight) {
 			s.weight, ordered = w, true
 		}
-		if limit := state.Orders.Limit(); limit > 0 && (s.limit == 0 || limit < s.limit) {
-			s.limit = limit
-		}
+		s.limit = least(s.limit, state.Orders.Limit())
 		recovered = later(recovered, later(state.Recovered, state.Orders.Resumed()))
 		if m.joined() != 0 {
 			recovered = later(recovered, state.Since) // also from checking

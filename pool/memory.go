@@ -55,7 +55,7 @@ func (m *memory) acquire(dialled string, now int64) (p *place, isNew, wasIdle bo
 	m.sweep(now)
 	p = m.places[dialled]
 	if isNew = p == nil; isNew {
-		a := endpoints.acquire(dialled, func() *endpoint { return new(endpoint) })
+		a := endpoints.acquire(dialled, func() *endpoint { return &endpoint{slots: new(slots)} })
 		p = &place{dialled: dialled, endpoint: a, latency: &Latency{flights: &a.flights}}
 		if m.places == nil {
 			m.places = make(map[string]*place)
@@ -152,7 +152,8 @@ type endpoint struct {
 	flights inFlight
 	ejected atomic.Bool // has been, so that there is a metric of it
 	dropped atomic.Bool // nobody uses it any more
-	_       [24]byte    // to a cache line of 64 bytes
+	slots   *slots
+	_       [16]byte // to a cache line of 64 bytes
 }
 
 // endpoints are all that are in use or remembered.

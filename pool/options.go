@@ -61,8 +61,17 @@ type Options struct {
 	// Default: none.
 	SlowStart *SlowStart `json:"slow_start,omitempty"`
 
+	// How many requests upstreams may have in flight at once, named as for
+	// weights. An upstream that has as many gets no more. Requests of all handlers
+	// count, as for Caddy's own limits and those that agents set; the least counts.
+	// Default: that of all.
+	MaxRequests map[string]int `json:"max_requests,omitempty"`
+
+	// The limit of upstreams that max_requests does not name. Default: none.
+	DefaultMaxRequests int `json:"default_max_requests,omitempty"`
+
 	// Where requests wait while all upstreams are full: have as many in flight
-	// as unhealthy_request_count lets them. Default: none, they get a 503.
+	// as their limit lets them. Default: none, they get a 503.
 	Queue *Queue `json:"queue,omitempty"`
 
 	// Which upstreams get nothing for a while because requests to them fail.
@@ -77,6 +86,7 @@ type Options struct {
 	unweighted bool
 	weights    assigned
 	levels     assigned
+	limits     assigned
 	backups    assigned
 	rules      *rules // of outlier detection; nil where it is off
 }
@@ -104,11 +114,12 @@ const (
 	defaultOverprovisioning = 1.4
 )
 
-// reset forgets what was parsed of weights, priorities and backups.
+// reset forgets what was parsed of weights, priorities, backups and limits.
 func (o *Options) reset() {
 	o.weights = assigned{option: "weight", max: maxWeight}
 	o.levels = assigned{option: "priority", max: maxLevel}
 	o.backups = assigned{option: "backup"}
+	o.limits = assigned{option: "max_requests", min: 1, max: maxLimit}
 }
 
 // checkBackups returns an error if a backup has a priority, too, by the same name.
@@ -149,6 +160,12 @@ func (o *Options) provision() error {
 		return err
 	}
 	if err := o.checkBackups(); err != nil {
+		return err
+	}
+	if err := o.limits.provision(o.MaxRequests); err != nil {
+		return err
+	}
+	if err := o.checkDefaultLimit(); err != nil {
 		return err
 	}
 	if f := o.Overprovisioning; f != nil && !(*f >= 1 && *f <= maxOverprovisioning) {
@@ -204,7 +221,7 @@ func (o *Options) overprovisioning() float64 {
 
 // checkStatic returns an error if an option names an upstream that there is not.
 func (o *Options) checkStatic(addresses []string) error {
-	for _, a := range []*assigned{&o.weights, &o.levels, &o.backups} {
+	for _, a := range []*assigned{&o.weights, &o.levels, &o.backups, &o.limits} {
 		if err := a.checkStatic(addresses); err != nil {
 			return err
 		}
@@ -232,6 +249,8 @@ func (o *Options) common() string {
 		return "failback_delay"
 	case o.SlowStart != nil:
 		return "slow_start"
+	case o.MaxRequests != nil, o.DefaultMaxRequests != 0:
+		return "max_requests"
 	case o.Queue != nil:
 		return "queue"
 	case o.OutlierDetection != nil:

@@ -7,7 +7,7 @@ import (
 )
 
 func init() {
-	cfg.Options("lb_policy", "", "weight", "priority", "backup", "overprovisioning", "failback_delay", "panic_threshold",
+	cfg.Options("lb_policy", "", "weight", "priority", "backup", "max_requests", "overprovisioning", "failback_delay", "panic_threshold",
 		"slow_start", "retries", "retry_same", "queue", "outlier_detection", "health_check")
 }
 
@@ -17,6 +17,7 @@ func init() {
 //	weight            <n> <upstream...>
 //	priority          <level> <upstream...>
 //	backup            <upstream...>
+//	max_requests      <n> [<upstream...>]
 //	overprovisioning  <factor>
 //	failback_delay    <duration>
 //	panic_threshold   <percent>
@@ -33,7 +34,7 @@ func (o *Options) UnmarshalOption(d *caddyfile.Dispenser) (common bool, err erro
 	}
 	option := d.Token()
 	switch option.Text {
-	case "weight", "priority", "backup", "health_check":
+	case "weight", "priority", "backup", "max_requests", "health_check":
 	case "overprovisioning", "failback_delay", "panic_threshold", "slow_start", "retries", "retry_same", "queue", "outlier_detection":
 		if err := o.seen.Once(d); err != nil {
 			return true, err
@@ -57,6 +58,8 @@ func (o *Options) UnmarshalOption(d *caddyfile.Dispenser) (common bool, err erro
 		if err = o.backups.unmarshalList(d, &o.Backups); err == nil {
 			err = located(option, o.checkBackups())
 		}
+	case "max_requests":
+		err = o.unmarshalLimit(d)
 	case "health_check":
 		err = o.unmarshalCheck(d)
 	case "retries":

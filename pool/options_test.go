@@ -200,6 +200,9 @@ func TestProvisionRejectsWhatIsNoOption(t *testing.T) {
 		"weight: -1 of upstream 'a' is not between 0 and 2147483647":                                                                     {Weights: map[string]int{"a": -1}},
 		"priority: -1 of upstream 'a' is not between 0 and 1000":                                                                         {Priorities: map[string]int{"a": -1}},
 		"priority: duplicate upstream 'a:80'":                                                                                            {Priorities: map[string]int{"a:80": 1, "http://a": 1}},
+		"max_requests: 0 of upstream 'a' is not between 1 and 2147483647":                                                                {MaxRequests: map[string]int{"a": 0}},
+		"max_requests: duplicate upstream 'a:80'":                                                                                        {MaxRequests: map[string]int{"a:80": 1, "http://a": 1}},
+		"default_max_requests: -1 is not between 1 and 2147483647":                                                                       {DefaultMaxRequests: -1},
 		"overprovisioning: 0.5 is not between 1 and 100":                                                                                 {Overprovisioning: ptr(0.5)},
 		"overprovisioning: NaN is not between 1 and 100":                                                                                 {Overprovisioning: ptr(math.NaN())},
 		"failback_delay: -1ns is not above zero and below ten years":                                                                     {FailbackDelay: -1},
@@ -254,7 +257,7 @@ func TestCommonKnowsEveryOption(t *testing.T) {
 		default:
 			field.SetInt(1)
 		}
-		option := map[string]string{"weights": "weight", "priorities": "priority", "backups": "backup", "health_checks": "health_check"}[name]
+		option := map[string]string{"weights": "weight", "priorities": "priority", "backups": "backup", "default_max_requests": "max_requests", "health_checks": "health_check"}[name]
 		if option == "" {
 			option = name
 		}

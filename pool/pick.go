@@ -204,13 +204,14 @@ func (h *Handle) enter(q *Query, t *Tier, buffer *[]*reverseproxy.Upstream, memb
 	if t.made != nil {
 		q.Made = t.made[h.slot]
 	}
-	q.reserved = h.pool.line != nil
 	q.counted, q.bound, q.unbound = h.pool.counting, h.bound, false
-	q.guarded = t.guarded || q.reserved || q.counted
+	q.guarded = t.guarded || q.counted
 	if buffer == nil {
 		q.Upstreams = t.upstreams
 	} else {
-		q.Upstreams = narrow(t, buffer, members)
+		var limited bool
+		q.Upstreams, limited = narrow(t, buffer, members)
+		q.guarded = q.guarded || limited
 	}
 }
 
@@ -264,10 +265,7 @@ func (h *Handle) anyFull(s *Snapshot, q *Query, buffer *[]*reverseproxy.Upstream
 // counted. It reports false if another request was faster.
 func (q *Query) claim(c *Candidate, u *reverseproxy.Upstream) bool {
 	now := instant(time.Now())
-	limit := 0
-	if q.reserved {
-		limit = c.room(u)
-	}
+	limit := c.room(u)
 	switch {
 	case limit > 0 && !c.who.slots.reserve(now, u, limit):
 		return false
@@ -280,7 +278,7 @@ func (q *Query) claim(c *Candidate, u *reverseproxy.Upstream) bool {
 		return true
 	}
 	if limit > 0 {
-		c.who.slots.fill(now)
+		c.who.slots.giveBack(now)
 	}
 	return false
 }

@@ -41,6 +41,7 @@ type Pool struct {
 	source     source        // of dynamic upstreams
 	expiry     time.Duration // of addresses from dynamic sources
 	limit      int           // likewise
+	unsaid     int           // limit that the handler sets for upstreams that have none of their own; 0 for none
 	line       *line         // nil where there is no queue
 	counting   bool          // requests in flight are counted, for a picker has a bound on them
 	innerBound bool          // that one is inside another
@@ -128,6 +129,9 @@ func (h *Handle) Provision(ctx caddy.Context, o *Options, picker Picker) error {
 		if err := check.Provision(ctx, inner, p.group); err != nil {
 			return err
 		}
+	}
+	if handler != nil {
+		p.findLimits(handler)
 	}
 	if o.Queue != nil {
 		p.line = newLine(o.Queue, metrics.queued.WithLabelValues(p.policy))

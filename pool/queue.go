@@ -12,8 +12,8 @@ import (
 )
 
 // Queue lets requests wait their turn, first in, first out, while every upstream
-// that may be picked is full: has as many requests in flight as Caddy's
-// unhealthy_request_count, or its agent, lets it have. Who finds the queue full,
+// that may be picked is full: has as many requests in flight as max_requests,
+// Caddy's unhealthy_request_count, or its agent, lets it have. Who finds the queue full,
 // or waits in vain, gets a 503 with Retry-After.
 type Queue struct {
 	// How many requests may wait.

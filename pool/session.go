@@ -89,7 +89,7 @@ func (h *Handle) meet(s *Snapshot, q Query, session Session, buffer *[]*reversep
 	if buffer != nil {
 		q.Upstreams = (*buffer)[:members]
 	}
-	q.reserved, q.counted, q.guarded = h.pool.line != nil, h.pool.counting, true
+	q.counted, q.guarded = h.pool.counting, true
 	if session.Strict {
 		q.again, q.pressed = true, true // there is nowhere else to go
 	}

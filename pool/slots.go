@@ -2,6 +2,7 @@ package pool
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 )
@@ -61,38 +62,87 @@ func (p *pending) follow(now int64) bool {
 	return true
 }
 
-// slots are those of an address's that picks have taken and no attempt has
-// filled yet: Caddy counts a request only when it is about to be sent.
+// slots are those that requests take of an address's limit, whichever handler
+// they come by. A pick takes one: Caddy counts a request only when it is about to
+// be sent, so that others could be picked for the same room.
 type slots struct {
-	mu    sync.Mutex
-	taken pending
+	picks atomic.Int32 // number of picked
+
+	mu     sync.Mutex
+	picked pending // that no attempt has followed yet
+
+	// settled is how many requests Caddy counts that are none of those picked, as
+	// far as can be told: while there are none of these, exactly so.
+	settled int
 }
 
-// reserved returns how many there are.
-func (s *slots) reserved(now int64) int {
+// inFlight returns how many requests the upstream has, those picked included.
+// Caddy counts all, some or none of these: it does so between the pick and the
+// attempt. s.mu is held.
+func (s *slots) inFlight(now int64, u *reverseproxy.Upstream) int {
+	s.settled += s.picked.prune(now) // Caddy may count them
+	picked, counted := s.picked.len(), active(u)
+	s.settled = min(max(s.settled, counted-picked), counted)
+	return s.settled + picked
+}
+
+// note has the number be that of the list. s.mu is held.
+func (s *slots) note() { s.picks.Store(int32(s.picked.len())) }
+
+// free reports whether the upstream has a slot left.
+func (s *slots) free(now int64, u *reverseproxy.Upstream, limit int) bool {
+	// First the picks: a request that Caddy comes to count between the two looks
+	// is in both numbers, and not in none.
+	picks := int(s.picks.Load())
+	counted := active(u)
+	if picks == 0 || counted+picks < limit || counted >= limit {
+		return counted+picks < limit
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.taken.prune(now)
-	return s.taken.len()
+	defer s.note()
+	return s.inFlight(now, u) < limit
+}
+
+// taken returns how many slots are taken.
+func (s *slots) taken(now int64, u *reverseproxy.Upstream) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer s.note()
+	return s.inFlight(now, u)
 }
 
 // reserve takes a slot of the upstream, if it has one left.
 func (s *slots) reserve(now int64, u *reverseproxy.Upstream, limit int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.taken.prune(now)
-	// Caddy counts first, and then the slot is filled: what is not in one
-	// number is in the other.
-	if u.NumRequests()+s.taken.len() >= limit {
+	defer s.note()
+	if s.inFlight(now, u) >= limit {
 		return false
 	}
-	s.taken.add(now)
+	s.picked.add(now)
 	return true
 }
 
-// fill gives a slot back: an attempt has begun that Caddy counts.
+// fill notes that an attempt has begun: its pick holds a slot no more, but Caddy
+// counts it.
 func (s *slots) fill(now int64) {
+	if s.picks.Load() == 0 {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.taken.follow(now)
+	defer s.note()
+	s.settled += s.picked.prune(now)
+	if s.picked.follow(now) {
+		s.settled++
+	}
+}
+
+// giveBack ends a pick that no attempt will follow.
+func (s *slots) giveBack(now int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer s.note()
+	s.picked.follow(now)
 }

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -23,49 +24,86 @@ func busy(u *reverseproxy.Upstream, requests int) {
 	(*atomic.Int64)(unsafe.Pointer(u.Host)).Store(int64(requests))
 }
 
-// A naive list of the picks says how many slots are taken.
-func TestSlotsAgainstAList(t *testing.T) {
+// ledger is what becomes of each request to an upstream, one by one.
+type ledger struct {
+	picked  []int64 // instants of picks that Caddy does not count yet
+	counted []int64 // of those that it counts, without an attempt yet
+	others  int     // that it counts
+}
+
+// lapse drops the picks that are too old; those that are counted are others then.
+func (l *ledger) lapse(now int64) {
+	old := func(at int64) bool { return now-at >= lapse }
+	l.picked = slices.DeleteFunc(l.picked, old)
+	before := len(l.counted)
+	l.counted = slices.DeleteFunc(l.counted, old)
+	l.others += before - len(l.counted)
+}
+
+// Whatever happens between a pick, Caddy's counting of it and its attempt, no slot
+// is given beyond the limit. While no other requests end between a pick and its
+// attempt, and no pick lapses, each slot that is free is given, too.
+func TestSlotsAgainstALedger(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var s slots
-		var picks []int64
+		var l ledger
 		u, now := idle(), at(0)
 		limit := rapid.IntRange(1, 5).Draw(t, "limit")
-		inFlight := rapid.IntRange(0, 3).Draw(t, "in flight")
-		busy(u, inFlight)
-		valid := func() (n int) {
-			for _, p := range picks {
-				if now-p < lapse {
-					n++
-				}
-			}
-			return n
-		}
+		exact := rapid.Bool().Draw(t, "nothing ends while there are picks")
+		all := func() int { return len(l.picked) + len(l.counted) + l.others }
+		caddy := func() { busy(u, len(l.counted)+l.others) }
 		t.Repeat(map[string]func(*rapid.T){
 			"": func(t *rapid.T) {
-				if got := s.reserved(now); got != valid() {
-					t.Fatalf("%d are reserved, want %d", got, valid())
+				if got := s.taken(now, u); got != all() && (exact || got < all()) {
+					t.Fatalf("%d are taken, want %d: %+v", got, all(), l)
 				}
 			},
 			"wait": func(t *rapid.T) {
+				if exact && len(l.picked)+len(l.counted) > 0 {
+					t.Skip("they might lapse")
+				}
 				now += rapid.SampledFrom([]int64{1, lapse / 2, lapse - 1, lapse}).Draw(t, "step")
+				l.lapse(now)
+				caddy()
 			},
 			"reserve": func(t *rapid.T) {
-				free := valid()+inFlight < limit
-				if got := s.reserve(now, u, limit); got != free {
-					t.Fatalf("a slot was given: %t, want %t", got, free)
+				free := all() < limit
+				given := s.reserve(now, u, limit)
+				if given && !free || exact && given != free {
+					t.Fatalf("a slot was given: %t, want %t: %+v", given, free, l)
 				}
-				if free {
-					picks = append(picks, now)
+				if given {
+					l.picked = append(l.picked, now)
 				}
 			},
-			"fill": func(*rapid.T) {
-				s.fill(now)
-				for i, p := range picks {
-					if now-p < lapse {
-						picks = append(picks[:i], picks[i+1:]...)
-						break
-					}
+			"count": func(t *rapid.T) {
+				if len(l.picked) == 0 {
+					t.Skip("no picks")
 				}
+				l.counted, l.picked = append(l.counted, l.picked[0]), l.picked[1:]
+				caddy()
+			},
+			"fill": func(t *rapid.T) {
+				// Which pick it is does not matter to the slots: take the oldest.
+				if len(l.counted) == 0 || len(l.picked) > 0 && l.picked[0] < l.counted[0] {
+					t.Skip("no picks that are counted")
+				}
+				s.fill(now)
+				l.counted, l.others = l.counted[1:], l.others+1
+			},
+			"end": func(t *rapid.T) {
+				if l.others == 0 || exact && len(l.picked)+len(l.counted) > 0 {
+					t.Skip("nothing to end")
+				}
+				l.others--
+				caddy()
+			},
+			"another handler's": func(t *rapid.T) {
+				if len(l.picked)+len(l.counted) > 0 {
+					t.Skip("it cannot be told from those picked")
+				}
+				l.others++
+				caddy()
 			},
 		})
 	})
@@ -79,8 +117,8 @@ func TestAttemptFillsASlotThatHasNotLapsed(t *testing.T) {
 	s.reserve(at(0), u, 2)
 	s.reserve(at(900), u, 2)
 	s.fill(at(1500)) // the first one's slot has lapsed, the attempt is the second one's
-	if n := s.reserved(at(1500)); n != 0 {
-		t.Errorf("%d reserved, although there is no pick without an attempt", n)
+	if n := s.taken(at(1500), u); n != 0 {
+		t.Errorf("%d taken, although there is no pick without an attempt", n)
 	}
 }
 

@@ -18,7 +18,7 @@ type Candidate struct {
 	who       *member
 	heft      uint32 // of all candidates of its address
 	place     int    // among the view's members
-	limit     int    // of requests at once, by its agent; 0 for none
+	limit     int    // of requests at once, by configuration and by its agent; 0 for none
 	probation bool
 }
 
@@ -136,20 +136,19 @@ type Query struct {
 	Request    *http.Request            // may be nil
 	Writer     http.ResponseWriter      // may be nil
 
-	tier     *Tier
-	tries    *tries
-	retry    bool // an attempt has failed, or was answered and is to be repeated
-	ended    bool // there must be no further attempt
-	again    bool // a retry may go where an attempt failed before anything was sent
-	fleet    *fleet
-	guarded  bool // candidates have to be asked whether they may be picked
-	reserved bool // picks have slots that Caddy does not count yet
-	stale    bool // the upstreams are those that a source returned earlier
-	pressed  bool // one on probation may be picked beside its one request
-	counted  bool // picks count as requests in flight
-	bound    float64
-	unbound  bool     // the bound does not count
-	tighter  *float64 // bound of a policy inside, which has picked; nil where there cannot be one
+	tier    *Tier
+	tries   *tries
+	retry   bool // an attempt has failed, or was answered and is to be repeated
+	ended   bool // there must be no further attempt
+	again   bool // a retry may go where an attempt failed before anything was sent
+	fleet   *fleet
+	guarded bool // candidates have to be asked whether they may be picked
+	stale   bool // the upstreams are those that a source returned earlier
+	pressed bool // one on probation may be picked beside its one request
+	counted bool // picks count as requests in flight
+	bound   float64
+	unbound bool     // the bound does not count
+	tighter *float64 // bound of a policy inside, which has picked; nil where there cannot be one
 }
 
 // retryOf makes the query one of a request that has had attempts before.
@@ -188,23 +187,11 @@ func (q *Query) admits(i int) bool {
 		return false
 	}
 	limit := c.room(q.Upstreams[i])
-	if limit == 0 {
-		return true
-	}
-	taken := q.Active(i)
-	if q.reserved {
-		taken += c.who.slots.reserved(now)
-	}
-	return taken < limit
+	return limit == 0 || c.who.slots.free(now, q.Upstreams[i], limit)
 }
 
 // room returns how many requests the candidate takes at once; 0 for any number.
-func (c *Candidate) room(u *reverseproxy.Upstream) int {
-	if c.limit == 0 || u.MaxRequests > 0 && u.MaxRequests < c.limit {
-		return u.MaxRequests
-	}
-	return c.limit
-}
+func (c *Candidate) room(u *reverseproxy.Upstream) int { return least(c.limit, u.MaxRequests) }
 
 // full reports whether the candidate would do, had it not as many requests as it
 // takes.
@@ -261,9 +248,11 @@ func (q *Query) Noise(i int) time.Duration { return q.Candidates[i].Latency.Nois
 
 // Active returns the number of requests that Caddy has in flight to the
 // candidate, from all handlers.
-func (q *Query) Active(i int) int {
-	if u := q.Upstreams[i]; u.Host != nil {
-		return u.NumRequests()
+func (q *Query) Active(i int) int { return active(q.Upstreams[i]) }
+
+func active(u *reverseproxy.Upstream) int {
+	if u.Host == nil {
+		return 0
 	}
-	return 0
+	return u.NumRequests()
 }

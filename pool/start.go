@@ -25,6 +25,7 @@ func (h *Handle) Start() error {
 	fresh := make(map[string]bool) // to this pool
 	for i, address := range dials(p.statics) {
 		m, _, wasIdle := p.newMember(address, now)
+		m.limit = p.limitOf(p.statics[i])
 		if _, again := fresh[m.dialled]; !again {
 			fresh[m.dialled] = wasIdle
 		}

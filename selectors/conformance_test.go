@@ -155,15 +155,15 @@ func TestWeightedShares(t *testing.T) {
 
 func TestFullUpstreamGetsNothing(t *testing.T) {
 	forAll(t, func(t *testing.T, config object) {
-		h := newHandler(t, config, 40)
+		const limit = 60
+		h := newHandler(t, with(config, object{"default_max_requests": limit}), 40)
 		for _, u := range h.Upstreams {
-			u.MaxRequests = 3
-			busy(u, 3)
+			busy(u, limit)
 		}
 		if got := picks(h, h.Upstreams, 5); got[none] != 5 {
 			t.Errorf("all are full, yet %v", got)
 		}
-		busy(h.Upstreams[17], 2)
+		busy(h.Upstreams[17], 10)
 		if got := picks(h, h.Upstreams, 50); got[dial(17)] != 50 {
 			t.Errorf("only %s has room, yet %v", dial(17), got)
 		}

@@ -118,16 +118,16 @@ func TestRequestFailsOverToTheNextLevel(t *testing.T) {
 
 func TestNextLevelTakesWhatAFullOneCannot(t *testing.T) {
 	forAll(t, func(t *testing.T, config object) {
-		h := newHandler(t, with(config, backups(2, 4)), 4)
+		const limit = 60
+		h := newHandler(t, with(config, with(backups(2, 4), object{"default_max_requests": limit})), 4)
 		for _, u := range h.Upstreams {
-			u.MaxRequests = 1
 			defer busy(u, 0)
 		}
-		busy(h.Upstreams[0], 1)
+		busy(h.Upstreams[0], limit)
 		if got := ofMany(h, 50); got[dial(1)] != 50 {
 			t.Errorf("%s has room, yet %v", dial(1), got)
 		}
-		busy(h.Upstreams[1], 1)
+		busy(h.Upstreams[1], limit)
 		if got := ofMany(h, 50); sum(got, 2, 4) != 50 {
 			t.Errorf("only the next level has room, yet %v", got)
 		}

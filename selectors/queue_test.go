@@ -136,6 +136,41 @@ func TestPickReservesItsSlot(t *testing.T) {
 	})
 }
 
+// Without a queue as well, no more are picked for than there are slots, and no
+// fewer; a slot whose pick no attempt follows comes back.
+func TestLimitHoldsWithoutAQueue(t *testing.T) {
+	for name, limits := range map[string]object{
+		"of one": {"max_requests": object{"10.0.0.0/8": 3}}, "of all": {"default_max_requests": 3}, "Caddy's": {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			forAll(t, func(t *testing.T, config object) {
+				caddys := object{}
+				if len(limits) == 0 {
+					caddys["max_requests"] = 3
+				}
+				h := staged(t, with(config, limits), 2, caddys)
+				for _, u := range h.Upstreams {
+					defer busy(u, 0)
+				}
+				inFlight(h.Upstreams[0], 1)
+				expect := func(when string) {
+					t.Helper()
+					if got := ofMany(h, 40); got[dial(0)] != 2 || got[dial(1)] != 3 || got[none] != 35 {
+						t.Errorf("%s: %v", when, got)
+					}
+				}
+				expect("at first")
+				time.Sleep(time.Second - 1)
+				if got := ofMany(h, 5); got[none] != 5 {
+					t.Errorf("within a second: %v", got)
+				}
+				time.Sleep(time.Nanosecond)
+				expect("they have lapsed")
+			})
+		})
+	}
+}
+
 func TestAttemptTakesTheSlotOfItsPick(t *testing.T) {
 	forAll(t, func(t *testing.T, config object) {
 		h := queued(t, config, object{"length": 1, "timeout": "1ms"}, 1, 2)
