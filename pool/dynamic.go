@@ -63,6 +63,7 @@ func (h *Handle) selectDynamic(upstreams reverseproxy.UpstreamPool, q Query) (pi
 	if !q.stale && h.owner {
 		p.source.keep(upstreams, q.Request, now, maxSeats*p.limit)
 	}
+	q.view = v
 	return h.pick(v.snapshot.Load(), q, buffer, len(v.members))
 }
 

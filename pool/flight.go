@@ -71,7 +71,7 @@ func (f *flight) finish() {
 	default:
 		f.member.load.end()
 	}
-	f.pool.line.ended()
+	f.pool.line.ended(f.member.address)
 	f.o.ended()
 }
 

@@ -3,30 +3,53 @@ package pool
 import (
 	"container/list"
 	"context"
-	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 )
 
-// line is the requests that wait for an upstream with room. Only the first of
-// them looks for one; the others wait for it to be their turn.
+// line is the requests that wait for an upstream with room. Those that wait for the
+// same upstreams form a group. Only the first of each looks for room; the others
+// wait for it to be their turn.
 type line struct {
-	length  int
+	length  int // of all groups together
 	timeout time.Duration
 	gauge   prometheus.Gauge
 
 	waiting atomic.Int32
-	freed   chan struct{} // has an element if a request may have made room
 	closed  chan struct{}
 
-	mu    sync.Mutex
-	turns list.List // of chan struct{}, each closed when its turn has come
+	mu      sync.Mutex
+	groups  map[groupKey]*group
+	order   list.List // of *group: the one whose first has come first
+	arrived uint64    // how many have come
+}
+
+// group is the requests that wait for the same upstreams. It ends with the last.
+type group struct {
+	key     groupKey
+	place   *list.Element // in the line's order
+	waiters list.List     // of *waiter, in the order in which they have come
+}
+
+func (g *group) first() *waiter { return g.waiters.Front().Value.(*waiter) }
+
+// waiter is a request that waits. Its fields are guarded by the line's mutex.
+type waiter struct {
+	number uint64 // of its arrival
+	group  *group
+	place  *list.Element // among the group's
+	looks  int           // in vain since it was woken
+	wake   chan struct{} // has an element if it is to look for room
+
+	// freed are the upstreams at which there may be room since a request has ended.
+	// Who takes none of it tells the next group.
+	freed []string
 }
 
 func newLine(q *Queue, gauge prometheus.Gauge) *line {
@@ -34,63 +57,143 @@ func newLine(q *Queue, gauge prometheus.Gauge) *line {
 		length:  q.Length,
 		timeout: time.Duration(q.Timeout),
 		gauge:   gauge,
-		freed:   make(chan struct{}, 1),
 		closed:  make(chan struct{}),
+		groups:  make(map[groupKey]*group),
 	}
 }
 
 // close ends all waits.
-func (l *line) close() {
-	close(l.closed)
-}
+func (l *line) close() { close(l.closed) }
 
-// join goes to the end of the line; nil if it is full.
-func (l *line) join() *list.Element {
+// has reports whether somebody waits in the group.
+func (l *line) has(key groupKey) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.turns.Len() >= l.length {
+	return l.groups[key] != nil
+}
+
+// join goes to the end of the group; nil if the line is full.
+func (l *line) join(key groupKey) *waiter {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if int(l.waiting.Load()) >= l.length {
 		return nil
 	}
-	turn := make(chan struct{})
-	place := l.turns.PushBack(turn)
-	if l.turns.Len() == 1 {
-		close(turn)
+	g := l.groups[key]
+	if g == nil {
+		g = &group{key: key}
+		g.place = l.order.PushBack(g)
+		l.groups[key] = g
+	}
+	l.arrived++
+	w := &waiter{number: l.arrived, group: g, wake: make(chan struct{}, 1)}
+	w.place = g.waiters.PushBack(w)
+	if g.first() == w {
+		w.rouse()
 	}
 	l.waiting.Add(1)
 	l.gauge.Inc()
-	return place
+	return w
 }
 
-// leave goes away, and lets the next one have its turn.
-func (l *line) leave(place *list.Element) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	first := l.turns.Front() == place
-	l.turns.Remove(place)
-	l.waiting.Add(-1)
-	l.gauge.Dec()
-	if next := l.turns.Front(); first && next != nil {
-		close(next.Value.(chan struct{}))
-	}
-}
-
-// ended notes that a request may have made room.
-func (l *line) ended() {
-	if l == nil || l.waiting.Load() == 0 {
-		return
-	}
+// rouse has the request look for room. l.mu is held.
+func (w *waiter) rouse() {
+	w.looks = 0
 	select {
-	case l.freed <- struct{}{}:
+	case w.wake <- struct{}{}:
 	default:
 	}
 }
 
-// Pauses between two looks of the first in line: Caddy counts a request for some
+// leave goes away, and lets the next of the group have its turn.
+func (l *line) leave(w *waiter) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.waiting.Add(-1)
+	l.gauge.Dec()
+	g := w.group
+	first := g.first() == w
+	if first {
+		l.passOn(w, "")
+	}
+	g.waiters.Remove(w.place)
+	switch {
+	case g.waiters.Len() == 0:
+		l.order.Remove(g.place)
+		delete(l.groups, g.key)
+	case first:
+		next := g.first()
+		for e := g.place.Next(); e != nil && e.Value.(*group).first().number < next.number; e = g.place.Next() {
+			l.order.MoveAfter(g.place, e)
+		}
+		next.rouse()
+	}
+}
+
+// ended notes that a request has ended, which may have made room at the address.
+func (l *line) ended(address string) {
+	if l == nil || l.waiting.Load() == 0 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.tell(l.order.Front(), address)
+}
+
+// tell wakes the first of the next group, from the given one on, that room at the
+// address may be for. l.mu is held.
+func (l *line) tell(e *list.Element, address string) {
+	for ; e != nil; e = e.Next() {
+		g := e.Value.(*group)
+		if !g.key.wants(address) {
+			continue
+		}
+		w := g.first()
+		if !slices.Contains(w.freed, address) {
+			w.freed = append(w.freed, address)
+		}
+		w.rouse()
+		return
+	}
+}
+
+// passOn tells the next groups of the room that the first of a group has not taken.
+// l.mu is held.
+func (l *line) passOn(w *waiter, taken string) {
+	for _, address := range w.freed {
+		if address != taken {
+			l.tell(w.group.place.Next(), address)
+		}
+	}
+	w.freed = w.freed[:0]
+}
+
+// looked notes that the first of a group has looked for room, and where it has found
+// some. It returns after what time it should look again.
+func (l *line) looked(w *waiter, taken *reverseproxy.Upstream) (pause time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if taken != nil {
+		l.passOn(w, taken.Dial)
+		return 0
+	}
+	// Caddy counts a request for some time after it has ended: others should not
+	// overtake meanwhile.
+	if w.looks++; w.looks > keptLooks {
+		l.passOn(w, "")
+	}
+	longest := longestPause * time.Duration(1+l.order.Len()/fewGroups)
+	return min(shortestPause<<min(w.looks-1, 20), longest)
+}
+
+// Pauses between two looks of the first in a group: Caddy counts a request for some
 // time after it has ended, and nothing tells of those that go to the same
 // upstream by other handlers.
 const (
 	shortestPause = 50 * time.Microsecond
 	longestPause  = 20 * time.Millisecond
+	keptLooks     = 2  // in vain, before the next group is told
+	fewGroups     = 16 // from twice as many on, each looks less often, so that all together do not look more
 )
 
 // Why a wait has ended in vain.
@@ -100,37 +203,23 @@ const (
 	lineClosed = "closed"
 )
 
-// wait waits for its turn, and then until look has found an upstream, or found
-// that there is none to be waited for.
-func (l *line) wait(ctx context.Context, look func() (*reverseproxy.Upstream, bool)) (picked *reverseproxy.Upstream, refused string) {
-	place := l.join()
-	if place == nil {
+// wait waits for its turn in the group, and then until look has found an upstream,
+// or found that there is none to be waited for.
+func (l *line) wait(ctx context.Context, key groupKey, look func() (*reverseproxy.Upstream, bool)) (picked *reverseproxy.Upstream, refused string) {
+	w := l.join(key)
+	if w == nil {
 		return nil, lineFull
 	}
-	defer l.leave(place)
+	defer l.leave(w)
 	patience := time.NewTimer(l.timeout)
 	defer patience.Stop()
-	select {
-	case <-place.Value.(chan struct{}):
-	case <-patience.C:
-		return nil, waitedLong
-	case <-l.closed:
-		return nil, lineClosed
-	case <-ctx.Done():
-		return nil, ""
-	}
-	pause := shortestPause
-	again := time.NewTimer(pause)
+	again := time.NewTimer(l.timeout) // when to look again, from its first turn on
+	again.Stop()
 	defer again.Stop()
 	for {
-		if u, full := look(); u != nil || !full {
-			return u, ""
-		}
 		select {
-		case <-l.freed:
-			pause = shortestPause
+		case <-w.wake:
 		case <-again.C:
-			pause = min(2*pause, longestPause)
 		case <-patience.C:
 			return nil, waitedLong
 		case <-l.closed:
@@ -138,87 +227,11 @@ func (l *line) wait(ctx context.Context, look func() (*reverseproxy.Upstream, bo
 		case <-ctx.Done():
 			return nil, ""
 		}
+		u, full := look()
+		pause := l.looked(w, u)
+		if u != nil || !full {
+			return u, ""
+		}
 		again.Reset(pause)
-	}
-}
-
-// Keys of what a request's replacer keeps.
-const (
-	retryAfterKey = "http.load_balancer.retry_after" // set by us on the response
-	queueWaitKey  = "http.load_balancer.queue_wait_ms"
-)
-
-// retryAfter is what a client is told that was refused, in seconds.
-const retryAfter = "1"
-
-// refusals is whether a request was ever refused in this process. Until then no
-// pick need look for what a refusal has left on its response.
-var refusals atomic.Bool
-
-// selectInLine picks, and waits for an upstream to have room if all are full.
-func (h *Handle) selectInLine(upstreams reverseproxy.UpstreamPool, q Query) *reverseproxy.Upstream {
-	p, l, repl := h.pool, h.pool.line, Replacer(q.Request)
-	if repl != nil && p.observer != nil {
-		if _, refused := repl.Get(p.observer.refused); refused {
-			refuse(q.Writer, repl)
-			return nil
-		}
-	}
-	if l.waiting.Load() == 0 {
-		if u, full := h.selectNow(upstreams, q); u != nil || !full {
-			return u
-		}
-	}
-	return h.waitInLine(upstreams, q, repl)
-}
-
-// waitInLine waits for an upstream to have room.
-func (h *Handle) waitInLine(upstreams reverseproxy.UpstreamPool, q Query, repl *caddy.Replacer) *reverseproxy.Upstream {
-	p, began := h.pool, time.Now()
-	ctx := context.Background()
-	if q.Request != nil {
-		ctx = q.Request.Context()
-	}
-	u, refused := p.line.wait(ctx, func() (*reverseproxy.Upstream, bool) { return h.selectNow(upstreams, q) })
-	if repl != nil {
-		repl.Set(queueWaitKey, float64(time.Since(began))/float64(time.Millisecond))
-	}
-	if refused == "" {
-		return u
-	}
-	metrics.refused.WithLabelValues(p.policy, refused).Inc()
-	if repl != nil && p.observer != nil {
-		repl.Set(p.observer.refused, true)
-	}
-	refuse(q.Writer, repl)
-	return nil
-}
-
-// refuse tells the client when to come again.
-func refuse(w http.ResponseWriter, repl *caddy.Replacer) {
-	if w == nil {
-		return
-	}
-	refusals.Store(true)
-	w.Header().Set("Retry-After", retryAfter)
-	if repl != nil {
-		repl.Set(retryAfterKey, true)
-	}
-}
-
-// takeBackRetryAfter removes what a refusal has set on the response, in this
-// handler or in another one before it: whoever answers now says it anew.
-func takeBackRetryAfter(r *http.Request, w http.ResponseWriter) {
-	header := w.Header()
-	if len(header["Retry-After"]) == 0 {
-		return
-	}
-	repl := Replacer(r)
-	if repl == nil {
-		return
-	}
-	if _, ours := repl.Get(retryAfterKey); ours {
-		repl.Delete(retryAfterKey)
-		header.Del("Retry-After")
 	}
 }

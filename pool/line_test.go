@@ -39,7 +39,7 @@ const gaveUp = "gave up"
 // come lets somebody wait for a room, and then calls with, unless that is nil.
 func (r *rooms) come(ctx context.Context, who int, with func()) {
 	r.wg.Go(func() {
-		u, refused := r.line.wait(ctx, func() (*reverseproxy.Upstream, bool) {
+		u, refused := r.line.wait(ctx, groupKey{}, func() (*reverseproxy.Upstream, bool) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			if r.left == 0 {
@@ -101,7 +101,7 @@ func TestLineKeepsItsOrderUnderContention(t *testing.T) {
 					r.come(t.Context(), who, func() {
 						time.Sleep(stay)
 						if test.told {
-							r.line.ended()
+							r.line.ended("")
 						}
 						time.Sleep(test.after)
 						r.free()
@@ -193,7 +193,7 @@ func (p *party) open(t *rapid.T) {
 		p.free()
 	}
 	if rapid.Bool().Draw(t, "told") {
-		p.line.ended()
+		p.line.ended("")
 	}
 	p.settle()
 }

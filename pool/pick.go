@@ -72,6 +72,7 @@ func (h *Handle) pickPlain(upstreams []*reverseproxy.Upstream, q *Query) int {
 func (h *Handle) selectNow(upstreams reverseproxy.UpstreamPool, q Query) (picked *reverseproxy.Upstream, full bool) {
 	v := h.pool.static
 	s := v.snapshot.Load()
+	q.view = v
 	if same(upstreams, v.upstreams) {
 		return h.pick(s, q, nil, 0)
 	}
@@ -86,6 +87,9 @@ func (h *Handle) selectNow(upstreams reverseproxy.UpstreamPool, q Query) (picked
 func (h *Handle) pick(s *Snapshot, q Query, buffer *[]*reverseproxy.Upstream, members int) (picked *reverseproxy.Upstream, full bool) {
 	if h.sessional != nil && s.seats != nil {
 		return h.pickInSession(s, q, buffer, members)
+	}
+	if q.waits("", false) {
+		return nil, true
 	}
 	picked, _, full = h.pickAny(s, q, buffer, members)
 	return picked, full

@@ -11,8 +11,8 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/internal/cfg"
 )
 
-// Queue lets requests wait their turn, first in, first out, while every upstream
-// that may be picked is full: has as many requests in flight as max_requests,
+// Queue lets requests wait their turn, first in, first out among those that wait
+// for the same upstreams, while every upstream that may be picked is full: has as many requests in flight as max_requests,
 // Caddy's unhealthy_request_count, or its agent, lets it have. Who finds the queue full,
 // or waits in vain, gets a 503 with Retry-After.
 type Queue struct {

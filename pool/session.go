@@ -58,6 +58,14 @@ type Learner interface {
 func (h *Handle) pickInSession(s *Snapshot, q Query, buffer *[]*reverseproxy.Upstream, members int) (*reverseproxy.Upstream, bool) {
 	seats := s.seats[h.slot]
 	session := h.sessional.Session(q, seats)
+	own := ""
+	if q.turn != nil && session.Place >= 0 && (session.Strict || s.apart(session.Place)) {
+		own = s.members[session.Place].Address
+	}
+	if q.waits(own, own != "" && session.Strict) {
+		h.sessional.Settle(q, seats, session, None)
+		return nil, true
+	}
 	if session.Place >= 0 {
 		u, full := h.meet(s, q, session, buffer, members)
 		if u != nil {

@@ -137,6 +137,8 @@ type Query struct {
 	Writer     http.ResponseWriter      // may be nil
 
 	tier    *Tier
+	view    *view // whose snapshot is picked from
+	turn    *turn // in the queue; nil where nobody is known to wait
 	tries   *tries
 	retry   bool // an attempt has failed, or was answered and is to be repeated
 	ended   bool // there must be no further attempt
