@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -247,5 +248,56 @@ func TestAQueueSeesRoomThatAnotherHandlerMakes(t *testing.T) {
 	close(open)
 	for n := range 3 {
 		c.expect(n, http.StatusOK, 5*time.Second)
+	}
+}
+
+// A strict session that waits for its upstream, and a retry that waits for the last
+// one that it has not tried, hold up nobody whom others can serve.
+func TestWhoWaitsForOneUpstreamHoldsUpNobodyElse(t *testing.T) {
+	b := backends(t, "a", "b", "c")
+	setAll(b[1:], func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Fails") != "" {
+			drop(w, r)
+		}
+		ok(w, r)
+	})
+	site := policy(addrs(b...), "sticky lb", `strict
+		secret 0123456789abcdef0123456789abcdef
+		queue 50
+		max_requests 1
+		outlier_detection off`)
+	for name, header := range map[string][]string{"a strict session": nil, "a retry": {"X-Fails", "1"}} {
+		t.Run(name, func(t *testing.T) {
+			b[0].set(ok)
+			p := run(t, site)
+			var session []string
+			eventually(t, 5*time.Second, "a session", func() bool {
+				a := p.get("/")
+				cookie, _, _ := strings.Cut(a.header.Get("Set-Cookie"), ";")
+				session = []string{"Cookie", cookie}
+				return a.from() == "a"
+			})
+			if header == nil {
+				header = session
+			}
+			open, reached := make(chan struct{}), b[0].requests.Load()
+			b[0].set(held(open))
+			hung, waiting := make(chan answer, 1), make(chan answer, 1)
+			go func() { hung <- p.get("/", session...) }()
+			eventually(t, 5*time.Second, "the first is full", func() bool { return b[0].requests.Load() > reached })
+			go func() { waiting <- p.get("/", header...) }()
+			eventually(t, 5*time.Second, "one waits", func() bool { return metric(t, `queue_length{policy="sticky"}`) == 1 })
+			for n := range 20 {
+				if a := p.get("/"); a.status != http.StatusOK || a.from() == "a" {
+					t.Fatalf("client %d: %v", n, a)
+				}
+			}
+			close(open)
+			for _, got := range []chan answer{hung, waiting} {
+				if a := <-got; a.status != http.StatusOK || a.from() != "a" {
+					t.Errorf("it should have been served by a: %v", a)
+				}
+			}
+		})
 	}
 }
