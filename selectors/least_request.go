@@ -19,9 +19,10 @@ func init() { caddy.RegisterModule(new(LeastRequest)) }
 
 // LeastRequest is a policy that draws some candidates at random and picks the
 // one with the fewest requests in flight for its weight: the least
-// (active+1)^bias/weight.
+// (active+1)^bias/weight. Where all of them are idle, and where the least is that
+// of several, shares follow the weights.
 type LeastRequest struct {
-	common
+	sampling
 
 	// How many candidates to draw. Two are enough to be far better than one,
 	// and avoid that all proxies run for the same idle upstream. Default: 2.
@@ -35,8 +36,7 @@ type LeastRequest struct {
 	// more than in proportion. Default: 1.
 	Bias *float64 `json:"bias,omitempty"`
 
-	bias   float64
-	random func() uint64
+	bias float64
 }
 
 const (
@@ -77,13 +77,28 @@ func (p *LeastRequest) Provision(ctx caddy.Context) error {
 
 // Pick implements [pool.Picker].
 func (p *LeastRequest) Pick(q pool.Query) int {
-	sample := newSample(len(q.Candidates), p.Choices, p.random())
-	best, least := -1, math.Inf(1)
-	for i := range sample.all {
-		cost := balance.RequestCost(q.Active(i), q.Candidates[i].Weight, p.bias)
-		if cost < least && q.OK(i) {
-			best, least = i, cost
+	sample := p.draw(&q, p.Choices)
+	first := sample.first
+	if !q.OK(first) {
+		first = p.redraw(&q, &sample)
+	}
+	best, least, idle := first, math.Inf(1), true
+	if first >= 0 {
+		active := q.Active(first)
+		least, idle = balance.RequestCost(active, q.Candidates[first].Weight, p.bias), active == 0
+	}
+	for i := range sample.others {
+		active := q.Active(i)
+		cost := balance.RequestCost(active, q.Candidates[i].Weight, p.bias)
+		if (cost < least || idle && active > 0) && q.OK(i) {
+			idle = idle && active == 0
+			if cost < least {
+				best, least = i, cost
+			}
 		}
+	}
+	if idle && first >= 0 {
+		return first
 	}
 	return sample.pick(&q, best)
 }

@@ -25,8 +25,11 @@ func init() { caddy.RegisterModule(new(PeakEWMA)) }
 // known is held to be as fast as all are in the mean, and so is, while it is
 // idle, one of which nothing was heard for five times the decay: otherwise one
 // slow answer could keep it out for good.
+//
+// Idle ones whose latencies differ by no more than is noise are equal, and shares
+// follow the weights among equals.
 type PeakEWMA struct {
-	common
+	sampling
 
 	// How many candidates to draw. Default: 5.
 	Choices int `json:"choices,omitempty"`
@@ -39,7 +42,6 @@ type PeakEWMA struct {
 	// one. Default: header.
 	Measure string `json:"measure,omitempty"`
 
-	random   func() uint64
 	believed time.Duration // how long an estimate is
 	now      func() time.Time
 }
@@ -89,21 +91,49 @@ func (p *PeakEWMA) Provision(ctx caddy.Context) error {
 
 // Pick implements [pool.Picker].
 func (p *PeakEWMA) Pick(q pool.Query) int {
-	sample := newSample(len(q.Candidates), p.Choices, p.random())
-	best, least := -1, math.Inf(1)
-	for i := range sample.all {
-		if cost := p.cost(&q, i); cost < least && q.OK(i) {
-			best, least = i, cost
+	sample := p.draw(&q, p.Choices)
+	best, least := sample.first, prospect{cost: math.Inf(1)}
+	if !q.OK(best) {
+		best = p.redraw(&q, &sample)
+	}
+	if best >= 0 {
+		least = p.prospect(&q, best)
+	}
+	for i := range sample.others {
+		if next := p.prospect(&q, i); next.before(least) && q.OK(i) {
+			best, least = i, next
 		}
 	}
 	return sample.pick(&q, best)
 }
 
-// cost is the time that the candidate is expected to need for what it has in
-// flight and one request more, for its weight.
-func (p *PeakEWMA) cost(q *pool.Query, i int) float64 {
-	latency := max(q.Latency(i, p.believed, p.now), 1)
-	return float64(latency) * float64(q.Active(i)+1) / float64(q.Candidates[i].Weight)
+// prospect is what is to be expected of a candidate.
+type prospect struct {
+	cost    float64 // latency × (active+1) / weight
+	idle    bool
+	latency time.Duration
+	noise   time.Duration
+}
+
+func (p *PeakEWMA) prospect(q *pool.Query, i int) prospect {
+	latency, active := max(q.Latency(i, p.believed, p.now), 1), q.Active(i)
+	return prospect{
+		cost:    float64(latency) * float64(active+1) / float64(q.Candidates[i].Weight),
+		idle:    active == 0,
+		latency: latency,
+		noise:   q.Noise(i),
+	}
+}
+
+// before reports whether a candidate is better than one drawn before it. Of two
+// that are idle, one is not for its weight alone, which the draw has heeded: it has
+// to be faster by more than is noise for either. So the slow stay apart from the
+// fast, whose noise is small.
+func (a prospect) before(b prospect) bool {
+	if a.cost >= b.cost {
+		return false
+	}
+	return !a.idle || !b.idle || b.latency-a.latency > min(a.noise, b.noise)
 }
 
 func init() { cfg.Options("peak_ewma", "lb_policy", "choices", "decay", "measure") }

@@ -72,10 +72,10 @@ var policies = map[string]struct {
 }{
 	"smooth_weighted_round_robin": {object{"policy": "smooth_weighted_round_robin"}, true, true},
 	"weighted_random":             {object{"policy": "weighted_random"}, true, true},
-	"least_request":               {object{"policy": "least_request"}, false, true},
-	"least_request all":           {object{"policy": "least_request", "all": true}, false, true},
-	"least_request bias 0":        {object{"policy": "least_request", "bias": 0}, false, true},
-	"peak_ewma":                   {object{"policy": "peak_ewma"}, false, true},
+	"least_request":               {object{"policy": "least_request"}, true, true},
+	"least_request all":           {object{"policy": "least_request", "all": true}, true, true},
+	"least_request bias 0":        {object{"policy": "least_request", "bias": 0}, true, true},
+	"peak_ewma":                   {object{"policy": "peak_ewma"}, true, true},
 	"managed round_robin":         {object{"policy": "managed", "inner": object{"policy": "round_robin"}}, false, true},
 	"managed random":              {object{"policy": "managed", "inner": object{"policy": "random"}}, false, true},
 	"managed first":               {object{"policy": "managed", "inner": object{"policy": "first"}}, false, false},
@@ -92,7 +92,7 @@ var policies = map[string]struct {
 	"sticky":                              {object{"policy": "sticky"}, true, true},
 	"sticky with managed by learning":     {object{"policy": "managed", "inner": object{"policy": "sticky", "learn": []string{"SID"}, "fallback": object{"policy": "least_request"}}}, false, true},
 	"managed maglev":                      {object{"policy": "managed", "inner": object{"policy": "maglev", "key": "{http.request.remote.host}"}}, false, false},
-	"peak_ewma inside header":             {inHeader(object{"policy": "peak_ewma"}), false, true},
+	"peak_ewma inside header":             {inHeader(object{"policy": "peak_ewma"}), true, true},
 	"managed cookie inside header":        {inHeader(object{"policy": "managed", "inner": object{"policy": "cookie"}}), false, true},
 	"weighted_random inside query":        {object{"policy": "query", "key": "q", "fallback": object{"policy": "weighted_random"}}, true, true},
 }

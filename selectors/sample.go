@@ -5,29 +5,53 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/pool"
 )
 
-// sample is some of n candidates, drawn at random. No two that follow each other
-// are the same, so that two are two; of more, drawn from a larger pool, some may
-// be.
+// sampling is what policies have in common that compare some candidates drawn at
+// random. The first one is drawn by weight, so that it is the one to pick, and
+// shares follow the weights, where the comparison finds no difference.
+type sampling struct {
+	common
+
+	random func() uint64
+}
+
+// Build implements [pool.Picker].
+func (*sampling) Build(next, _ *pool.Tier, _ any) any { return balance.NewAlias(weights(next)) }
+
+// draw returns as many of the query's candidates as there are choices.
+func (p *sampling) draw(q *pool.Query, choices int) sample {
+	random := p.random()
+	return sample{
+		n: len(q.Candidates), choices: choices,
+		first: q.Made.(*balance.Alias).Pick(random), draws: balance.Draws(random),
+	}
+}
+
+// redraw draws again where the first candidate may not be picked, and returns it;
+// below zero if none was found.
+func (p *sampling) redraw(q *pool.Query, s *sample) int {
+	for range attempts - 1 {
+		s.first = q.Made.(*balance.Alias).Pick(p.random())
+		if q.OK(s.first) {
+			return s.first
+		}
+	}
+	return pool.None
+}
+
+// sample is some of n candidates, drawn at random: the first by weight, each other
+// one as likely as any but the one before it. So two are two; of more, drawn from a
+// larger pool, some may be the same.
 type sample struct {
 	n, choices int
-	start      int
+	first      int
 	draws      balance.Draws
 }
 
-func newSample(n, choices int, random uint64) sample {
-	s := sample{n: n, choices: choices, draws: balance.Draws(random)}
-	s.start = s.draws.Below(n)
-	return s
-}
-
-// all yields the candidates drawn. Where as many were asked for as there are,
-// it yields each of them once, starting anywhere.
-func (s *sample) all(yield func(int) bool) {
-	i, every := s.start, s.choices >= s.n
-	for range min(s.choices, s.n) {
-		if !yield(i) {
-			return
-		}
+// others yields the candidates drawn but for the first. Where as many were asked
+// for as there are, it yields each of them once.
+func (s *sample) others(yield func(int) bool) {
+	i, every := s.first, s.choices >= s.n
+	for range min(s.choices, s.n) - 1 {
 		if every {
 			i++
 		} else {
@@ -36,6 +60,9 @@ func (s *sample) all(yield func(int) bool) {
 		if i >= s.n {
 			i -= s.n
 		}
+		if !yield(i) {
+			return
+		}
 	}
 }
 
@@ -43,7 +70,7 @@ func (s *sample) all(yield func(int) bool) {
 // below zero), any candidate that may.
 func (s *sample) pick(q *pool.Query, best int) int {
 	if best < 0 {
-		return q.Any(s.start)
+		return q.Any(s.first)
 	}
 	return best
 }
