@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/cespare/xxhash/v2"
 	"go.uber.org/zap"
 
 	"github.com/caddyserver/caddy/v2"
@@ -38,6 +37,13 @@ type hashing struct {
 	// it outlives a change of port. Default: address.
 	HashBy string `json:"hash_by,omitempty"`
 
+	// Secret that the key is hashed with, so that clients cannot tell which
+	// upstream a key meets, and so choose one. All proxies that are to agree
+	// need the same. Placeholders such as {env.LB_SALT} and
+	// {file./run/secrets/salt} are replaced when the configuration is loaded.
+	// Default: none; anyone can tell.
+	Salt string `json:"salt,omitempty"`
+
 	// Policy for requests whose key is empty, but for text that is no
 	// placeholder. Default: weighted_random.
 	FallbackRaw json.RawMessage `json:"fallback,omitempty" caddy:"namespace=http.reverse_proxy.selection_policies inline_key=policy"`
@@ -45,6 +51,7 @@ type hashing struct {
 	fallback *inner
 	blank    string // what the key is where no placeholder has a value
 	stored   string // where a request's replacer keeps its key
+	salt     *salt  // nil without
 	traffic  traffic
 }
 
@@ -85,6 +92,16 @@ func (p *hashing) provisionHashing(ctx caddy.Context, picker tabler) error {
 	}
 	if err := p.Handle.Provision(ctx, &p.Options, picker); err != nil {
 		return err
+	}
+	if p.Salt != "" {
+		text, err := fillSecret(p.Salt)
+		if err != nil {
+			return fmt.Errorf("salt: %v", err)
+		}
+		if len(text) < shortSecret {
+			ctx.Logger().Warn("the salt is so short that it might be guessed", sizes(text)...)
+		}
+		p.salt = newSalt(text)
 	}
 	if p.BalanceFactor > 0 {
 		p.SetBound(p.BalanceFactor / 100)
@@ -127,7 +144,7 @@ func (p *hashing) keyOf(r *http.Request) key {
 	text := repl.ReplaceAll(p.Key, "")
 	k := key{empty: text == p.blank}
 	if !k.empty {
-		k.hash = xxhash.Sum64String(text)
+		k.hash = p.salt.hash(text)
 		k.share = p.traffic.share(k.hash)
 	}
 	repl.Set(p.stored, k)
@@ -218,6 +235,8 @@ func (p *hashing) unmarshal(d *caddyfile.Dispenser, policy string, own func() (k
 			if err == nil && p.HashBy != byAddress && p.HashBy != byHost {
 				err = d.Errf("hash_by: '%s' is neither address nor host", p.HashBy)
 			}
+		case "salt":
+			p.Salt, err = notEmpty(d)
 		case "fallback":
 			p.FallbackRaw, err = unmarshalFallback(d)
 		default:

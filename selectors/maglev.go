@@ -85,6 +85,7 @@ func init() { cfg.Options("maglev", "lb_policy", append(hashingOptions, "table_s
 //		table_size     <prime>
 //		balance_factor <percent>
 //		hash_by        address|host
+//		salt           <text>
 //		fallback       <policy> [<args...>]
 //		# options that every policy has
 //	}

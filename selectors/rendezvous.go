@@ -46,6 +46,7 @@ func init() { cfg.Options("rendezvous", "lb_policy", hashingOptions...) }
 //	lb_policy rendezvous <key> {
 //		balance_factor <percent>
 //		hash_by        address|host
+//		salt           <text>
 //		fallback       <policy> [<args...>]
 //		# options that every policy has
 //	}

@@ -66,6 +66,7 @@ func init() { cfg.Options("ring_hash", "lb_policy", append(hashingOptions, "ring
 //		ring_size      <points>
 //		balance_factor <percent>
 //		hash_by        address|host
+//		salt           <text>
 //		fallback       <policy> [<args...>]
 //		# options that every policy has
 //	}

@@ -27,9 +27,6 @@ func (p *Sticky) site() zap.Field {
 	return zap.Strings("upstreams", addresses[:min(len(addresses), 3)])
 }
 
-// shortSecret is the length in bytes below which a secret might be guessed.
-const shortSecret = 16
-
 // provisionSecrets makes the signers. Errors do not reveal secrets.
 func (p *Sticky) provisionSecrets(ctx caddy.Context) error {
 	p.signers = nil
@@ -41,22 +38,17 @@ func (p *Sticky) provisionSecrets(ctx caddy.Context) error {
 		return nil
 	}
 	var secrets []string
-	repl := caddy.NewReplacer()
 	for i, text := range p.Secret {
-		secret, err := repl.ReplaceOrErr(text, true, true)
-		if err != nil && strings.HasPrefix(err.Error(), "unrecognized") {
-			// The error quotes it, and it may be part of a secret that has braces.
-			return fmt.Errorf("secret: the %d. has in braces what has no value when the configuration is loaded; use {env.NAME} or {file./path}", i+1)
+		secret, err := fillSecret(text)
+		if err == errBraces {
+			return fmt.Errorf("secret: the %d. %v", i+1, err)
 		}
 		if err != nil {
-			return fmt.Errorf("secret: %v, or cannot be read", err)
-		}
-		if secret = strings.TrimSpace(secret); secret == "" {
-			return errors.New("secret: empty")
+			return fmt.Errorf("secret: %v", err)
 		}
 		if len(secret) < shortSecret {
 			ctx.Logger().Warn("a secret is so short that it might be guessed",
-				p.site(), zap.Int("secret", i+1), zap.Int("bytes", len(secret)), zap.Int("enough", shortSecret))
+				append(sizes(secret), p.site(), zap.Int("secret", i+1))...)
 		}
 		secrets = append(secrets, secret)
 		p.signers = append(p.signers, signer{[]byte(secret)})
