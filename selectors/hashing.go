@@ -51,6 +51,7 @@ type hashing struct {
 	fallback *inner
 	blank    string // what the key is where no placeholder has a value
 	stored   string // where a request's replacer keeps its key
+	dynamic  bool   // upstreams are, or may be
 	salt     *salt  // nil without
 	traffic  traffic
 }
@@ -93,6 +94,8 @@ func (p *hashing) provisionHashing(ctx caddy.Context, picker tabler) error {
 	if err := p.Handle.Provision(ctx, &p.Options, picker); err != nil {
 		return err
 	}
+	_, fixed := p.Addresses()
+	p.dynamic = !fixed
 	if p.Salt != "" {
 		text, err := fillSecret(p.Salt)
 		if err != nil {

@@ -48,7 +48,7 @@ func TestBoundHoldsByWeight(t *testing.T) {
 	}
 }
 
-// All requests have one key: it fills all upstreams, each as far as it may.
+// All requests have one key: it fills as many upstreams as the bound makes it.
 func TestBoundOfOneKey(t *testing.T) {
 	forKeys(t, func(t *testing.T, config object) {
 		const n = 10
@@ -56,7 +56,7 @@ func TestBoundOfOneKey(t *testing.T) {
 		for range 300 {
 			l.place(t, of("everybody"))
 		}
-		if len(l.counts) != n {
+		if len(l.counts) < 7 { // six have room for no more than 6 × ⌈1.5 × 300/10⌉ = 270
 			t.Errorf("met %v", l.counts)
 		}
 		// And when all have ended, nothing is left that counts: six of ten requests have

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math"
 	"net"
 	"slices"
@@ -175,6 +176,7 @@ var tables = cache{byPrint: make(map[print]weak.Pointer[shared])}
 type cache struct {
 	mu      sync.Mutex
 	byPrint map[print]weak.Pointer[shared]
+	enough  int // entries at which to look for those that nobody uses any more
 }
 
 // print tells tables apart.
@@ -204,10 +206,9 @@ func (c *cache) get(picker tabler, members []balance.Member) table {
 	if t := c.byPrint[key].Value(); t != nil {
 		return t
 	}
-	for k, t := range c.byPrint {
-		if t.Value() == nil {
-			delete(c.byPrint, k)
-		}
+	if len(c.byPrint) >= c.enough {
+		maps.DeleteFunc(c.byPrint, func(_ print, t weak.Pointer[shared]) bool { return t.Value() == nil })
+		c.enough = 2*len(c.byPrint) + 16
 	}
 	t := &shared{picker.table(members)}
 	c.byPrint[key] = weak.Make(t)
