@@ -148,8 +148,8 @@ func (o *observer) concerns(r *http.Request) (*Pool, *member) {
 	return p, p.member(dial.Upstream.Dial)
 }
 
-// roundTrip makes an attempt and takes in what comes of it. Neither request
-// nor response nor error change on the way.
+// roundTrip makes an attempt and takes in what comes of it. Response and error do
+// not change on the way; of the request, what is ours is not sent.
 func (o *observer) roundTrip(r *http.Request) (*http.Response, error) {
 	p, m := o.concerns(r)
 	if m == nil {
@@ -165,7 +165,7 @@ func (o *observer) roundTrip(r *http.Request) (*http.Response, error) {
 			f.abandon()
 		}
 	}()
-	sent, body := watchRequest(r)
+	sent, body := watchRequest(p.hide(r))
 	res, err := o.inner.RoundTrip(sent)
 	returned = true
 	if err != nil {

@@ -48,6 +48,7 @@ type Pool struct {
 	sessional  bool          // a picker heeds sessions
 	learners   []Learner
 	givers     []Giver
+	hiders     []Hider
 	sheds      bool    // answers that shed load bear on latency, not on ejection
 	goneLog    limiter // of the log line that a source has failed
 	noneLog    limiter // of the log line that nobody is left
@@ -150,6 +151,9 @@ func (p *Pool) add(picker Picker) {
 	}
 	if g, ok := picker.(Giver); ok {
 		p.givers = append(p.givers, g)
+	}
+	if h, ok := picker.(Hider); ok {
+		p.hiders = append(p.hiders, h)
 	}
 }
 

@@ -1,6 +1,7 @@
 package selectors
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -65,9 +66,30 @@ func (g given) takeBack(r *http.Request, header http.Header) {
 	}
 	repl.Delete(g.key)
 	for _, l := range earlier {
-		l.header[l.field] = slices.DeleteFunc(l.header[l.field], func(v string) bool { return v == l.value })
-		if len(l.header[l.field]) == 0 {
-			delete(l.header, l.field)
+		l.remove()
+	}
+}
+
+// withdraw removes the field, if it was set at the pick for the request that has the
+// context.
+func (g given) withdraw(ctx context.Context, field string) {
+	repl := pool.ReplacerIn(ctx)
+	if repl == nil {
+		return
+	}
+	value, _ := repl.Get(g.key)
+	earlier, _ := value.([]line)
+	for _, l := range earlier {
+		if l.field == field {
+			l.remove()
 		}
+	}
+}
+
+// remove removes the line from its header.
+func (l *line) remove() {
+	l.header[l.field] = slices.DeleteFunc(l.header[l.field], func(v string) bool { return v == l.value })
+	if len(l.header[l.field]) == 0 {
+		delete(l.header, l.field)
 	}
 }

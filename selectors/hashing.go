@@ -208,7 +208,7 @@ func strangers(key string) (names []string) {
 func (p *hashing) TakeBack(r *http.Request, header http.Header) { p.fallback.given.takeBack(r, header) }
 
 // hashingOptions are those that all hashing policies have.
-var hashingOptions = []string{"balance_factor", "hash_by", "fallback"}
+var hashingOptions = []string{"balance_factor", "hash_by", "salt", "fallback"}
 
 // unmarshal parses the policy: its key, and its block. Own parses the options
 // that are its own.

@@ -77,6 +77,17 @@ type Sticky struct {
 	// another upstream. Default: false.
 	Strict bool `json:"strict,omitempty"`
 
+	// Whether the cookie is set again when half of max_age is over, so that a
+	// session lasts as long as it is used. Needs max_age. Default: false.
+	Renew bool `json:"renew,omitempty"`
+
+	// Whether upstreams are sent our cookie and header, too. Default: false.
+	Keep bool `json:"keep,omitempty"`
+
+	// Whether a response that sets our cookie is sent without Cache-Control:
+	// private, where it has no Cache-Control of its own. Default: false.
+	Cacheable bool `json:"cacheable,omitempty"`
+
 	// Policy for requests without a session. Default: weighted_random.
 	FallbackRaw json.RawMessage `json:"fallback,omitempty" caddy:"namespace=http.reverse_proxy.selection_policies inline_key=policy"`
 
@@ -86,6 +97,7 @@ type Sticky struct {
 	suffixed []string // cookies that end in the name of a route
 	learned  *learned // nil where nothing is to be learned
 	template http.Cookie
+	stamps   *stamps // nil where cookies are not renewed
 	given    given
 	hood     neighbourhood
 	lines    string // where a request's replacer keeps its cookies, if they are in several lines
@@ -116,6 +128,9 @@ func (p *Sticky) Provision(ctx caddy.Context) error {
 	}
 	if len(p.Learn) > 0 {
 		p.learned = newLearned(p.Learn, time.Duration(p.MaxAge))
+	}
+	if p.Renew {
+		p.stamps = newStamps(p.signers[0], time.Duration(p.MaxAge))
 	}
 	p.lines = fmt.Sprintf("http.load_balancer.lines.%p", p)
 	p.given = newGiven(p, "Set-Cookie", p.Header)
@@ -148,6 +163,7 @@ var (
 	_ pool.Sessional        = (*Sticky)(nil)
 	_ pool.Learner          = (*Sticky)(nil)
 	_ pool.Rememberer       = (*Sticky)(nil)
+	_ pool.Hider            = (*Sticky)(nil)
 	_ pool.Keyed            = (*Sticky)(nil)
 	_ caddy.Provisioner     = (*Sticky)(nil)
 	_ caddy.CleanerUpper    = (*Sticky)(nil)

@@ -83,7 +83,14 @@ type served struct {
 // visit has a request of the browser's served, as it is or changed.
 func (b *browser) visit(t *testing.T, h *reverseproxy.Handler, changes ...func(*http.Request)) served {
 	t.Helper()
+	return b.visitWith(t, h, func(http.Header) {}, changes...)
+}
+
+// visitWith is visit where something was set on the response before.
+func (b *browser) visitWith(t *testing.T, h *reverseproxy.Handler, before func(http.Header), changes ...func(*http.Request)) served {
+	t.Helper()
 	r, w := b.request(), httptest.NewRecorder()
+	before(w.Header())
 	for _, change := range changes {
 		change(r)
 	}

@@ -11,7 +11,7 @@ import (
 
 func init() {
 	cfg.Options("sticky", "lb_policy", "secret", "path", "domain", "max_age", "secure", "same_site", "partitioned", "header",
-		"learn", "route", "strict", "fallback")
+		"learn", "route", "strict", "renew", "keep", "cacheable", "fallback")
 }
 
 // UnmarshalCaddyfile sets up the policy from Caddyfile tokens. Syntax:
@@ -28,6 +28,9 @@ func init() {
 //		learn       <cookie>
 //		route       <name> <upstream>
 //		strict
+//		renew
+//		keep
+//		cacheable
 //		fallback    <policy> [<args...>]
 //		# options that every policy has
 //	}
@@ -95,6 +98,12 @@ func (p *Sticky) unmarshalOption(d *caddyfile.Dispenser) (known bool, err error)
 		err = p.unmarshalRoute(d)
 	case "strict":
 		p.Strict, err = true, cfg.Flag(d)
+	case "renew":
+		p.Renew, err = true, cfg.Flag(d)
+	case "keep":
+		p.Keep, err = true, cfg.Flag(d)
+	case "cacheable":
+		p.Cacheable, err = true, cfg.Flag(d)
 	case "fallback":
 		p.FallbackRaw, err = unmarshalFallback(d)
 	default:

@@ -78,6 +78,10 @@ func (p *Sticky) validate() error {
 		return fmt.Errorf("max_age: %s is not above zero and at most ten years", age)
 	case age%time.Second != 0:
 		return fmt.Errorf("max_age: %s is not in whole seconds", age)
+	case p.Renew && age == 0:
+		return errors.New("renew needs max_age: without it the cookie stays until the browser is closed")
+	case p.Keep && p.Cookie == "" && p.Header == "":
+		return errors.New("keep: there is neither a cookie nor a header of ours")
 	}
 	p.template = http.Cookie{
 		Name: p.Cookie, Path: p.Path, Domain: p.Domain, MaxAge: int(age / time.Second),
@@ -114,9 +118,9 @@ func (p *Sticky) validateNoCookie() error {
 	set := map[string]bool{
 		"path": p.Path != "/", "domain": p.Domain != "", "secure": p.Secure,
 		"same_site": p.SameSite != "", "partitioned": p.Partitioned,
-		"max_age": p.MaxAge > 0 && len(p.Learn) == 0,
+		"max_age": p.MaxAge > 0 && len(p.Learn) == 0, "renew": p.Renew, "cacheable": p.Cacheable,
 	}
-	for _, option := range []string{"path", "domain", "max_age", "secure", "same_site", "partitioned"} {
+	for _, option := range []string{"path", "domain", "max_age", "secure", "same_site", "partitioned", "renew", "cacheable"} {
 		if set[option] {
 			return fmt.Errorf("%s: no cookie is set where header, learn or route is used without the name of one", option)
 		}

@@ -145,7 +145,7 @@ func TestOnlyOursIsTakenBack(t *testing.T) {
 		u := policy.Select(h.Upstreams, r, w)
 		w.Header().Add("Set-Cookie", "lb=theirs")
 		set := w.Header()["Set-Cookie"]
-		if len(w.Header()) != 3 || set[0] != "theirs=1" || len(w.Header()[field]) != 1 {
+		if len(w.Header()) != 4 || set[0] != "theirs=1" || len(w.Header()[field]) != 1 || len(w.Header()["Cache-Control"]) != 1 {
 			t.Fatalf("%v", w.Header())
 		}
 		token := w.Header().Get(field)

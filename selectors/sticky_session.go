@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
@@ -77,7 +78,7 @@ func (p *Sticky) Session(q pool.Query, made any) pool.Session {
 	s, cookies := made.(*seating), p.cookies(q.Request)
 	if p.Cookie != "" {
 		if value, ok := cookieIn(cookies, p.Cookie); ok {
-			if session, ok := s.named(value); ok {
+			if session, ok := p.inCookie(s, value); ok {
 				return p.of(session)
 			}
 		}
@@ -130,6 +131,20 @@ func (s *seating) named(token string) (pool.Session, bool) {
 	return pool.Session{Place: n / 2, Renew: n%2 == 1}, ok
 }
 
+// inCookie returns the session that our cookie's value names: by a token, which a
+// period and a stamp may follow.
+func (p *Sticky) inCookie(s *seating, value string) (pool.Session, bool) {
+	token, stamp := value, ""
+	if len(value) == tokenLength+1+stampLength && value[tokenLength] == '.' {
+		token, stamp = value[:tokenLength], value[tokenLength+1:]
+	}
+	session, ok := s.named(token)
+	if ok && p.stamps != nil && !p.stamps.fresh(stamp, time.Now()) {
+		session.Renew = true
+	}
+	return session, ok
+}
+
 // Settle implements [pool.Sessional]: it tells the client where its session is,
 // if that is news.
 func (p *Sticky) Settle(q pool.Query, made any, s pool.Session, place int) {
@@ -148,10 +163,18 @@ func (p *Sticky) Settle(q pool.Query, made any, s pool.Session, place int) {
 	if p.Cookie != "" {
 		cookie := p.template
 		cookie.Value = token
+		if p.stamps != nil {
+			cookie.Value += "." + p.stamps.at(time.Now()).now
+		}
 		cookie.Secure = cookie.Secure || overTLS(q.Request)
 		p.given.set(q.Request, header, "Set-Cookie", cookie.String())
+		if !p.Cacheable && len(header[cacheControl]) == 0 {
+			p.given.set(q.Request, header, cacheControl, "private")
+		}
 	}
 }
+
+const cacheControl = "Cache-Control"
 
 // overTLS reports whether the client uses TLS: up to here, or up to a proxy that
 // is trusted.
@@ -175,8 +198,12 @@ func (p *Sticky) Remember(kept func(key string, create func() any) any) {
 	}
 }
 
-// LearnFrom implements [pool.Learner].
+// LearnFrom implements [pool.Learner]. What the response says of caches goes before
+// what we do.
 func (p *Sticky) LearnFrom(ctx context.Context, address string, header http.Header) {
+	if p.Cookie != "" && len(header[cacheControl]) > 0 {
+		p.given.withdraw(ctx, cacheControl)
+	}
 	if p.learned != nil {
 		p.learned.learn(p.cookiesIn(ctx), address, header)
 	}
