@@ -25,14 +25,16 @@ type flight struct {
 	upgraded bool        // goes on as a connection
 	stop     func() bool // watching for the end of the request; nil if that need not be watched
 	over     atomic.Bool
+	landed   atomic.Bool // as far as latency is concerned
 
-	mu      sync.Mutex
-	attempt *attempt // for the latency; nil once that is known
+	tracked bool        // attempt is among those in flight to the address
+	attempt attempt     // here, and not apart, for the sake of allocations
+	body    watchedBody // of the response; likewise
 }
 
 func (f *flight) begin() {
 	m, now := f.member, instant(f.began)
-	f.attempt = m.latency.begin(now)
+	f.tracked = m.latency.begin(&f.attempt, now)
 	f.round = m.outlier.begin(now)
 	m.slots.fill(now)
 	if f.pool.counting {
@@ -42,11 +44,8 @@ func (f *flight) begin() {
 
 // land ends the attempt as far as latency is concerned.
 func (f *flight) land() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.attempt != nil {
-		f.member.latency.end(f.attempt)
-		f.attempt = nil
+	if !f.landed.Swap(true) && f.tracked {
+		f.member.latency.end(&f.attempt)
 	}
 }
 
@@ -148,7 +147,8 @@ func (f *flight) answer(res *http.Response, t *tries) {
 		// the body open.
 		f.stop = context.AfterFunc(f.request, f.finish)
 	}
-	res.Body = &watchedBody{ReadCloser: res.Body, flight: f}
+	f.body = watchedBody{ReadCloser: res.Body, flight: f}
+	res.Body = &f.body
 }
 
 // complete takes in that the response has come to its end, or broken off.
@@ -166,12 +166,9 @@ func (f *flight) complete(err error) {
 	f.land()
 }
 
-// sample takes in a latency, unless it has been already.
+// sample takes in a latency, where a policy heeds it, unless it has been already.
 func (f *flight) sample(took time.Duration, failed bool) {
-	f.mu.Lock()
-	known := f.attempt == nil
-	f.mu.Unlock()
-	if known {
+	if !f.pool.timed || f.landed.Load() {
 		return
 	}
 	now := instant(f.began.Add(took))
@@ -193,7 +190,7 @@ func (f *flight) judge(r report) {
 // shed reports whether the answer sheds load, and lets the upstream be spared if
 // that is what the policy heeds.
 func (f *flight) shed(res *http.Response) bool {
-	if !f.pool.sheds {
+	if !f.pool.timed {
 		return false
 	}
 	after := res.Header.Get("Retry-After")

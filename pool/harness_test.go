@@ -66,7 +66,7 @@ func reloaded(t *testing.T, o Options, n int) *bench {
 	p.logger, p.policy, p.random = zap.New(core), t.Name(), func() float64 { return 0 }
 	p.observer = &observer{decay: time.Second, key: "tried", picked: "picked", refused: "refused"}
 	p.observer.join(p, false)
-	p.expiry, p.limit = time.Hour, 100
+	p.expiry, p.limit, p.timed = time.Hour, 100, true
 	for i := range n {
 		p.statics = append(p.statics, &reverseproxy.Upstream{
 			Dial: host(network, i) + ":80", Host: new(reverseproxy.Host),

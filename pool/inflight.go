@@ -6,8 +6,10 @@ import (
 )
 
 // inFlight is the attempts in flight to a dial address, of all pools of the process.
+// It is kept only while one of those pools reads it.
 type inFlight struct {
-	oldest atomic.Int64 // when the oldest of them began; 0 for none
+	oldest  atomic.Int64 // when the oldest of them began; 0 for none
+	readers atomic.Int32 // members of pools that read it
 
 	mu          sync.Mutex // guards writes of the above, and:
 	first, last *attempt   // oldest first
@@ -19,9 +21,9 @@ type attempt struct {
 	prev, next *attempt
 }
 
-// begin notes that an attempt is in flight from now on.
-func (f *inFlight) begin(now int64) *attempt {
-	a := &attempt{began: now}
+// begin notes that the attempt is in flight from now on.
+func (f *inFlight) begin(a *attempt, now int64) {
+	a.began = now
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if a.prev = f.last; a.prev != nil {
@@ -31,7 +33,6 @@ func (f *inFlight) begin(now int64) *attempt {
 		f.oldest.Store(now)
 	}
 	f.last = a
-	return a
 }
 
 // end notes that the attempt is not in flight any more.

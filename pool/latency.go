@@ -88,20 +88,18 @@ func (l *Latency) spare(now int64, wait time.Duration) {
 	l.shed.Store(max(l.shed.Load(), now+int64(min(wait, mostShed))))
 }
 
-// begin notes that an attempt is in flight from now on.
-func (l *Latency) begin(now int64) *attempt {
-	if l == nil {
-		return nil
+// begin notes that the attempt is in flight from now on, where a pool heeds how
+// long attempts on the address are, and reports whether it does.
+func (l *Latency) begin(a *attempt, now int64) (tracked bool) {
+	if l == nil || l.flights.readers.Load() == 0 {
+		return false
 	}
-	return l.flights.begin(now)
+	l.flights.begin(a, now)
+	return true
 }
 
-// end notes that the attempt is not in flight any more.
-func (l *Latency) end(a *attempt) {
-	if l != nil {
-		l.flights.end(a)
-	}
-}
+// end notes that the attempt, which is tracked, is not in flight any more.
+func (l *Latency) end(a *attempt) { l.flights.end(a) }
 
 // observe takes in how long an attempt took, or that it failed.
 func (l *Latency) observe(now int64, took time.Duration, failed bool, decay time.Duration) {

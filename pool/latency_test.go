@@ -14,12 +14,28 @@ func clock(ms int64) func() time.Time {
 	return func() time.Time { return base.Add(time.Duration(at(ms))) }
 }
 
+// begin begins an attempt at the given time, in milliseconds, which somebody heeds.
+func begin(l *Latency, ms int64) *attempt {
+	l.flights.readers.Store(1)
+	a := new(attempt)
+	l.begin(a, at(ms))
+	return a
+}
+
+// Nobody keeps what nobody reads.
+func TestAttemptsThatNobodyHeedsAreNotTracked(t *testing.T) {
+	l := Latency{flights: new(inFlight)}
+	if l.begin(new(attempt), at(0)) || l.flights.first != nil {
+		t.Error("tracked, and no pool heeds it")
+	}
+}
+
 func TestEstimateIsTheAgeOfTheOldestAttemptOnceThatIsMore(t *testing.T) {
 	l := Latency{flights: new(inFlight)}
 	l.observe(at(0), 10*time.Millisecond, false, time.Second)
-	first := l.begin(at(100))
-	second := l.begin(at(150))
-	third := l.begin(at(160))
+	first := begin(&l, 100)
+	second := begin(&l, 150)
+	third := begin(&l, 160)
 	for _, step := range []struct {
 		end  *attempt
 		at   int64
@@ -94,14 +110,14 @@ func TestNewcomerAndLongUnheardOfAreHeldToBeAsFastAsTheFleet(t *testing.T) {
 		}
 	}
 	expect("newcomer", 0, 0, 20)
-	a := l.begin(at(0))
+	a := begin(&l, 0)
 	expect("newcomer with a young attempt", 0, 5, 20)
 	expect("newcomer with an old attempt", 0, 50, 50)
 	l.end(a)
 	l.observe(at(100), 70*time.Millisecond, false, time.Second)
 	expect("heard of", 100, 0, 70)
 	expect("not heard of", 101, 0, 20)
-	l.begin(at(200))
+	begin(&l, 200)
 	expect("not heard of, but about to be", 201, 210, 70)
 }
 

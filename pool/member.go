@@ -76,6 +76,9 @@ func (p *Pool) newMember(address string, now int64) (m *member, isNew, wasIdle b
 	m.dialled = dialled
 	m.place, isNew, wasIdle = p.memory.acquire(dialled, now)
 	m.latency, m.slots = m.place.latency, m.place.endpoint.slots
+	if p.timed {
+		m.latency.flights.readers.Add(1)
+	}
 	if r := p.options.rules; r != nil {
 		m.outlier = outliers.acquire(outlierKey{r.key, dialled}, func() *outlier { return &outlier{rules: r} })
 		m.outlier.join(p)
@@ -132,6 +135,9 @@ func (p *Pool) watch(m *member, expired func(time.Time) bool) error {
 func (p *Pool) release(m *member, remember bool) {
 	if m.place == nil {
 		return
+	}
+	if p.timed {
+		m.latency.flights.readers.Add(-1)
 	}
 	rules, limit := "", 0
 	if m.outlier != nil {

@@ -153,7 +153,7 @@ type endpoint struct {
 	ejected atomic.Bool // has been, so that there is a metric of it
 	dropped atomic.Bool // nobody uses it any more
 	slots   *slots
-	_       [16]byte // to a cache line of 64 bytes
+	_       [8]byte // to a cache line of 64 bytes
 }
 
 // endpoints are all that are in use or remembered.

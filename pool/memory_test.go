@@ -121,7 +121,8 @@ func TestPoolsShareNothingButTheAddress(t *testing.T) {
 	if got := theirs.latency.Expect(0, 0, time.Now); got != 0 || theirs.joined() != 0 {
 		t.Errorf("an estimate of %v from elsewhere, joined %d", got, theirs.joined())
 	}
-	a := mine.latency.begin(now - int64(time.Minute))
+	a := new(attempt)
+	mine.latency.begin(a, now-int64(time.Minute))
 	if got := theirs.latency.Expect(0, 0, time.Now); got < time.Minute {
 		t.Errorf("an attempt of a minute is in flight: %v", got)
 	}

@@ -25,6 +25,7 @@ type observer struct {
 	decay      time.Duration // of the latency estimates
 	toLastByte bool          // latency is until the last byte, not until the header
 	fleet      fleet
+	suspects   atomic.Int64 // requests with failures that are still to be judged
 
 	marking atomic.Bool // one of the policies is inside one of Caddy's
 	closing atomic.Bool // users is 0
@@ -172,7 +173,10 @@ func (o *observer) roundTrip(r *http.Request) (*http.Response, error) {
 		o.failed(r, f, body, err)
 		return res, err
 	}
-	t := triesOf(r, o.key)
+	var t *tries
+	if o.suspects.Load() > 0 {
+		t = triesOf(r, o.key)
+	}
 	if o.answered {
 		t = newTries(r, o.key)
 		t.note(m.address, true)

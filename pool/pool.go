@@ -49,7 +49,7 @@ type Pool struct {
 	learners   []Learner
 	givers     []Giver
 	hiders     []Hider
-	sheds      bool    // answers that shed load bear on latency, not on ejection
+	timed      bool    // a picker heeds latencies: attempts are timed, and answers that shed load bear on latency, not on ejection
 	goneLog    limiter // of the log line that a source has failed
 	noneLog    limiter // of the log line that nobody is left
 	fullLog    limiter // of the log line that the limit is reached
@@ -182,9 +182,9 @@ func (h *Handle) Addresses() (addresses []string, fixed bool) {
 
 // SetLatency says that the picker heeds latencies, and how the handler's are to
 // be measured: within what time an estimate forgets, and whether until the last
-// byte of a response or until its header.
+// byte of a response or until its header. It is called before Start.
 func (h *Handle) SetLatency(decay time.Duration, toLastByte bool) {
-	h.pool.sheds = true
+	h.pool.timed = true
 	if o := h.pool.observer; o != nil {
 		o.decay, o.toLastByte = decay, toLastByte
 	}

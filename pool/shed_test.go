@@ -74,7 +74,7 @@ func TestSparedUpstreamIsHeldToBeSlowForThatLong(t *testing.T) {
 func TestLoadSheddingIsNoSampleOfLatency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, Options{}, 1)
-		b.sheds = true
+		b.timed = true
 		b.serve(0, 1, func(r *http.Request) (*http.Response, error) {
 			time.Sleep(80 * time.Millisecond)
 			return says(200)(r)

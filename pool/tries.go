@@ -21,7 +21,6 @@ type tries struct {
 	suspects []suspect  // failures of which the request has not told yet whose they are
 	alike    bool       // the request was retried after one of them
 	final    bool       // the request must not be sent again
-	ended    bool
 }
 
 // try is an upstream that failed the request, or answered it where answers are
@@ -68,12 +67,24 @@ func (t *tries) note(address string, sent bool) {
 func (t *tries) suspect(s suspect) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.suspects) == 0 && !t.ended {
+	if len(t.suspects) == 0 {
+		s.flight.o.suspects.Add(1)
 		// Whoever retries knows of no last attempt: what nobody has answered by
 		// the end of the request is judged then.
 		context.AfterFunc(s.flight.request, t.end)
 	}
 	t.suspects = append(t.suspects, s)
+}
+
+// take returns the suspects, of which there are none from now on. The mutex is
+// held.
+func (t *tries) take() []suspect {
+	suspects := t.suspects
+	if len(suspects) > 0 {
+		suspects[0].flight.o.suspects.Add(-1)
+	}
+	t.suspects = nil
+	return suspects
 }
 
 // retried notes that the request is retried.
@@ -87,8 +98,8 @@ func (t *tries) retried() {
 // they were the upstreams' own.
 func (t *tries) answered() {
 	t.mu.Lock()
-	suspects := t.suspects
-	t.suspects, t.alike = nil, false
+	suspects := t.take()
+	t.alike = false
 	t.mu.Unlock()
 	for _, s := range suspects {
 		s.report.proven = true
@@ -102,8 +113,8 @@ func (t *tries) answered() {
 // but is all that is known: it counts within max_ejection_percent.
 func (t *tries) end() {
 	t.mu.Lock()
-	suspects, alike := t.suspects, t.alike || len(t.suspects) > 1
-	t.suspects, t.ended = nil, true
+	alike := t.alike || len(t.suspects) > 1
+	suspects := t.take()
 	t.mu.Unlock()
 	for _, s := range suspects {
 		s.report.alike = alike

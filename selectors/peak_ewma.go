@@ -82,11 +82,11 @@ func (p *PeakEWMA) Provision(ctx caddy.Context) error {
 	default:
 		return fmt.Errorf("measure: '%s' is neither header nor last_byte", p.Measure)
 	}
-	if err := p.provision(ctx, p); err != nil {
+	if err := p.Handle.Provision(ctx, &p.Options, p); err != nil {
 		return err
 	}
 	p.SetLatency(time.Duration(p.Decay), p.Measure == measureLastByte)
-	return nil
+	return p.Start()
 }
 
 // Pick implements [pool.Picker].
