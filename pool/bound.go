@@ -5,7 +5,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // tally is the requests that a tier's candidates have in flight.
@@ -115,8 +114,8 @@ func (l *load) end() {
 
 // share returns how many requests a candidate would have in flight, with the one
 // to be picked for, if all had as many for their weight.
-func (t *Tier) share(c *Candidate) float64 {
-	total, now := int64(1), instant(time.Now())
+func (t *Tier) share(c *Candidate, now int64) float64 {
+	total := int64(1)
 	if t.tally != nil {
 		total += t.tally.now(now)
 	}
@@ -137,7 +136,7 @@ func (q *Query) most(c *Candidate) int64 {
 		return math.MaxInt64
 	}
 	const exact = 1 - 1e-12 // 1.1 × 50 is a little more than 55
-	return int64(math.Ceil(bound * q.tier.share(c) * exact))
+	return int64(math.Ceil(bound * q.tier.share(c, q.now()) * exact))
 }
 
 // Fill returns how many requests the i-th candidate would have in flight with the
@@ -145,8 +144,8 @@ func (q *Query) most(c *Candidate) int64 {
 // there is a bound are they counted.
 func (q *Query) Fill(i int) float64 {
 	c := &q.Candidates[i]
-	n := c.who.load.is(instant(time.Now()))
-	fill := float64(n+1) / q.tier.share(c)
+	n := c.who.load.is(q.now())
+	fill := float64(n+1) / q.tier.share(c, q.now())
 	if n == 0 {
 		return min(fill, 1)
 	}

@@ -38,7 +38,7 @@ type Latency struct {
 // the age of the oldest attempt in flight at least, and where the upstream has
 // asked to be spared, the time that this still lasts, or five seconds if that is
 // more. Now is called only if it is needed.
-func (l *Latency) Expect(mean time.Duration, since int64, now func() time.Time) time.Duration {
+func (l *Latency) Expect(mean time.Duration, since int64, now func() int64) time.Duration {
 	if l == nil {
 		return mean
 	}
@@ -50,7 +50,7 @@ func (l *Latency) Expect(mean time.Duration, since int64, now func() time.Time) 
 	if oldest == 0 && shed == 0 {
 		return time.Duration(estimate)
 	}
-	at := instant(now())
+	at := now()
 	if oldest != 0 {
 		estimate = max(estimate, at-oldest)
 	}

@@ -118,17 +118,17 @@ func TestPoolsShareNothingButTheAddress(t *testing.T) {
 	one.static.members[1].latency.observe(now, time.Second, false, time.Second)
 	one.static.members[1].place.joined.Store(now)
 	mine, theirs := one.static.members[1], two.static.members[1]
-	if got := theirs.latency.Expect(0, 0, time.Now); got != 0 || theirs.joined() != 0 {
+	if got := theirs.latency.Expect(0, 0, present); got != 0 || theirs.joined() != 0 {
 		t.Errorf("an estimate of %v from elsewhere, joined %d", got, theirs.joined())
 	}
 	a := new(attempt)
 	mine.latency.begin(a, now-int64(time.Minute))
-	if got := theirs.latency.Expect(0, 0, time.Now); got < time.Minute {
+	if got := theirs.latency.Expect(0, 0, present); got < time.Minute {
 		t.Errorf("an attempt of a minute is in flight: %v", got)
 	}
 	mine.latency.end(a)
 	theirs.latency.forget()
-	if got := mine.latency.Expect(0, 0, time.Now); got != time.Second {
+	if got := mine.latency.Expect(0, 0, present); got != time.Second {
 		t.Errorf("forgotten by another pool: %v", got)
 	}
 }

@@ -41,7 +41,7 @@ func TestAttemptToWhatOnlyTheRequestKnows(t *testing.T) {
 	}
 	b.serve(0, 10, refuses)
 	b.serve(0, 10, says(200))
-	if got := b.static.members[0].latency.Expect(time.Millisecond, 0, time.Now); got != time.Millisecond {
+	if got := b.static.members[0].latency.Expect(time.Millisecond, 0, present); got != time.Millisecond {
 		t.Errorf("held to take %v", got)
 	}
 }

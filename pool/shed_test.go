@@ -82,7 +82,7 @@ func TestLoadSheddingIsNoSampleOfLatency(t *testing.T) {
 		time.Sleep(time.Second)
 		b.serve(0, 5, says(http.StatusTooManyRequests))
 		time.Sleep(leastShed)
-		if got := b.static.members[0].latency.Expect(0, 0, time.Now); got != 80*time.Millisecond {
+		if got := b.static.members[0].latency.Expect(0, 0, present); got != 80*time.Millisecond {
 			t.Errorf("the latency is held to be %v", got)
 		}
 	})

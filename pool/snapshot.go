@@ -144,13 +144,22 @@ type Query struct {
 	ended   bool // there must be no further attempt
 	again   bool // a retry may go where an attempt failed before anything was sent
 	fleet   *fleet
-	guarded bool // candidates have to be asked whether they may be picked
-	stale   bool // the upstreams are those that a source returned earlier
-	pressed bool // one on probation may be picked beside its one request
-	counted bool // picks count as requests in flight
+	at      int64 // instant of the pick, once it was asked for; 0 before
+	guarded bool  // candidates have to be asked whether they may be picked
+	stale   bool  // the upstreams are those that a source returned earlier
+	pressed bool  // one on probation may be picked beside its one request
+	counted bool  // picks count as requests in flight
 	bound   float64
 	unbound bool     // the bound does not count
 	tighter *float64 // bound of a policy inside, which has picked; nil where there cannot be one
+}
+
+// now returns the instant of the pick, the same for all candidates.
+func (q *Query) now() int64 {
+	if q.at == 0 {
+		q.at = instant(time.Now())
+	}
+	return q.at
 }
 
 // retryOf makes the query one of a request that has had attempts before.
@@ -181,15 +190,14 @@ func (q *Query) OK(i int) bool {
 // admits reports whether the candidate has room for the request.
 func (q *Query) admits(i int) bool {
 	c := &q.Candidates[i]
-	now := instant(time.Now())
-	if c.probation && !q.pressed && (q.retry || c.who.outlier.busy(now)) {
+	if c.probation && !q.pressed && (q.retry || c.who.outlier.busy(q.now())) {
 		return false // only first attempts test an upstream
 	}
-	if q.bound > 0 && c.who.load.is(now) >= q.most(c) {
+	if q.bound > 0 && c.who.load.is(q.now()) >= q.most(c) {
 		return false
 	}
 	limit := c.room(q.Upstreams[i])
-	return limit == 0 || c.who.slots.free(now, q.Upstreams[i], limit)
+	return limit == 0 || c.who.slots.free(q.now(), q.Upstreams[i], limit)
 }
 
 // room returns how many requests the candidate takes at once; 0 for any number.
@@ -236,12 +244,12 @@ func (q *Query) Acceptable() []*reverseproxy.Upstream {
 // Latency returns how long the candidate is expected to take: see
 // [Latency.Expect]. An estimate is believed for as long as given, counted to the
 // latest attempt of the handler.
-func (q *Query) Latency(i int, believed time.Duration, now func() time.Time) time.Duration {
+func (q *Query) Latency(i int, believed time.Duration) time.Duration {
 	l := q.Candidates[i].Latency
 	if q.fleet == nil {
-		return l.Expect(0, 0, now)
+		return l.Expect(0, 0, q.now)
 	}
-	return l.Expect(time.Duration(q.fleet.mean.Load()), q.fleet.written.Load()-int64(believed), now)
+	return l.Expect(time.Duration(q.fleet.mean.Load()), q.fleet.written.Load()-int64(believed), q.now)
 }
 
 // Noise returns within what the candidate's latency is uncertain: see

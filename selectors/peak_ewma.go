@@ -43,7 +43,6 @@ type PeakEWMA struct {
 	Measure string `json:"measure,omitempty"`
 
 	believed time.Duration // how long an estimate is
-	now      func() time.Time
 }
 
 // CaddyModule returns the Caddy module information.
@@ -61,7 +60,7 @@ const (
 
 // Provision sets up the policy.
 func (p *PeakEWMA) Provision(ctx caddy.Context) error {
-	p.random, p.now = rand.Uint64, time.Now
+	p.random = rand.Uint64
 	if p.Choices == 0 {
 		p.Choices = 5
 	}
@@ -116,7 +115,7 @@ type prospect struct {
 }
 
 func (p *PeakEWMA) prospect(q *pool.Query, i int) prospect {
-	latency, active := max(q.Latency(i, p.believed, p.now), 1), q.Active(i)
+	latency, active := max(q.Latency(i, p.believed), 1), q.Active(i)
 	return prospect{
 		cost:    float64(latency) * float64(active+1) / float64(q.Candidates[i].Weight),
 		idle:    active == 0,
