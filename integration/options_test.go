@@ -42,6 +42,7 @@ func TestPolicyErrorsKnowWhereOptionsBelong(t *testing.T) {
 	}
 	names := map[string]string{
 		"weights": "weight", "priorities": "priority", "backups": "backup", "health_checks": "health_check", "inner": "policy",
+		"default_max_requests": "max_requests",
 	}
 	for block, of := range blocks {
 		for _, field := range reflect.VisibleFields(of) {

@@ -52,6 +52,7 @@ type hashing struct {
 	blank    string // what the key is where no placeholder has a value
 	stored   string // where a request's replacer keeps its key
 	dynamic  bool   // upstreams are, or may be
+	recent   recent // tables of those
 	salt     *salt  // nil without
 	traffic  traffic
 }

@@ -1,67 +1,61 @@
 package selectors
 
 import (
-	"fmt"
 	"math/rand/v2"
-	"runtime"
+	"strconv"
 	"testing"
 
-	"github.com/caddy-evenkeel/evenkeel/internal/balance"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 )
 
-// subset returns some of a hundred members, as a name server does that has more
+// subset returns some of a hundred upstreams, as a name server does that has more
 // addresses than fit its answer.
-func subset(chance *rand.Rand, n int) []balance.Member {
-	members := make([]balance.Member, n)
-	for i, id := range chance.Perm(100)[:n] {
-		members[i] = balance.Member{ID: balance.Rehash(uint64(id), 1), Weight: 1}
-	}
-	return members
+func subset(chance *rand.Rand, n int) []*reverseproxy.Upstream {
+	return upstreams(chance.Perm(100)[:n]...)
 }
 
-// tableBytes returns what the picker's tables of so many subsets take.
-func tableBytes(p *Maglev, views, members int) float64 {
-	chance := rand.New(rand.NewPCG(1, 2))
-	held := make([]table, views)
-	var before, after runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&before)
-	for i := range held {
-		held[i] = tables.get(p, subset(chance, members))
-	}
-	runtime.GC()
-	runtime.ReadMemStats(&after)
-	runtime.KeepAlive(held)
-	return float64(after.HeapAlloc) - float64(before.HeapAlloc)
-}
-
-// A dynamic source that returns another few of its members each time has a
-// thousand tables cost little.
-func TestTablesOfManySubsetsAreSmall(t *testing.T) {
-	const views = 1000
-	for members, limit := range map[int]float64{8: 3 << 20, 30: 10 << 20} {
-		h := loadHandler(t, object{
-			"load_balancing":    object{"selection_policy": object{"policy": "maglev", "key": "{http.request.uri}"}},
-			"dynamic_upstreams": object{"source": "a", "name": "pool.test", "port": "80"},
-		})
-		if got := tableBytes(h.LoadBalancing.SelectionPolicy.(*Maglev), views, members); got > limit {
-			t.Errorf("%d tables of %d members take %.1f MB", views, members, got/(1<<20))
+// kept returns how many of the tables are there.
+func (r *recent) kept() (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.seats {
+		if s.made.Load() != nil {
+			n++
 		}
 	}
+	return n
 }
 
-// BenchmarkTablesOfSubsets makes a thousand tables, each of another eight of a
-// hundred members: as of static upstreams, and as of dynamic ones.
-func BenchmarkTablesOfSubsets(b *testing.B) {
-	for _, dynamic := range []bool{false, true} {
-		b.Run(fmt.Sprint("dynamic=", dynamic), func(b *testing.B) {
-			p := new(Maglev)
-			p.dynamic = dynamic
-			var bytes float64
-			for b.Loop() {
-				bytes = tableBytes(p, 1000, 8)
+// A dynamic source that returns another few of its members each time has a list for
+// each, of whose tables the latest are kept; keys of others are where they were.
+func TestTablesOfManySubsetsAreBounded(t *testing.T) {
+	const lists, keys = 3 * maxUnits, 5
+	isolate()
+	h := loadHandler(t, object{
+		"load_balancing":    object{"selection_policy": object{"policy": "maglev", "key": "{http.request.header.X-User}"}},
+		"dynamic_upstreams": object{"source": "a", "name": "pool.test", "port": "80"},
+	})
+	p := h.LoadBalancing.SelectionPolicy.(*Maglev)
+	where := func() (places []string) {
+		chance := rand.New(rand.NewPCG(1, 2))
+		for range lists {
+			list := subset(chance, 8)
+			for k := range keys {
+				places = append(places, pick(h, list, asked("/", "X-User", strconv.Itoa(k))))
 			}
-			b.ReportMetric(bytes/(1<<20), "MB")
-		})
+		}
+		return places
+	}
+	before := where()
+	if got := p.recent.kept(); got != maxUnits {
+		t.Errorf("%d tables are kept, want %d", got, maxUnits)
+	}
+	for i, place := range where() {
+		if place != before[i] {
+			t.Fatalf("list %d, key %d: at %s, then at %s", i/keys, i%keys, before[i], place)
+		}
+	}
+	if got := p.recent.kept(); got != maxUnits || len(p.recent.seats) != maxUnits {
+		t.Errorf("%d tables are kept, in a list of %d", got, len(p.recent.seats))
 	}
 }

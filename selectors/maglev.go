@@ -21,8 +21,7 @@ type Maglev struct {
 	hashing
 
 	// Number of slots, a prime number; at least as many as there are upstreams.
-	// Default: 65537, or more where that is too few for the upstreams; where those
-	// are dynamic, the least of 1031, 4099, 16411 … that is over 100 for each.
+	// Default: 65537, or more where that is too few for the upstreams.
 	TableSize int `json:"table_size,omitempty"`
 }
 
@@ -68,15 +67,11 @@ func (p *Maglev) validate() error {
 // Build implements [pool.Picker].
 func (p *Maglev) Build(next, before *pool.Tier, made any) any { return p.build(p, next, before, made) }
 
-func (p *Maglev) kind() string { return fmt.Sprint("maglev ", p.TableSize, p.dynamic) }
+func (p *Maglev) kind() string { return fmt.Sprint("maglev ", p.TableSize) }
 
 func (p *Maglev) table(members []balance.Member) table {
 	size := p.TableSize
-	switch {
-	case size >= len(members) && size > 0:
-	case p.dynamic: // a source may return as many sets of members as it likes
-		size = balance.SmallMaglevSize(len(members))
-	default:
+	if size < len(members) || size == 0 { // of dynamic ones, or none is given
 		size = balance.MaglevSize(len(members))
 	}
 	return balance.NewMaglev(members, size)

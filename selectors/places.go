@@ -2,14 +2,12 @@ package selectors
 
 import (
 	"cmp"
-	"encoding/binary"
 	"fmt"
-	"maps"
 	"math"
 	"net"
 	"slices"
 	"sync"
-	"weak"
+	"sync/atomic"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -29,9 +27,27 @@ type places struct {
 
 // seats are the upstreams of a level as a table has them.
 type seats struct {
-	table table
 	order []int    // their seats in the level, by their places in the table
 	ids   []uint64 // likewise
+
+	made   atomic.Pointer[shared] // the table; nil before the first key, and once it was given up
+	making sync.Mutex
+	make   func() *shared
+}
+
+// table returns the table, which is made where there is none.
+func (s *seats) table() table {
+	if t := s.made.Load(); t != nil {
+		return t
+	}
+	s.making.Lock()
+	defer s.making.Unlock()
+	t := s.made.Load()
+	if t == nil {
+		t = s.make()
+		s.made.Store(t)
+	}
+	return t
 }
 
 // Build makes the places of a tier; the table is taken over from the tier before
@@ -76,7 +92,15 @@ func (p *hashing) seat(picker tabler, level *pool.Level) *seats {
 		members[place] = balance.Member{ID: ids[seat], Weight: level.Weights[seat]}
 		s.ids = append(s.ids, ids[seat])
 	}
-	s.table = tables.get(picker, members)
+	s.make = func() *shared { return tables.get(picker, members) }
+	if p.dynamic { // of many lists, few may ever be asked for again
+		s.make = func() *shared {
+			p.recent.add(s)
+			return tables.get(picker, members)
+		}
+	} else {
+		s.table()
+	}
 	return s
 }
 
@@ -157,7 +181,7 @@ func (p *places) spread(q *pool.Query, key uint64, most float64) int {
 // led returns the candidate that the key of one attempt leads to; below zero if it
 // leads to none, or to one in a slow start that does not take it.
 func (p *places) led(q *pool.Query, key uint64) int {
-	place := p.seats.table.At(key)
+	place := p.seats.table().At(key)
 	i := int(p.at[place])
 	if i < 0 {
 		return pool.None
@@ -168,49 +192,4 @@ func (p *places) led(q *pool.Query, key uint64) int {
 		}
 	}
 	return i
-}
-
-// tables are those in use, which configurations with the same upstreams share.
-var tables = cache{byPrint: make(map[print]weak.Pointer[shared])}
-
-type cache struct {
-	mu      sync.Mutex
-	byPrint map[print]weak.Pointer[shared]
-	enough  int // entries at which to look for those that nobody uses any more
-}
-
-// print tells tables apart.
-type print struct {
-	kind string
-	a, b uint64 // of the members
-}
-
-// shared is a table that others may use, too.
-type shared struct{ table }
-
-// get returns the picker's table of the members.
-func (c *cache) get(picker tabler, members []balance.Member) table {
-	key := print{kind: picker.kind()}
-	first, second := xxhash.NewWithSeed(1), xxhash.NewWithSeed(2)
-	var buffer []byte
-	for _, m := range members {
-		buffer = binary.LittleEndian.AppendUint64(buffer[:0], m.ID)
-		buffer = binary.LittleEndian.AppendUint32(buffer, m.Weight)
-		first.Write(buffer)
-		second.Write(buffer)
-	}
-	key.a, key.b = first.Sum64(), second.Sum64()
-
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if t := c.byPrint[key].Value(); t != nil {
-		return t
-	}
-	if len(c.byPrint) >= c.enough {
-		maps.DeleteFunc(c.byPrint, func(_ print, t weak.Pointer[shared]) bool { return t.Value() == nil })
-		c.enough = 2*len(c.byPrint) + 16
-	}
-	t := &shared{picker.table(members)}
-	c.byPrint[key] = weak.Make(t)
-	return t
 }

@@ -29,21 +29,10 @@ type Maglev struct {
 //
 // It grows in large steps, since from one size to the next almost all keys move.
 func MaglevSize(n int) int {
+	size := 1 << 16
 	if n > 160 {
-		return grown(1<<18, n)
+		size = 1 << 18
 	}
-	return grown(1<<16, n)
-}
-
-// SmallMaglevSize is a size for tables of which there may be very many, such as one
-// for each answer of a source that returns some of its members at random: over 100
-// slots for each of n members, and no fewer than 1,024. It grows in large steps,
-// too.
-func SmallMaglevSize(n int) int { return grown(1<<10, n) }
-
-// grown returns the first prime number from the size on, or from four times that
-// and so on, until it is over 100 for each of n.
-func grown(size, n int) int {
 	for size <= 100*n {
 		size *= 4
 	}

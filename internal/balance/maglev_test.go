@@ -133,14 +133,6 @@ func TestMaglevSize(t *testing.T) {
 	}
 }
 
-func TestSmallMaglevSize(t *testing.T) {
-	for n, want := range map[int]int{1: 1031, 10: 1031, 11: 4099, 40: 4099, 41: 16411, 163: 16411, 164: 65537, 10_000: 1048583} {
-		if got := SmallMaglevSize(n); got != want || got <= 100*n {
-			t.Errorf("%d members: %d slots, want %d", n, got, want)
-		}
-	}
-}
-
 func TestIsPrime(t *testing.T) {
 	composite := make([]bool, 10_000)
 	for n := 2; n < len(composite); n++ {
