@@ -120,7 +120,7 @@ func (a *App) Start() error {
 	waiting := a.waiting
 	a.pending, a.waiting = nil, nil
 	a.mu.Unlock()
-	monitor.setLimits(a.ProbeConcurrency, a.ExecConcurrency)
+	monitor.enter(a)
 	monitor.settleHeritage(a, pending)
 	monitor.start(pending)
 	for _, f := range waiting {
@@ -144,8 +144,12 @@ func (a *App) AtStart(f func()) {
 	}
 }
 
-// Stop does nothing: each policy closes the watches that it has opened.
-func (*App) Stop() error { return nil }
+// Stop gives up the limits of the configuration. Each policy closes the watches
+// that it has opened.
+func (a *App) Stop() error {
+	monitor.leave(a)
+	return nil
+}
 
 // Watch probes the upstream at the given dial address from the start of the
 // configuration on, or from now on where it has started. Notify is called

@@ -2,6 +2,7 @@ package healthcheck
 
 import (
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 )
@@ -27,6 +28,7 @@ type Monitor struct {
 	remembered map[nameOf]remembered
 	purged     time.Time // when what is out of date was last dropped of those
 
+	apps    []*App // of configurations that have started, the latest last
 	places  [works]places
 	seen    uint64        // targets ever made
 	epoch   time.Time     // where the grids of all targets begin
@@ -117,11 +119,30 @@ func (m *Monitor) startOne(w *Watch, now time.Time) {
 	}
 }
 
-// setLimits sets how many probes, and how many commands, run at once.
-func (m *Monitor) setLimits(probes, commands int) {
+// enter has the limits of the configuration hold, which has started.
+func (m *Monitor) enter(a *App) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.places[probing].limit, m.places[executing].limit = probes, commands
+	m.apps = append(m.apps, a)
+	m.limit()
+}
+
+// leave ends that. The configuration that was there before may go on: this one may
+// have failed to start.
+func (m *Monitor) leave(a *App) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.apps = slices.DeleteFunc(m.apps, func(other *App) bool { return other == a })
+	m.limit()
+}
+
+// limit has the limits be those of the latest configuration. The mutex is held.
+func (m *Monitor) limit() {
+	if len(m.apps) == 0 {
+		return
+	}
+	a := m.apps[len(m.apps)-1]
+	m.places[probing].limit, m.places[executing].limit = a.ProbeConcurrency, a.ExecConcurrency
 	m.rouse()
 }
 

@@ -178,10 +178,15 @@ type outcome struct {
 }
 
 // probe runs the checker once. It survives a checker that panics or that does
-// not heed its context.
+// not heed its context: until that one ends, there is no other for the upstream.
 func (w *Watch) probe(ctx context.Context) (Report, error) {
-	done := make(chan outcome, 1)
+	endless := fmt.Errorf("checker did not end at its timeout of %v", time.Duration(w.check.Timeout))
+	if !w.monitor.await(ctx, w.target) {
+		return Report{}, endless
+	}
+	done, ended := make(chan outcome, 1), make(chan struct{})
 	go func() {
+		defer close(ended)
 		defer func() {
 			if r := recover(); r != nil {
 				w.check.logger.Error("checker panicked", zap.String("check", w.check.Name),
@@ -208,6 +213,26 @@ func (w *Watch) probe(ctx context.Context) (Report, error) {
 	case o := <-done:
 		return o.report, o.err
 	case <-patience.C:
-		return Report{}, fmt.Errorf("checker did not end at its timeout of %v", time.Duration(w.check.Timeout))
+		w.monitor.mu.Lock()
+		defer w.monitor.mu.Unlock()
+		w.target.hung = ended
+		return Report{}, endless
+	}
+}
+
+// await waits for the end of the target's checker that did not end in time, if
+// there is one. It returns false if that lasts longer than the context.
+func (m *Monitor) await(ctx context.Context, t *target) bool {
+	m.mu.Lock()
+	hung := t.hung
+	m.mu.Unlock()
+	if hung == nil {
+		return true
+	}
+	select {
+	case <-hung:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }

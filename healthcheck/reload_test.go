@@ -3,6 +3,7 @@ package healthcheck
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -240,6 +241,57 @@ func TestDynamicVerdictIsRememberedForAWhile(t *testing.T) {
 		sleep(6 * time.Minute)
 		if state := state(`{"interval":"8s"}`); state.Decided {
 			t.Errorf("after dynamic_expiry: %+v", state)
+		}
+	})
+}
+
+// A configuration that fails to start, or has ended, leaves no limits behind.
+func TestLimitsAreThoseOfTheConfigurationThatServes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limits := func(probes, commands int, when string) {
+			t.Helper()
+			monitor.mu.Lock()
+			defer monitor.mu.Unlock()
+			if p := &monitor.places; p[probing].limit != probes || p[executing].limit != commands {
+				t.Errorf("%s: %d probes and %d commands at once", when, p[probing].limit, p[executing].limit)
+			}
+		}
+		first := &App{ProbeConcurrency: 100, ExecConcurrency: 10}
+		failed := &App{ProbeConcurrency: 1, ExecConcurrency: 1}
+		second := &App{ProbeConcurrency: 200, ExecConcurrency: 20}
+		first.Start()
+		failed.Start()
+		failed.Stop() // another app did not start
+		limits(100, 10, "after a reload that failed")
+		second.Start()
+		first.Stop()
+		limits(200, 20, "after a reload")
+		second.Stop()
+	})
+}
+
+// What does not end when it should is not started again and again.
+func TestCheckerThatHangsIsNotStartedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var running, most atomic.Int32
+		end := make(chan struct{})
+		c := newConfig(t, `{"interval":"1s","timeout":"100ms","fails":2}`, func(context.Context, Target) error {
+			most.Store(max(most.Load(), running.Add(1)))
+			defer running.Add(-1)
+			<-end
+			return nil
+		}).watch(1, nil).start()
+		sleep(time.Minute)
+		if n := most.Load(); n != 1 {
+			t.Errorf("%d probes of one upstream at once", n)
+		}
+		if s := c.own[0].State(); s.Verdict != Unhealthy || !strings.Contains(s.Reason, "did not end") {
+			t.Errorf("%+v", s)
+		}
+		close(end)
+		sleep(30 * time.Second)
+		if c.verdict() != Healthy {
+			t.Errorf("%+v, although the checker works again", c.own[0].State())
 		}
 	})
 }

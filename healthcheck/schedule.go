@@ -23,7 +23,8 @@ type target struct {
 	line     *line // where it is scheduled; nil while it is not
 	index    int   // in line.due
 	probe    *probe
-	warning  string // of the latest probe
+	warning  string          // of the latest probe
+	hung     <-chan struct{} // closed when the checker ends that did not do so in time; nil if there is none
 }
 
 // runner returns the watch whose checker probes the target: the latest started.
