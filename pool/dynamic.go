@@ -54,7 +54,7 @@ func (h *Handle) selectDynamic(upstreams reverseproxy.UpstreamPool, q Query) (pi
 	if v == nil || now-v.item.latest.Load() > int64(p.expiry) || !v.fill(buffer, upstreams) {
 		v = p.viewOf(upstreams, now)
 		v.fill(buffer, upstreams)
-		d.latest.Store(v)
+		d.show(v)
 	}
 	v.sight(now)
 	if now-d.asked.Load() > int64(tick) {
@@ -137,7 +137,7 @@ func (p *Pool) viewOf(upstreams []*reverseproxy.Upstream, now int64) *view {
 	if v := known(); v != nil {
 		return v // another request was faster
 	}
-	v := &view{index: make(map[string]int, len(upstreams))}
+	v := &view{print: print, index: make(map[string]int, len(upstreams))}
 	v.past = newShelved(new(history), 1, now)
 	closed := p.isClosed()
 	if !closed {
@@ -159,9 +159,7 @@ func (p *Pool) viewOf(upstreams []*reverseproxy.Upstream, now int64) *view {
 	p.seat(v)
 	p.build(v)
 	v.item = newShelved(v, len(v.members), now)
-	for _, gone := range d.views.put(print, v.item, maxViews, max(maxSeats*p.limit, len(v.members))) {
-		gone.snapshot.Load().discount(new(Snapshot))
-	}
+	d.gone(d.views.put(print, v.item, maxViews, max(maxSeats*p.limit, len(v.members))))
 	if !closed { // else all was released
 		p.sweep(now)
 	}
@@ -243,11 +241,8 @@ func (p *Pool) sweep(now int64) {
 		return
 	}
 	d.swept = now
-	p.memory.tidy(now)
-	for _, gone := range d.views.expire(now - int64(p.expiry)) {
-		gone.snapshot.Load().discount(new(Snapshot))
-		d.latest.CompareAndSwap(gone, nil)
-	}
+	p.memory.tidy(now, max(keep, int64(p.expiry), int64(p.options.FailbackDelay)))
+	d.gone(d.views.expire(now - int64(p.expiry)))
 	kept := make(map[*member]bool)
 	for _, v := range d.all() {
 		for _, m := range v.members {

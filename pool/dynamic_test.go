@@ -61,3 +61,44 @@ func TestClosedPoolHoldsNothing(t *testing.T) {
 		expect("swept", running, 2, 2)
 	})
 }
+
+// The view last asked for is one of those that are built anew, whoever pushes it off
+// its shelf meanwhile.
+func TestLatestViewIsOneThatIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Options{}, 0)
+		b.limit = 1 // so that the shelf has room for one of these
+		d := &b.dynamic
+		view := func(addresses ...string) *view {
+			return b.viewOf(returns(addresses...), instant(time.Now()))
+		}
+		first := view("a:80", "b:80", "c:80")
+		d.show(first)
+		second := view("d:80", "e:80", "f:80")
+		if v := d.latest.Load(); v != nil {
+			t.Error("the latest view is one that has gone")
+		}
+		d.show(second)
+		if d.latest.Load() != second {
+			t.Error("a view that is there is not shown")
+		}
+		d.show(first) // by a request that has found it before it went
+		if v := d.latest.Load(); v == first {
+			t.Error("the latest view is one that had gone")
+		}
+	})
+}
+
+func TestHistoriesOfDynamicUpstreamsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Options{}, 0)
+		for i := range 100 {
+			b.handle.Select(returns(host(network, i)+":80"), nil, nil)
+		}
+		time.Sleep(b.expiry + time.Minute)
+		b.handle.Select(returns("a:80"), nil, nil)
+		if n := b.memory.dynamicHistories.count; n != 1 {
+			t.Errorf("%d histories are kept, one is in use", n)
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"hash/maphash"
 	"math"
 	"slices"
 	"sync"
@@ -24,7 +25,7 @@ func (p *Pool) historyOf(upstreams string, dynamic bool, now int64) *shelved[*hi
 	if dynamic {
 		of, most = &p.memory.dynamicHistories, 2*maxViews // those of two configurations
 	}
-	key := p.options.signature() + " " + upstreams
+	key := maphash.String(seed, p.options.signature()+" "+upstreams) // thousands of addresses make long texts
 	if h := of.get(key); h != nil {
 		h.use(now)
 		return h

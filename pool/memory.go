@@ -17,7 +17,7 @@ type memory struct {
 
 	// What dynamic sources have returned is bounded by who asks; static upstreams
 	// keep apart from it.
-	histories, dynamicHistories shelf[string, *history]
+	histories, dynamicHistories shelf[uint64, *history]
 
 	mu     sync.Mutex // guards:
 	places map[string]*place
@@ -98,8 +98,10 @@ func (m *memory) release(p *place, rules string, limit int, now int64) {
 	}
 }
 
-// tidy forgets places that no member has had for too long.
-func (m *memory) tidy(now int64) {
+// tidy forgets places that no member has had for too long, and what dynamic
+// upstreams were that nobody has asked for within the given time.
+func (m *memory) tidy(now, within int64) {
+	m.dynamicHistories.expire(now - within)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.sweep(now)

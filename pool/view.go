@@ -27,8 +27,26 @@ type view struct {
 
 	// Only where members are dynamic: the view itself and its history, which are kept
 	// for as long as somebody asks for them.
-	item *shelved[*view]
-	past *shelved[*history]
+	print uint64 // what it is kept under
+	item  *shelved[*view]
+	past  *shelved[*history]
+}
+
+// show makes the view the one that requests look at first, unless it has gone from
+// the shelf: then it is not built anew any more.
+func (d *dynamics) show(v *view) {
+	d.latest.Store(v)
+	if item := d.views.get(v.print); item == nil || item.value != v {
+		d.latest.CompareAndSwap(v, nil)
+	}
+}
+
+// gone is called with the views that have gone from the shelf.
+func (d *dynamics) gone(views []*view) {
+	for _, v := range views {
+		v.snapshot.Load().discount(new(Snapshot))
+		d.latest.CompareAndSwap(v, nil)
+	}
 }
 
 // all is the number of the level that has the upstreams of all others but backups.
