@@ -33,7 +33,7 @@ func TestGoldenJSONErrors(t *testing.T) {
 		{ewma, `"choices": 1001`, "choices: 1001 is not between 1 and 1000"},
 		{ewma, `"decay": "-1s"`, "decay: -1s is not above zero"},
 		{ewma, `"measure": "body"`, "measure: 'body' is neither header nor last_byte"},
-		{managed, `"retries": 1`, "managed: no policy"},
+		{managed, `"retries": 1`, `managed: no policy; name the one that picks: "inner": {"policy": …}`},
 		{managed, `"inner": {"policy": "least_conns"}`, "unknown module: http.reverse_proxy.selection_policies.least_conns"},
 		{managed, `"inner": {"policy": "first"}, "weights": {"10.0.0.1:80": 3}`, "weight: 3 of upstream '10.0.0.1:80': managed takes only 0"},
 		{managed, `"inner": {"policy": "least_request", "weights": {"10.0.0.1:80": 3}}`, "weight: options that every policy has belong to the outer policy"},

@@ -71,7 +71,7 @@ func (p *Pool) retries(handler *reverseproxy.Handler) error {
 	switch n := p.options.Retries; {
 	case lb == nil:
 	case n != nil && lb.Retries > 0:
-		return fmt.Errorf("retries: the handler has lb_retries %d already", lb.Retries)
+		return fmt.Errorf("retries: the handler has lb_retries %d, which means the same; remove lb_retries", lb.Retries)
 	case n != nil:
 		lb.Retries = *n
 	case lb.Retries == 0 && lb.TryDuration == 0:

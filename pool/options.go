@@ -126,7 +126,7 @@ func (o *Options) reset() {
 func (o *Options) checkBackups() error {
 	for _, m := range o.backups.set.Matches() {
 		if o.levels.set.Has(m) {
-			return fmt.Errorf("backup: '%s' has a priority, too: a backup is on no level", m)
+			return fmt.Errorf("backup: '%s' has a priority, too, but a backup is on no level; remove one of them", m)
 		}
 	}
 	return nil
@@ -228,7 +228,7 @@ func (o *Options) checkStatic(addresses []string) error {
 	}
 	for _, address := range addresses {
 		if o.backups.has(address) && o.levels.has(address) {
-			return fmt.Errorf("backup: '%s' has a priority, too: a backup is on no level", address)
+			return fmt.Errorf("backup: '%s' has a priority, too, but a backup is on no level; remove one of them", address)
 		}
 	}
 	return nil

@@ -37,7 +37,11 @@ func (q *Queue) unmarshal(d *caddyfile.Dispenser) error {
 		return err
 	}
 	if q.Length, err = strconv.Atoi(args[0]); err != nil {
-		return d.WrapErr(cfg.NotAnInteger("queue", args[0]))
+		err := cfg.NotAnInteger("queue", args[0])
+		if _, e := caddy.ParseDuration(args[0]); e == nil {
+			err = fmt.Errorf("%v; the length comes first, then the timeout", err)
+		}
+		return d.WrapErr(err)
 	}
 	if len(args) == 2 {
 		timeout, err := caddy.ParseDuration(args[1])

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -22,6 +23,21 @@ func (p *Pool) warn(handler *reverseproxy.Handler) {
 	if t := o.PanicThreshold; t != nil && *t > 0 && *t < 1 {
 		p.logger.Warn("panic_threshold is a percentage, and below one percent: write 50 for a half",
 			policy, upstreams, zap.Float64("panic_threshold", *t))
+	}
+	if p.fixed && len(addresses) > 0 && !slices.ContainsFunc(addresses, func(a string) bool { return !o.backups.has(a) }) {
+		p.logger.Warn("all upstreams are backups, which is as if none were: leave backup out, or name only some of them",
+			policy, upstreams)
+	}
+	if d := o.OutlierDetection; d != nil {
+		for option, percent := range map[string]*float64{
+			"failure_percentage_threshold": d.FailurePercentageThreshold,
+			"max_ejection_percent":         d.MaxEjectionPercent,
+		} {
+			if percent != nil && *percent > 0 && *percent < 1 {
+				p.logger.Warn(option+" is a percentage, and below one percent: write 50 for a half",
+					policy, upstreams, zap.Float64(option, *percent))
+			}
+		}
 	}
 	checks := handler.HealthChecks
 	if checks == nil {

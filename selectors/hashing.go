@@ -115,7 +115,8 @@ func (p *hashing) provisionHashing(ctx caddy.Context, picker tabler) error {
 		return err
 	}
 	for _, name := range strangers(p.Key) {
-		ctx.Logger().Warn("the key has a placeholder that is none of Caddy's own: unless another handler sets it, it has no value",
+		ctx.Logger().Warn("the key has a placeholder that is none of Caddy's own: unless another handler sets it, it has no value;"+
+			" check how it is written (JSON knows only long names, such as {http.request.uri})",
 			zap.String("placeholder", name))
 	}
 	global := caddy.NewReplacer()
@@ -179,7 +180,7 @@ func (p *hashing) Pick(q pool.Query) int {
 // checkKey rejects keys that are the same for all requests.
 func checkKey(key string) error {
 	if key == "" {
-		return errors.New("no key")
+		return errors.New(`key: missing; it is a text with placeholders, such as "{http.request.uri}"`)
 	}
 	if _, after, _ := strings.Cut(key, "{"); !strings.Contains(after, "}") {
 		return fmt.Errorf("key '%s' has no placeholder such as {client_ip}: it is the same for all requests", key)
@@ -219,7 +220,7 @@ func (p *hashing) unmarshal(d *caddyfile.Dispenser, policy string, own func() (k
 	args := d.RemainingArgs()
 	switch {
 	case len(args) == 0 || args[0] == "":
-		return cfg.ErrAt(name, "%s: missing key", policy)
+		return cfg.ErrAt(name, "%s: missing key, such as {uri}", policy)
 	case len(args) > 1:
 		return cfg.ErrAt(name, "%s: unexpected argument '%s'; a key of several words is put in quotes", policy, args[1])
 	}

@@ -14,7 +14,7 @@ func TestHashingRejectsBadOptions(t *testing.T) {
 			options object
 			want    string
 		}{
-			"no key":           {object{"key": ""}, "no key"},
+			"no key":           {object{"key": ""}, "key: missing"},
 			"constant key":     {object{"key": "all"}, "key 'all' has no placeholder"},
 			"closed, not open": {object{"key": "}a{"}, "key '}a{' has no placeholder"},
 			"no bound":         {object{"balance_factor": 100}, "balance_factor: 100% is not above 100%"},
@@ -42,7 +42,7 @@ func TestHashingRejectsBadOptions(t *testing.T) {
 			"unnamed":        {object{}, "fallback"},
 			"common options": {object{"policy": "weighted_random", "weights": object{dial(0): 2}}, "weight: options that every policy has belong to the outer policy"},
 			"a check":        {object{"policy": "maglev", "key": "{x}", "health_checks": checked["health_checks"]}, "health_check: options that every policy has belong to the outer policy"},
-			"no key":         {object{"policy": "maglev"}, "no key"},
+			"no key":         {object{"policy": "maglev"}, "key: missing"},
 		} {
 			bad := with(config, nil)
 			bad["fallback"] = test.fallback

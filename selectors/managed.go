@@ -40,7 +40,7 @@ func (*Managed) CaddyModule() caddy.ModuleInfo {
 func (p *Managed) Provision(ctx caddy.Context) error {
 	p.Unweighted()
 	if p.InnerRaw == nil {
-		return errors.New("managed: no policy")
+		return errors.New(`managed: no policy; name the one that picks: "inner": {"policy": …}`)
 	}
 	if err := p.Handle.Provision(ctx, &p.Options, p); err != nil {
 		return err
@@ -94,7 +94,7 @@ func (p *Managed) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			return false, nil
 		}
 		if p.InnerRaw != nil {
-			return true, d.Err("managed: a policy is there already")
+			return true, d.Err("managed: there is a policy already; remove one")
 		}
 		if !d.NextArg() {
 			return true, d.Err("policy: missing argument")
@@ -106,7 +106,7 @@ func (p *Managed) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		return err
 	}
 	if p.InnerRaw == nil {
-		return cfg.ErrAt(name, "managed: missing policy")
+		return cfg.ErrAt(name, "managed: missing policy; name the one that picks: lb_policy managed <policy>")
 	}
 	return nil
 }

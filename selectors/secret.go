@@ -12,7 +12,7 @@ import (
 
 // errBraces is what fillSecret returns where it cannot say what is wrong: a message
 // of Caddy's would quote the text, which may be part of a secret that has braces.
-var errBraces = errors.New("has in braces what has no value when the configuration is loaded; use {env.NAME} or {file./path}")
+var errBraces = errors.New("has a placeholder without a value when the configuration is loaded; use {env.NAME} or {file./path}")
 
 // fillSecret returns the secret that the text of an option stands for, in which
 // {env.NAME} and {file./path} are replaced. Errors do not reveal it.
@@ -22,7 +22,7 @@ func fillSecret(text string) (string, error) {
 	case err != nil && strings.HasPrefix(err.Error(), "unrecognized"):
 		return "", errBraces
 	case err != nil:
-		return "", fmt.Errorf("%v, or cannot be read", err)
+		return "", fmt.Errorf("%s: what it names is missing, empty or cannot be read", strings.TrimPrefix(err.Error(), "evaluated "))
 	}
 	if secret = strings.TrimSpace(secret); secret == "" {
 		return "", errors.New("empty")

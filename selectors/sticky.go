@@ -139,7 +139,7 @@ func (p *Sticky) Provision(ctx caddy.Context) error {
 		return err
 	}
 	if name := p.fallback.cookie(); name != "" && name == p.Cookie {
-		return fmt.Errorf("fallback: '%s' is the name of our own cookie, too", name)
+		return fmt.Errorf("fallback: '%s' is the name of our own cookie, too; give one of them another", name)
 	}
 	p.meet(ctx)
 	return p.Start()

@@ -41,7 +41,7 @@ func TestBadOptionsInJSON(t *testing.T) {
 		"partitioned: no cookie is set where header, learn or route is used without the name of one": {"header": field, "partitioned": true},
 		"header: Set-Cookie has a meaning of its own":                                                {"header": "set-cookie"},
 		"learn: duplicate 'SID'":                                                                     {"learn": []string{"SID", "SID"}},
-		"the 2. has in braces what has no value":                                                     {"secret": []string{secret, "a{b}c"}},
+		"number 2 has a placeholder without a value":                                                 {"secret": []string{secret, "a{b}c"}},
 		"route: '' is not the name of a route":                                                       {"route": object{"": dial(0)}},
 		"route: 'a.b' is not the name of a route":                                                    {"route": object{"a.b": dial(0)}},
 		"route a: no upstream is '192.0.2.1:80'":                                                     {"route": object{"a": "192.0.2.1:80"}},

@@ -41,7 +41,7 @@ func (p *Sticky) provisionSecrets(ctx caddy.Context) error {
 	for i, text := range p.Secret {
 		secret, err := fillSecret(text)
 		if err == errBraces {
-			return fmt.Errorf("secret: the %d. %v", i+1, err)
+			return fmt.Errorf("secret: number %d %v", i+1, err)
 		}
 		if err != nil {
 			return fmt.Errorf("secret: %v", err)
@@ -54,7 +54,7 @@ func (p *Sticky) provisionSecrets(ctx caddy.Context) error {
 		p.signers = append(p.signers, signer{[]byte(secret)})
 	}
 	if checkDistinct("", secrets) != nil {
-		return errors.New("secret: two are the same")
+		return errors.New("secret: two are the same; remove one")
 	}
 	return nil
 }

@@ -50,10 +50,26 @@ func Unknown(d *caddyfile.Dispenser, name string) error {
 	hint := ""
 	if places := places(option); len(places) > 0 {
 		hint = ": it belongs in the block of " + either(places)
+	} else if ours := elsewhere[option]; slices.Contains(known, ours) {
+		hint = fmt.Sprintf("; did you mean '%s'?", ours)
 	} else {
 		hint = Meant(option, known)
 	}
 	return d.Errf("unknown option '%s' for %s%s", option, name, hint)
+}
+
+// elsewhere has names that other load balancers give to options of ours.
+var elsewhere = map[string]string{
+	// HAProxy
+	"fall": "fails", "inter": "interval", "downinter": "down_interval", "fastinter": "transition_interval",
+	"maxconn": "max_requests", "maxqueue": "queue", "rise": "passes", "slowstart": "slow_start",
+	"hash-balance-factor": "balance_factor", "hash_balance_factor": "balance_factor",
+	// NGINX
+	"max_conns": "max_requests",
+	// Envoy
+	"healthy_threshold": "passes", "unhealthy_threshold": "fails", "healthy_panic_threshold": "panic_threshold",
+	"consecutive_local_origin_failure": "consecutive_local_origin_failures",
+	"consecutive_gateway_failure":      "consecutive_gateway_failures",
 }
 
 // places returns the blocks that have the option.

@@ -21,7 +21,7 @@ func TestDistance(t *testing.T) {
 }
 
 func TestUnknownSaysWhatWasMeant(t *testing.T) {
-	Options("test outer", "", "weight", "retries", "ca")
+	Options("test outer", "", "weight", "retries", "ca", "fails")
 	Options("test inner", "test outer", "choices", "decay")
 	Options("test other", "", "interval")
 	defer func() {
@@ -35,6 +35,7 @@ func TestUnknownSaysWhatWasMeant(t *testing.T) {
 		"interval": ": it belongs in the block of test other",
 		"xy":       "", // all of it would have to change
 		"cb":       "; did you mean 'ca'?",
+		"fall":     "; did you mean 'fails'?",
 		"wxyzht":   "",
 		"":         "",
 	} {
