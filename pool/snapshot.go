@@ -204,10 +204,11 @@ func (q *Query) admits(i int) bool {
 func (c *Candidate) room(u *reverseproxy.Upstream) int { return least(c.limit, u.MaxRequests) }
 
 // full reports whether the candidate would do, had it not as many requests as it
-// takes.
+// takes. One on probation that has room is none to be waited for.
 func (q *Query) full(i int) bool {
-	u := q.Upstreams[i]
-	return u.Healthy() && !q.tries.avoids(u.Dial, q.again) && q.Candidates[i].room(u) > 0 && !q.OK(i)
+	c, u := &q.Candidates[i], q.Upstreams[i]
+	limit := c.room(u)
+	return limit > 0 && u.Healthy() && !q.tries.avoids(u.Dial, q.again) && !c.who.slots.free(q.now(), u, limit)
 }
 
 // Any returns the first candidate from the given one on that may be picked,
