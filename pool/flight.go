@@ -158,8 +158,7 @@ func (f *flight) complete(err error) {
 		f.sample(time.Since(f.began), false)
 		f.member.outlier.complete(instant(f.began))
 	case err != nil && f.request.Err() == nil:
-		f.round = 0 // of which the header has told
-		f.judge(report{outcome: unreachable})
+		f.judgeIn(0, report{outcome: unreachable}) // what the header is to a probation stands
 	default: // the client, or whoever else was to read it, has had enough of it
 		f.member.outlier.complete(instant(f.began))
 	}
@@ -179,11 +178,14 @@ func (f *flight) sample(took time.Duration, failed bool) {
 }
 
 // judge has an outcome bear on whether the upstream is ejected.
-func (f *flight) judge(r report) {
+func (f *flight) judge(r report) { f.judgeIn(f.round, r) }
+
+// judgeIn is judge in the given round of the upstream's probation; 0 for in none.
+func (f *flight) judgeIn(round int, r report) {
 	if f.member.outlier == nil {
 		return
 	}
-	r.began, r.round = instant(f.began), f.round
+	r.began, r.round = instant(f.began), round
 	f.pool.judge(f.member, r)
 }
 

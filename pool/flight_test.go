@@ -251,3 +251,30 @@ func TestTransportThatPanicsLeavesNothingInFlight(t *testing.T) {
 		}
 	})
 }
+
+// Where answers are retried, one that is bad is judged at the end of its request.
+// That its body has broken off before must not leave the probation taken for ever.
+func TestBadAnswerThatBreaksOffOnProbationEndsIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Options{}, 2)
+		b.observer.answered = true
+		b.throw(0)
+		time.Sleep(30 * time.Second)
+		ctx, end := context.WithCancel(context.Background())
+		res, err := b.send(get().WithContext(ctx), 0, func(r *http.Request) (*http.Response, error) {
+			res, err := streams(breaks(io.ErrUnexpectedEOF))(r)
+			res.StatusCode = http.StatusServiceUnavailable
+			return res, err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, res.Body)
+		res.Body.Close()
+		end()
+		synctest.Wait()
+		if o := b.static.members[0].outlier; o.busy(instant(time.Now())) {
+			t.Error("the one request of the probation is held to be under way")
+		}
+	})
+}
