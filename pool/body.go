@@ -56,18 +56,18 @@ func (b *requestBody) Read(p []byte) (int, error) {
 // to read, and reports whether it cannot be sent again: part of it was read, and
 // is gone.
 func (b *requestBody) spent() bool {
-	if b == nil || b.whole() {
-		return false
-	}
-	return !b.state.CompareAndSwap(unread, sealed) && b.state.Load() == begun
+	return b.partial() && !b.state.CompareAndSwap(unread, sealed) && b.state.Load() == begun
 }
 
-// whole reports whether each attempt gets all of the body anew. Of a body that
-// Caddy has buffered whole each attempt has a reader of its own, which it shows
-// by the interface io.WriterTo.
-func (b *requestBody) whole() bool {
+// partial reports whether what an attempt takes of the body is gone for the next.
+// Of a body that Caddy has buffered whole each attempt has a reader of its own,
+// which it shows by the interface io.WriterTo.
+func (b *requestBody) partial() bool {
+	if b == nil {
+		return false
+	}
 	_, whole := b.ReadCloser.(io.WriterTo)
-	return whole
+	return !whole
 }
 
 func (b *requestBody) Close() error {

@@ -154,9 +154,7 @@ func (o *observer) concerns(r *http.Request) (*Pool, *member) {
 func (o *observer) roundTrip(r *http.Request) (*http.Response, error) {
 	p, m := o.concerns(r)
 	if m == nil {
-		res, err := o.inner.RoundTrip(r)
-		o.ended()
-		return res, err
+		return o.pass(r)
 	}
 	f := &flight{o: o, pool: p, member: m, began: time.Now(), request: r.Context()}
 	f.begin()
@@ -180,12 +178,24 @@ func (o *observer) roundTrip(r *http.Request) (*http.Response, error) {
 	if o.answered {
 		t = newTries(r, o.key)
 		t.note(m.address, true)
-		if body != nil && !body.whole() {
+		if body.partial() {
 			t.forbid() // the transport may still be reading it
 		}
 	}
 	f.answer(res, t)
 	return res, nil
+}
+
+// pass makes an attempt that none of our policies has picked. It tells nothing of
+// its upstream, but its body must not be sent again either.
+func (o *observer) pass(r *http.Request) (*http.Response, error) {
+	sent, body := watchRequest(r)
+	res, err := o.inner.RoundTrip(sent)
+	o.ended()
+	if err != nil && body.spent() || err == nil && o.answered && body.partial() {
+		newTries(r, o.key).forbid()
+	}
+	return res, err
 }
 
 // failed takes in that the attempt for the request got no answer.
