@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"sync"
 	"sync/atomic"
 )
 
@@ -13,7 +14,7 @@ func watchRequest(r *http.Request) (*http.Request, *requestBody) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return r, nil
 	}
-	body := &requestBody{ReadCloser: r.Body}
+	body := &requestBody{ReadCloser: r.Body, whole: isWhole(r.Body)}
 	watched := *r
 	watched.Body = body
 	return &watched, body
@@ -22,9 +23,13 @@ func watchRequest(r *http.Request) (*http.Request, *requestBody) {
 // requestBody is the client's side of an attempt.
 type requestBody struct {
 	io.ReadCloser
+	whole  bool // each attempt gets all of it anew
 	failed atomic.Bool
 	closed atomic.Bool  // by the transport, after which reading fails
 	state  atomic.Int32 // unread, begun, empty or sealed
+
+	mu   sync.Mutex // held while a whole body is read, and guards:
+	over bool       // the buffer that it is in may be another client's by now
 }
 
 // What may have happened to a body in an attempt.
@@ -42,14 +47,38 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	if !first && b.state.Load() == sealed {
 		return 0, errAttemptOver
 	}
-	n, err := b.ReadCloser.Read(p)
+	n, err := b.read(p)
 	if first && n == 0 && err == io.EOF {
 		b.state.Store(empty)
 	}
-	if err != nil && err != io.EOF && !b.closed.Load() {
+	if err != nil && err != io.EOF && err != errAttemptOver && !b.closed.Load() {
 		b.failed.Store(true)
 	}
 	return n, err
+}
+
+// read is Read of what the client has sent, if that is still to be had.
+func (b *requestBody) read(p []byte) (int, error) {
+	if b.whole {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if b.over {
+			return 0, errAttemptOver
+		}
+	}
+	return b.ReadCloser.Read(p)
+}
+
+// end ends the use of a whole body: Caddy uses its buffer for other clients once the
+// request is over, but a transport whose upstream has answered early may go on
+// reading.
+func (b *requestBody) end() {
+	if b == nil || !b.whole {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.over = true
 }
 
 // spent ends the attempt's use of the body, which a transport may still be about
@@ -60,14 +89,14 @@ func (b *requestBody) spent() bool {
 }
 
 // partial reports whether what an attempt takes of the body is gone for the next.
-// Of a body that Caddy has buffered whole each attempt has a reader of its own,
-// which it shows by the interface io.WriterTo.
-func (b *requestBody) partial() bool {
-	if b == nil {
-		return false
-	}
-	_, whole := b.ReadCloser.(io.WriterTo)
-	return !whole
+func (b *requestBody) partial() bool { return b != nil && !b.whole }
+
+// isWhole reports whether each attempt gets all of the body anew. Of one that Caddy
+// has buffered whole each has a reader of its own, which it shows by the interface
+// io.WriterTo.
+func isWhole(body io.ReadCloser) bool {
+	_, whole := body.(io.WriterTo)
+	return whole
 }
 
 func (b *requestBody) Close() error {

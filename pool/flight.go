@@ -22,8 +22,9 @@ type flight struct {
 	request context.Context
 	round   int // of the upstream's probation; 0 if it is on none
 
-	upgraded bool        // goes on as a connection
-	stop     func() bool // watching for the end of the request; nil if that need not be watched
+	sent     *requestBody // nil if the request has none
+	upgraded bool         // goes on as a connection
+	stop     func() bool  // watching for the end of the request; nil if that need not be watched
 	over     atomic.Bool
 	landed   atomic.Bool // as far as latency is concerned
 
@@ -63,6 +64,7 @@ func (f *flight) finish() {
 		return
 	}
 	f.land()
+	f.sent.end()
 	switch {
 	case !f.pool.counting:
 	case f.upgraded: // the body is not ours to watch, but the request ends with it

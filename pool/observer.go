@@ -165,6 +165,7 @@ func (o *observer) roundTrip(r *http.Request) (*http.Response, error) {
 		}
 	}()
 	sent, body := watchRequest(p.hide(r))
+	f.sent = body
 	res, err := o.inner.RoundTrip(sent)
 	returned = true
 	if err != nil {

@@ -1,0 +1,53 @@
+package selectors
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// Caddy uses the buffer of a body for other clients once the request is over. A
+// transport whose upstream has answered early may still be reading it.
+func TestBufferedBodyEndsWithItsRequest(t *testing.T) {
+	says := func(body io.ReadCloser, err error) func(*http.Request) (*http.Response, error) {
+		return func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: http.StatusOK, ProtoMajor: 1, Proto: "HTTP/1.1", Header: make(http.Header), Body: body}, err
+		}
+	}
+	for name, does := range map[string]act{
+		"answered": func(r *http.Request) (*http.Response, error) {
+			return says(io.NopCloser(strings.NewReader("ok")), nil)(r)
+		},
+		"answered in a header": says(http.NoBody, nil),
+		"failed":               func(*http.Request) (*http.Response, error) { return nil, errors.New("reset") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			isolate()
+			h := loadHandler(t, object{
+				"load_balancing":  object{"selection_policy": object{"policy": "weighted_random", "retries": 0}},
+				"transport":       object{"protocol": "stage"},
+				"upstreams":       dials(1),
+				"request_buffers": 1 << 20,
+			})
+			var left io.Reader
+			play(dial(0), func(r *http.Request) (*http.Response, error) {
+				if begun, err := io.CopyN(io.Discard, r.Body, 10); err != nil {
+					t.Errorf("%d bytes, then %v", begun, err)
+				}
+				left = r.Body
+				return does(r)
+			})
+			defer play(dial(0), nil)
+			r := asked("/")
+			r.Method, r.ContentLength = http.MethodPost, 100
+			r.Body = io.NopCloser(strings.NewReader(strings.Repeat("x", 100)))
+			_ = h.ServeHTTP(httptest.NewRecorder(), r, nil)
+			if rest, err := io.ReadAll(left); len(rest) > 0 || err == nil {
+				t.Errorf("%d bytes are still read, then %v", len(rest), err)
+			}
+		})
+	}
+}
