@@ -10,9 +10,36 @@ type nameOf struct{ check, address string }
 
 // remembered is the state of a target that is no more.
 type remembered struct {
-	key, kind string
-	state     State
-	until     time.Time
+	kind  string
+	state State
+	until time.Time
+}
+
+// remember keeps the state of a target that goes, for as long as it is wanted.
+func (m *Monitor) remember(t *target, now time.Time) {
+	state := *t.state.Load()
+	if !state.known() || !now.Before(t.wanted) {
+		return
+	}
+	if m.remembered[t.name] == nil {
+		m.remembered[t.name] = make(map[string]remembered)
+	}
+	m.remembered[t.name][t.key] = remembered{t.kind, state, t.wanted}
+}
+
+// recall returns what is remembered of the same check of the address; else of the
+// one of its name that was probed last.
+func (m *Monitor) recall(t *target, now time.Time) (latest remembered, same, ok bool) {
+	for key, r := range m.remembered[t.name] {
+		switch {
+		case !now.Before(r.until):
+		case key == t.key:
+			return r, true, true
+		case !ok || r.state.Probed.After(latest.state.Probed):
+			latest, ok = r, true
+		}
+	}
+	return latest, false, ok
 }
 
 // heritage is the state that a new target starts from: the verdict that a
@@ -26,8 +53,8 @@ func (m *Monitor) heritage(t *target, c *Check) State {
 		}
 		return a.state.Load().inherited(a.kind == t.kind)
 	}
-	if r, ok := m.remembered[t.name]; ok && time.Now().Before(r.until) {
-		if r.key == t.key {
+	if r, same, ok := m.recall(t, time.Now()); ok {
+		if same {
 			return r.state
 		}
 		return r.state.inherited(r.kind == t.kind)
@@ -96,5 +123,8 @@ func (m *Monitor) purge(now time.Time) {
 		return
 	}
 	m.purged = now
-	maps.DeleteFunc(m.remembered, func(_ nameOf, r remembered) bool { return !now.Before(r.until) })
+	maps.DeleteFunc(m.remembered, func(_ nameOf, all map[string]remembered) bool {
+		maps.DeleteFunc(all, func(_ string, r remembered) bool { return !now.Before(r.until) })
+		return len(all) == 0
+	})
 }

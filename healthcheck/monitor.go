@@ -25,8 +25,8 @@ type Monitor struct {
 
 	// What was known of addresses of dynamic sources whose last watch has gone
 	// with its configuration: the next one learns of them by its requests only.
-	remembered map[nameOf]remembered
-	purged     time.Time // when what is out of date was last dropped of those
+	remembered map[nameOf]map[string]remembered // by the checks' keys
+	purged     time.Time                        // when what is out of date was last dropped of those
 
 	apps    []*App // of configurations that have started, the latest last
 	places  [works]places
@@ -47,7 +47,7 @@ func NewMonitor() *Monitor {
 		random:     rand.Float64,
 		targets:    make(map[targetKey]*target),
 		named:      make(map[nameOf]map[*target]struct{}),
-		remembered: make(map[nameOf]remembered),
+		remembered: make(map[nameOf]map[string]remembered),
 		places:     [works]places{newPlaces(defaultConcurrency), newPlaces(defaultExecConcurrency)},
 	}
 }
@@ -169,14 +169,13 @@ func (m *Monitor) remove(w *Watch, now time.Time) {
 	if t.line != nil {
 		m.move(t, now)
 	}
+	if w.expired != nil && !w.expired(now) {
+		t.wanted = now.Add(time.Duration(w.check.app.DynamicExpiry))
+	}
 	if t.watches.Len() > 0 {
 		return
 	}
-	if w.expired != nil && !w.expired(now) {
-		if state := *t.state.Load(); state.known() {
-			m.remembered[t.name] = remembered{t.key, t.kind, state, now.Add(time.Duration(w.check.app.DynamicExpiry))}
-		}
-	}
+	m.remember(t, now)
 	delete(m.targets, targetKey{t.key, t.name.address})
 	delete(m.named[t.name], t)
 	if len(m.named[t.name]) == 0 {

@@ -46,7 +46,12 @@ func newConfig(t *testing.T, options string, probe func(context.Context, Target)
 	}
 	check.checker = &scripted{probe}
 	c := &config{t: t, check: check}
-	t.Cleanup(c.close)
+	t.Cleanup(func() {
+		c.close()
+		monitor.mu.Lock()
+		defer monitor.mu.Unlock()
+		clear(monitor.remembered) // the next test's clock begins anew
+	})
 	return c
 }
 

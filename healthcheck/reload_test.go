@@ -209,42 +209,6 @@ func TestIntervalsByState(t *testing.T) {
 	})
 }
 
-func TestDynamicVerdictIsRememberedForAWhile(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBench()
-		b.set(0, errFailed)
-		watch := func(options string) *config {
-			c := newConfig(t, options, b.probe)
-			w, err := c.check.Watch(address(0), func() {}, func(time.Time) bool { return false })
-			if err != nil {
-				t.Fatal(err)
-			}
-			c.own = append(c.own, w)
-			return c
-		}
-		old := watch(`{}`).start()
-		sleep(12 * time.Second)
-		fails := old.own[0].State().Fails
-		old.close() // before the next configuration has had a request
-		sleep(time.Minute)
-		state := func(options string) State {
-			c := watch(options)
-			defer c.close()
-			return c.own[0].State()
-		}
-		if state := state(`{}`); state.Verdict != Unhealthy || !state.Decided || state.Fails != fails {
-			t.Errorf("the same check: %+v", state)
-		}
-		if state := state(`{"interval":"7s"}`); state.Verdict != Unhealthy || state.Fails != 0 {
-			t.Errorf("a changed check: %+v", state)
-		}
-		sleep(6 * time.Minute)
-		if state := state(`{"interval":"8s"}`); state.Decided {
-			t.Errorf("after dynamic_expiry: %+v", state)
-		}
-	})
-}
-
 // A configuration that fails to start, or has ended, leaves no limits behind.
 func TestLimitsAreThoseOfTheConfigurationThatServes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

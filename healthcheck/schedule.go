@@ -25,6 +25,7 @@ type target struct {
 	probe    *probe
 	warning  string          // of the latest probe
 	hung     <-chan struct{} // closed when the checker ends that did not do so in time; nil if there is none
+	wanted   time.Time       // until when the state is, by those of dynamic sources whose watches have gone
 }
 
 // runner returns the watch whose checker probes the target: the latest started.
