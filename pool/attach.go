@@ -3,6 +3,7 @@ package pool
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
@@ -72,6 +73,9 @@ func (p *Pool) retries(handler *reverseproxy.Handler) error {
 	case lb == nil:
 	case n != nil && lb.Retries > 0:
 		return fmt.Errorf("retries: the handler has lb_retries %d, which means the same; remove lb_retries", lb.Retries)
+	case n != nil && *n == 0 && lb.TryDuration > 0: // Caddy reads 0 as unset
+		return fmt.Errorf("retries: 0 turns retries off, but the handler has lb_try_duration %s, for which it tries again; remove one of them",
+			time.Duration(lb.TryDuration))
 	case n != nil:
 		lb.Retries = *n
 	case lb.Retries == 0 && lb.TryDuration == 0:
