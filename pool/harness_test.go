@@ -51,7 +51,7 @@ func newBench(t *testing.T, o Options, n int) *bench {
 }
 
 // reloaded starts a pool of n upstreams, in the same network as the one before.
-func reloaded(t *testing.T, o Options, n int) *bench {
+func reloaded(t testing.TB, o Options, n int) *bench {
 	t.Helper()
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
 	t.Cleanup(cancel)

@@ -142,6 +142,10 @@ func (h *Handle) pass(s *Snapshot, q *Query, buffer *[]*reverseproxy.Upstream, m
 	return u, c, false
 }
 
+// maxTrials is how many on probation a request looks at: they may be many, and all
+// of them busy.
+const maxTrials = 8
+
 // probe picks a candidate on probation for a request that is as well served by
 // any, and that Caddy will try elsewhere if need be, unless retries are off.
 // Without that, a policy that prefers the proven might never give one a chance.
@@ -152,7 +156,12 @@ func (h *Handle) probe(s *Snapshot, q *Query, buffer *[]*reverseproxy.Upstream, 
 	if _, keyed := h.key(q.Request); keyed {
 		return nil, nil
 	}
-	for _, t := range s.trials {
+	from := 0
+	if len(s.trials) > maxTrials {
+		from = rand.IntN(len(s.trials))
+	}
+	for n := range min(len(s.trials), maxTrials) {
+		t := s.trials[(from+n)%len(s.trials)]
 		h.enter(q, s.tiers[t.tier], buffer, members)
 		if i := t.candidate; q.OK(i) && q.claim(&q.Candidates[i], q.Upstreams[i]) {
 			return q.Upstreams[i], &q.Candidates[i]

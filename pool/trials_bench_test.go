@@ -1,0 +1,35 @@
+package pool
+
+import (
+	"fmt"
+	"testing"
+)
+
+// Picks while a part of the upstreams is on probation, each with its one request:
+// hung, say.
+func BenchmarkPickBesideBusyProbations(b *testing.B) {
+	for _, n := range []int{4, 128, 4096} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			network++
+			p := reloaded(b, Options{}, 2*n)
+			for _, m := range p.static.members[n:] {
+				o := m.outlier
+				o.mu.Lock()
+				o.phase, o.because, o.round, o.probing = probation, byLocal, 1, 1
+				o.clean.Store(false)
+				o.mu.Unlock()
+			}
+			p.building.Lock()
+			p.build(p.static)
+			p.building.Unlock()
+			r := get()
+			r.URL.Host = ""
+			b.ResetTimer()
+			for b.Loop() {
+				if p.handle.Select(p.statics, r, nil) == nil {
+					b.Fatal("nothing picked")
+				}
+			}
+		})
+	}
+}
