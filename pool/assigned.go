@@ -39,7 +39,7 @@ func (a *assigned) assign(upstream string, number int) error {
 // unmarshal parses the upstreams that the option at the cursor gives a number
 // to, which is its first argument. The JSON form is kept in numbers.
 func (a *assigned) unmarshal(d *caddyfile.Dispenser, numbers *map[string]int) error {
-	args, err := cfg.Args(d, 2, -1)
+	args, err := cfg.Args(d, 1, -1)
 	if err != nil {
 		return err
 	}
@@ -50,6 +50,9 @@ func (a *assigned) unmarshal(d *caddyfile.Dispenser, numbers *map[string]int) er
 			err = fmt.Errorf("%v; the number comes first, then the upstreams", err)
 		}
 		return d.WrapErr(err)
+	}
+	if len(args) == 1 {
+		return d.Errf("%s: missing upstream; the number comes first, then the upstreams", a.option)
 	}
 	if *numbers == nil {
 		*numbers = make(map[string]int)
