@@ -131,7 +131,7 @@ func TestAQueueIsServedInOrderWithoutLosingTime(t *testing.T) {
 	}
 	took, ideal := time.Since(began), time.Duration(total/atOnce)*takes
 	t.Logf("%d requests in %s, ideally %s (%+.1f %%)", total, took, ideal, 100*(float64(took)/float64(ideal)-1))
-	if took > ideal*11/10 {
+	if *long && took > ideal*11/10 { // a measurement, for a machine that does nothing else
 		t.Errorf("%d requests took %s, want %s and at most a tenth more", total, took, ideal)
 	}
 	farthest := 0
