@@ -33,11 +33,15 @@ type flight struct {
 	body    watchedBody // of the response; likewise
 }
 
-func (f *flight) begin() {
+// begin notes that the attempt begins, on an upstream that Caddy sets the limit for;
+// 0 for none.
+func (f *flight) begin(limit int) {
 	m, now := f.member, instant(f.began)
 	f.tracked = m.latency.begin(&f.attempt, now)
 	f.round = m.outlier.begin(now)
-	m.slots.fill(now)
+	if m.slots.picks.Load() > 0 {
+		m.slots.fill(now, least(m.room(), limit) > 0)
+	}
 	if f.pool.counting {
 		m.load.begin(now)
 	}

@@ -123,41 +123,41 @@ func (o *observer) mark(r *http.Request, p *Pool, address string) {
 	}
 }
 
-// concerns returns the upstream that the request goes to and the pool that it
-// was picked from; nil unless it is an attempt that one of our policies has
-// picked. Probes have no server, Caddy's own ones as well.
-func (o *observer) concerns(r *http.Request) (*Pool, *member) {
+// concerns returns the upstream that the request goes to, as the pool that it was
+// picked from knows it and as Caddy does; nil unless it is an attempt that one of
+// our policies has picked. Probes have no server, Caddy's own ones as well.
+func (o *observer) concerns(r *http.Request) (*Pool, *member, *reverseproxy.Upstream) {
 	ctx := r.Context()
 	dial, ok := reverseproxy.GetDialInfo(ctx)
 	if !ok || dial.Upstream == nil || ctx.Value(caddyhttp.ServerCtxKey) == nil {
-		return nil, nil
+		return nil, nil, nil
 	}
 	p := o.pool.Load()
 	if o.marks() {
 		repl := Replacer(r)
 		if repl == nil {
-			return nil, nil
+			return nil, nil, nil
 		}
 		value, _ := repl.Get(o.picked)
 		repl.Delete(o.picked)
 		picked, _ := value.(pick)
 		if picked.pool == nil || picked.address != dial.Upstream.Dial {
-			return nil, nil
+			return nil, nil, nil
 		}
 		p = picked.pool
 	}
-	return p, p.member(dial.Upstream.Dial)
+	return p, p.member(dial.Upstream.Dial), dial.Upstream
 }
 
 // roundTrip makes an attempt and takes in what comes of it. Response and error do
 // not change on the way; of the request, what is ours is not sent.
 func (o *observer) roundTrip(r *http.Request) (*http.Response, error) {
-	p, m := o.concerns(r)
+	p, m, u := o.concerns(r)
 	if m == nil {
 		return o.pass(r)
 	}
 	f := &flight{o: o, pool: p, member: m, began: time.Now(), request: r.Context()}
-	f.begin()
+	f.begin(u.MaxRequests)
 	returned := false
 	defer func() {
 		if !returned { // the transport has panicked

@@ -124,17 +124,14 @@ func (s *slots) reserve(now int64, u *reverseproxy.Upstream, limit int) bool {
 	return true
 }
 
-// fill notes that an attempt has begun: its pick holds a slot no more, but Caddy
-// counts it.
-func (s *slots) fill(now int64) {
-	if s.picks.Load() == 0 {
-		return
-	}
+// fill notes that an attempt has begun, which Caddy counts. Its pick, if that took a
+// slot, holds it no more.
+func (s *slots) fill(now int64, took bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer s.note()
 	s.settled += s.picked.prune(now)
-	if s.picked.follow(now) {
+	if !took || s.picked.follow(now) {
 		s.settled++
 	}
 }

@@ -88,7 +88,7 @@ func TestSlotsAgainstALedger(t *testing.T) {
 				if len(l.counted) == 0 || len(l.picked) > 0 && l.picked[0] < l.counted[0] {
 					t.Skip("no picks that are counted")
 				}
-				s.fill(now)
+				s.fill(now, true)
 				l.counted, l.others = l.counted[1:], l.others+1
 			},
 			"end": func(t *rapid.T) {
@@ -116,7 +116,7 @@ func TestAttemptFillsASlotThatHasNotLapsed(t *testing.T) {
 	u := idle()
 	s.reserve(at(0), u, 2)
 	s.reserve(at(900), u, 2)
-	s.fill(at(1500)) // the first one's slot has lapsed, the attempt is the second one's
+	s.fill(at(1500), true) // the first one's slot has lapsed, the attempt is the second one's
 	if n := s.taken(at(1500), u); n != 0 {
 		t.Errorf("%d taken, although there is no pick without an attempt", n)
 	}
