@@ -179,7 +179,7 @@ func (f *flight) sample(took time.Duration, failed bool) {
 	now := instant(f.began.Add(took))
 	f.member.latency.observe(now, took, failed, f.o.decay)
 	if !failed {
-		f.o.fleet.observe(now, took)
+		f.pool.fleet.observe(now, took)
 	}
 }
 

@@ -130,7 +130,7 @@ func (l *Latency) forget() {
 	l.shed.Store(0)
 }
 
-// fleet is the mean latency of all of a handler's attempts.
+// fleet is the mean latency of all of a pool's attempts.
 type fleet struct {
 	_       [64]byte     // what is beside it is only read
 	mean    atomic.Int64 // nanoseconds; 0 for none

@@ -19,6 +19,8 @@ type memory struct {
 	// keep apart from it.
 	histories, dynamicHistories shelf[uint64, *history]
 
+	fleet fleet // newcomers start at its mean, also those that come with a reload
+
 	mu     sync.Mutex // guards:
 	places map[string]*place
 	idle   list.List // of *place: those that no member has, first who has been so for longest

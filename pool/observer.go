@@ -24,8 +24,7 @@ type observer struct {
 	answered   bool          // an answered request may be retried, too
 	decay      time.Duration // of the latency estimates
 	toLastByte bool          // latency is until the last byte, not until the header
-	fleet      fleet
-	suspects   atomic.Int64 // requests with failures that are still to be judged
+	suspects   atomic.Int64  // requests with failures that are still to be judged
 
 	marking atomic.Bool // one of the policies is inside one of Caddy's
 	closing atomic.Bool // users is 0

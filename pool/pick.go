@@ -19,7 +19,7 @@ func (h *Handle) Select(upstreams reverseproxy.UpstreamPool, r *http.Request, w 
 		q.stale = true
 	}
 	if o := p.observer; o != nil {
-		q.fleet = &o.fleet
+		q.fleet = p.fleet
 		if IsRetry(r) {
 			q.retryOf(triesOf(r, o.key), p.options.RetrySame)
 			if q.ended {

@@ -27,6 +27,7 @@ type Pool struct {
 	options    *Options
 	identity   identity
 	memory     *memory                   // what outlives reloads; from Start on
+	fleet      *fleet                    // the memory's
 	generation uint64                    // of the configuration
 	statics    reverseproxy.UpstreamPool // the handler's; nil where there is none
 	fixed      bool                      // there are no others

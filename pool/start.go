@@ -81,8 +81,9 @@ type Rememberer interface {
 	Remember(kept func(key string, create func() any) any)
 }
 
-// recall lets pickers have what they keep.
+// recall lets the pool and its pickers have what they keep.
 func (p *Pool) recall() {
+	p.fleet = &p.memory.fleet
 	for _, picker := range p.pickers {
 		if r, ok := picker.(Rememberer); ok {
 			r.Remember(p.memory.Kept)
