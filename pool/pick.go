@@ -118,7 +118,7 @@ func (h *Handle) pass(s *Snapshot, q *Query, buffer *[]*reverseproxy.Upstream, m
 	if u, c = h.from(s, q, buffer, members); u != nil {
 		return u, c, false
 	}
-	if h.pool.line != nil && h.anyFull(s, q, buffer, members) {
+	if h.anyFull(s.tiers, q, buffer, members) {
 		return nil, nil, true
 	}
 	// Those on probation, tested or not, and those that got room between the two
@@ -127,15 +127,21 @@ func (h *Handle) pass(s *Snapshot, q *Query, buffer *[]*reverseproxy.Upstream, m
 	if u, c = h.from(s, q, buffer, members); u != nil {
 		return u, c, false
 	}
-	if u, c = h.fromReserve(s, q, buffer, members); u != nil || !q.retry {
+	if u, c = h.fromReserve(s, q, buffer, members); u != nil {
 		return u, c, false
+	}
+	if h.anyFull(s.reserve.open(q.retry), q, buffer, members) {
+		return nil, nil, true
+	}
+	if !q.retry {
+		return nil, nil, false
 	}
 	// Those that failed this request before anything was sent to them.
 	q.again = true
 	if u, c = h.from(s, q, buffer, members); u != nil {
 		return u, c, false
 	}
-	if h.pool.line != nil && h.anyFull(s, q, buffer, members) {
+	if h.anyFull(s.tiers, q, buffer, members) {
 		return nil, nil, true
 	}
 	u, c = h.fromReserve(s, q, buffer, members)
@@ -258,20 +264,6 @@ func (h *Handle) ask(q *Query) int {
 		i = h.picker.Pick(*q)
 	}
 	return i
-}
-
-// anyFull reports whether a candidate could be picked if it had not as many
-// requests as it takes.
-func (h *Handle) anyFull(s *Snapshot, q *Query, buffer *[]*reverseproxy.Upstream, members int) bool {
-	for _, t := range s.tiers {
-		h.enter(q, t, buffer, members)
-		for i := range q.Candidates {
-			if q.full(i) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // claim takes the place that the pick has on its candidate, where places are

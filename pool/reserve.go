@@ -36,13 +36,21 @@ func (p *Pool) keep(out reservists, v *view, stands []standing) (r reserve) {
 	return reserve{tier(out.ejected), tier(out.unhealthy)}
 }
 
-// fromReserve picks any of those that are out. A first attempt goes to the ejected
+// open returns those that are open to a request. A first attempt goes to the ejected
 // only: verdicts of checks hold for it, unless there is a panic.
+func (r reserve) open(retry bool) (tiers []*Tier) {
+	if r.ejected != nil {
+		tiers = append(tiers, r.ejected)
+	}
+	if r.unhealthy != nil && retry {
+		tiers = append(tiers, r.unhealthy)
+	}
+	return tiers
+}
+
+// fromReserve picks any of those that are out.
 func (h *Handle) fromReserve(s *Snapshot, q *Query, buffer *[]*reverseproxy.Upstream, members int) (*reverseproxy.Upstream, *Candidate) {
-	for _, t := range []*Tier{s.reserve.ejected, s.reserve.unhealthy} {
-		if t == nil || t == s.reserve.unhealthy && !q.retry {
-			continue
-		}
+	for _, t := range s.reserve.open(q.retry) {
 		h.enter(q, t, buffer, members)
 		q.bound = 0
 		if i := q.Any(rand.IntN(len(t.Candidates))); i >= 0 {
