@@ -81,6 +81,18 @@ func (b *requestBody) end() {
 	b.over = true
 }
 
+// endingBody is the body of an answer with which the use of the request's body
+// ends, too.
+type endingBody struct {
+	io.ReadCloser
+	request *requestBody
+}
+
+func (b *endingBody) Close() error {
+	b.request.end()
+	return b.ReadCloser.Close()
+}
+
 // spent ends the attempt's use of the body, which a transport may still be about
 // to read, and reports whether it cannot be sent again: part of it was read, and
 // is gone.

@@ -195,6 +195,11 @@ func (o *observer) pass(r *http.Request) (*http.Response, error) {
 	if err != nil && body.spent() || err == nil && o.answered && body.partial() {
 		newTries(r, o.key).forbid()
 	}
+	if err != nil {
+		body.end()
+	} else if body != nil && body.whole && res.Body != nil && res.StatusCode != http.StatusSwitchingProtocols {
+		res.Body = &endingBody{res.Body, body}
+	}
 	return res, err
 }
 

@@ -90,7 +90,7 @@ func (h *Handle) pickInSession(s *Snapshot, q Query, buffer *[]*reverseproxy.Ups
 // do if it were not full.
 func (h *Handle) meet(s *Snapshot, q Query, session Session, buffer *[]*reverseproxy.Upstream, members int) (u *reverseproxy.Upstream, full bool) {
 	i := session.Place
-	if !s.open[i] {
+	if !s.open[i] && !(session.Strict && s.ejected[i]) {
 		return nil, false
 	}
 	q.tier, q.Candidates, q.Upstreams = nil, s.members, h.pool.static.upstreams
@@ -154,14 +154,15 @@ func (p *Pool) admit(s *Snapshot, v *view, stands []standing) {
 	}
 	s.seats = v.sessions
 	s.members = make([]Candidate, len(v.members))
-	s.open = make([]bool, len(v.members))
+	s.open, s.ejected = make([]bool, len(v.members)), make([]bool, len(v.members))
 	for i, m := range v.members {
 		stand := &stands[i]
 		s.members[i] = Candidate{
 			Address: m.address, Latency: m.latency, who: m, place: i,
 			limit: stand.limit, probation: stand.phase == probation,
 		}
-		s.open[i] = stand.verdict == healthcheck.Healthy && stand.phase != ejected && !stand.maint
+		well := stand.verdict == healthcheck.Healthy && !stand.maint
+		s.open[i], s.ejected[i] = well && stand.phase != ejected, well && stand.phase == ejected
 	}
 	for _, t := range s.tiers {
 		t.open(s.open)

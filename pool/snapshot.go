@@ -61,13 +61,14 @@ type Snapshot struct {
 	seats   []any       // what those pickers have made of the view's members, by their slot
 	members []Candidate // all of the view's
 	open    []bool      // which of them sessions may meet
+	ejected []bool      // which of the others strict sessions may: there is no other upstream for them
 }
 
 // only returns a snapshot of the tier alone.
 func (s *Snapshot) only(t *Tier) *Snapshot {
 	alone := &Snapshot{tiers: []*Tier{t}, seats: s.seats, members: s.members}
 	if s.open != nil {
-		alone.open = make([]bool, len(s.open))
+		alone.open, alone.ejected = make([]bool, len(s.open)), make([]bool, len(s.open))
 		t.open(alone.open)
 	}
 	return alone

@@ -66,7 +66,7 @@ func (p *Pool) moveTo(to *memory) {
 		if _, again := fresh[m.dialled]; !again {
 			fresh[m.dialled] = wasIdle
 		}
-		from.release(m.place, "", 0, now)
+		from.release(m.place, "", max(p.limit, len(p.statics)), now) // for the pool that it belongs to
 		m.place, m.latency = place, place.latency
 	}
 	p.static.history = p.historyOf(strings.Join(p.identity.upstreams, " "), false, now).value

@@ -24,30 +24,35 @@ func TestBufferedBodyEndsWithItsRequest(t *testing.T) {
 		"answered in a header": says(http.NoBody, nil),
 		"failed":               func(*http.Request) (*http.Response, error) { return nil, errors.New("reset") },
 	} {
-		t.Run(name, func(t *testing.T) {
-			isolate()
-			h := loadHandler(t, object{
-				"load_balancing":  object{"selection_policy": object{"policy": "weighted_random", "retries": 0}},
-				"transport":       object{"protocol": "stage"},
-				"upstreams":       dials(1),
-				"request_buffers": 1 << 20,
-			})
-			var left io.Reader
-			play(dial(0), func(r *http.Request) (*http.Response, error) {
-				if begun, err := io.CopyN(io.Discard, r.Body, 10); err != nil {
-					t.Errorf("%d bytes, then %v", begun, err)
+		ours := object{"policy": "weighted_random", "retries": 0}
+		for by, policy := range map[string]object{
+			"ours": ours, "Caddy's": {"policy": "header", "field": "X-User", "fallback": ours},
+		} {
+			t.Run(name+", picked by "+by, func(t *testing.T) {
+				isolate()
+				h := loadHandler(t, object{
+					"load_balancing":  object{"selection_policy": policy},
+					"transport":       object{"protocol": "stage"},
+					"upstreams":       dials(1),
+					"request_buffers": 1 << 20,
+				})
+				var left io.Reader
+				play(dial(0), func(r *http.Request) (*http.Response, error) {
+					if begun, err := io.CopyN(io.Discard, r.Body, 10); err != nil {
+						t.Errorf("%d bytes, then %v", begun, err)
+					}
+					left = r.Body
+					return does(r)
+				})
+				defer play(dial(0), nil)
+				r := asked("/", "X-User", "somebody")
+				r.Method, r.ContentLength = http.MethodPost, 100
+				r.Body = io.NopCloser(strings.NewReader(strings.Repeat("x", 100)))
+				_ = h.ServeHTTP(httptest.NewRecorder(), r, nil)
+				if rest, err := io.ReadAll(left); len(rest) > 0 || err == nil {
+					t.Errorf("%d bytes are still read, then %v", len(rest), err)
 				}
-				left = r.Body
-				return does(r)
 			})
-			defer play(dial(0), nil)
-			r := asked("/")
-			r.Method, r.ContentLength = http.MethodPost, 100
-			r.Body = io.NopCloser(strings.NewReader(strings.Repeat("x", 100)))
-			_ = h.ServeHTTP(httptest.NewRecorder(), r, nil)
-			if rest, err := io.ReadAll(left); len(rest) > 0 || err == nil {
-				t.Errorf("%d bytes are still read, then %v", len(rest), err)
-			}
-		})
+		}
 	}
 }
