@@ -183,5 +183,13 @@ func TestStrictSessionsWaitForTheirUpstream(t *testing.T) {
 	c.visit("b is down", came{stayed: 220 - there, failed: there})
 	b[1].start(t)
 	logs.first(t, 5*time.Second, "upstream is healthy", "upstream", b[1].addr)
+	for _, v := range c.all {
+		if v.at == "b" { // what is logged comes to bear a moment later
+			eventually(t, 5*time.Second, "b gets its sessions", func() bool {
+				return p.get("/", "Cookie", v.token).status == http.StatusOK
+			})
+			break
+		}
+	}
 	c.visit("b is back", came{stayed: 220})
 }

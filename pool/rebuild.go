@@ -2,13 +2,18 @@ package pool
 
 import "time"
 
-// longestRest bounds how late a change comes to bear in a large pool.
-const longestRest = 100 * time.Millisecond
+const (
+	// manyMembers is from how many upstreams on a pool rests between two builds.
+	manyMembers = 1000
+
+	// longestRest bounds how late a change comes to bear in such a pool.
+	longestRest = 100 * time.Millisecond
+)
 
 // changed has the snapshots made anew, for something has changed. Changes that
-// come while one is being made share the next, before which the pool rests for as
-// long as the last one took: a storm of changes in a large pool takes half of one
-// core at most.
+// come while one is being made share the next. Before that, a pool of many
+// upstreams rests for as long as the last one took: a storm of changes takes half
+// of one core at most.
 func (p *Pool) changed() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -20,17 +25,27 @@ func (p *Pool) changed() {
 		time.Sleep(time.Duration(p.rested.Load() - instant(time.Now())))
 		p.building.Lock()
 		defer p.building.Unlock()
-		began := time.Now()
-		defer func() { p.rested.Store(instant(time.Now().Add(min(time.Since(began), longestRest)))) }()
 		p.mu.Lock()
 		p.stale = false
 		p.mu.Unlock()
 		if !p.started() {
 			return // Start has failed, or sees to it
 		}
-		p.build(p.static)
-		for _, v := range p.dynamic.all() {
-			p.build(v)
+		began := time.Now()
+		if p.rebuild() >= manyMembers {
+			p.rested.Store(instant(time.Now().Add(min(time.Since(began), longestRest))))
 		}
 	})
+}
+
+// rebuild makes the snapshots of all views, and returns of how many members. The
+// mutex building is held.
+func (p *Pool) rebuild() (members int) {
+	p.build(p.static)
+	members = len(p.static.members)
+	for _, v := range p.dynamic.all() {
+		p.build(v)
+		members += len(v.members)
+	}
+	return members
 }
