@@ -120,10 +120,22 @@ func TestReloadsUnderLoad(t *testing.T) {
 			if n := all[2].requests.Load(); n != 0 {
 				t.Errorf("the down upstream got %d requests", n)
 			}
+			if len(got.failed) > 0 {
+				t.Error("requests failed")
+			}
 			// Caddy loses a connection now and then when listeners change hands,
-			// under any policy, and more on a busy machine.
-			if len(got.failed) > 0 || sum(got.lost) > sum(reference.lost)+max(2, *numReloads/4) {
-				t.Errorf("more requests failed than with Caddy's own policy")
+			// under any policy, and more on a busy machine. What chance did once it
+			// does not do three times.
+			more := func() bool { return sum(got.lost) > sum(reference.lost)+max(2, *numReloads/4) }
+			for n := 0; n < 2 && more(); n++ {
+				p.reload(caddys)
+				reference = p.reloads(caddys)
+				p.reload(ours)
+				got = p.reloads(ours)
+				t.Logf("once more: random: %v\npeak_ewma: %v", reference, got)
+			}
+			if more() {
+				t.Error("more connections were lost than with Caddy's own policy, three times")
 			}
 			if n := logs.count("upstream is healthy") + logs.count("upstream is unhealthy"); n != 0 {
 				t.Errorf("reloads made verdicts flip: %d log lines", n)
