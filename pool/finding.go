@@ -17,10 +17,7 @@ func (o *outlier) observe(r report, now int64) (f finding) {
 	defer o.mu.Unlock()
 	defer o.tidy()
 	at := o.at(now)
-	probing := r.round != 0 && r.round == o.round && at == probation
-	if probing {
-		o.probing = max(o.probing-1, 0)
-	}
+	probing := o.probed(r.round)
 	switch {
 	case at == ejected:
 		// Requests come here only for want of another upstream. Where it was out

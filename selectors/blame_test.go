@@ -41,19 +41,25 @@ func TestPoisonEjectsNobody(t *testing.T) {
 	})
 }
 
+// threeOfTenReset has three of ten upstreams reset what they get, and the others
+// answer.
+func threeOfTenReset() {
+	for i := range 10 {
+		does := answer(http.StatusOK)
+		if i < 3 {
+			does = reset
+		}
+		cast(does, dial(i))
+	}
+}
+
 // What another upstream answers was the first one's failure. Such ejections are
 // not held to max_ejection_percent.
 func TestFailuresProvenByAnotherAnswerEject(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		isolate()
 		h := staged(t, object{"policy": "smooth_weighted_round_robin"}, 10)
-		for i := range 10 {
-			does := answer(http.StatusOK)
-			if i < 3 {
-				does = reset
-			}
-			cast(does, dial(i))
-		}
+		threeOfTenReset()
 		for range 200 {
 			journey(h, http.MethodGet)
 		}
@@ -77,13 +83,7 @@ func TestFailuresOfPostsEjectWithinTheShare(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				isolate()
 				h := staged(t, with(object{"policy": "smooth_weighted_round_robin"}, test.options), 10)
-				for i := range 10 {
-					does := answer(http.StatusOK)
-					if i < 3 {
-						does = reset
-					}
-					cast(does, dial(i))
-				}
+				threeOfTenReset()
 				for range 200 {
 					journey(h, test.method)
 				}
