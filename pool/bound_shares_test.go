@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 )
 
 // mosts returns how many requests each candidate of the pool's tier may have.
@@ -25,7 +27,7 @@ func (b *bench) mosts(tier int) (mosts []int64) {
 // fly has so many requests in flight on a member.
 func fly(m *member, requests int) {
 	for range requests {
-		m.load.begin(instant(time.Now()))
+		m.load.begin(instant.Now())
 	}
 }
 
@@ -142,7 +144,7 @@ func TestLapsedPicksOfOthersDoNotCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := bounded(t, Options{}, 2, 1.5)
 		for range 30 {
-			b.static.members[1].load.pick(instant(time.Now()), 100)
+			b.static.members[1].load.pick(instant.Now(), 100)
 		}
 		time.Sleep(time.Minute)
 		expectMosts(t, "a minute later", b.mosts(0), 1, 1)
@@ -161,7 +163,7 @@ func (n *nest) Pick(q Query) int {
 	picked := n.inner.Inner(q)
 	if n.looks++; n.looks == 1 {
 		for range 3 {
-			q.Candidates[picked].who.load.pick(instant(time.Now()), 100)
+			q.Candidates[picked].who.load.pick(instant.Now(), 100)
 		}
 	}
 	return picked

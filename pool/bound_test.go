@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 )
 
 // A naive list of picks and attempts says how many requests there are.
@@ -134,7 +136,7 @@ func (b *bench) pick() int {
 
 // has returns how many requests the i-th upstream has in flight.
 func (b *bench) has(i int) int64 {
-	return b.static.members[i].load.is(instant(time.Now()))
+	return b.static.members[i].load.is(instant.Now())
 }
 
 // A picker that always prefers the first fills it as far as its bound lets it,
@@ -261,7 +263,7 @@ func (i intruder) Pick(q Query) int {
 	picked := i.inOrder.Pick(q)
 	if *i.looks++; *i.looks == 1 {
 		for range 3 {
-			q.Candidates[picked].who.load.pick(instant(time.Now()), 100)
+			q.Candidates[picked].who.load.pick(instant.Now(), 100)
 		}
 	}
 	return picked

@@ -1,16 +1,15 @@
 package pool
 
 import (
-	"time"
-
 	"go.uber.org/zap"
 
 	"github.com/caddy-evenkeel/evenkeel/internal/balance"
+	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 )
 
 // judge has the outcome of an attempt bear on whether its upstream is ejected.
 func (p *Pool) judge(m *member, r report) {
-	now := instant(time.Now())
+	now := instant.Now()
 	f := m.outlier.observe(r, now)
 	if f.because != "" {
 		p.eject(m, f.because, f.limited)
@@ -47,7 +46,7 @@ func (p *Pool) eject(m *member, because string, limited bool) {
 	if c.serving == 0 || limited && c.held >= most {
 		return
 	}
-	times, lasts := m.outlier.eject(instant(time.Now()), because, limited, p.random())
+	times, lasts := m.outlier.eject(instant.Now(), because, limited, p.random())
 	if times == 0 {
 		return // another handler was faster
 	}
@@ -113,7 +112,7 @@ func (p *Pool) viewWith(m *member) (v *view) {
 	if v := p.dynamic.latest.Load(); v != nil && v.has(m) {
 		return v
 	}
-	p.dynamic.views.each(func(other *view) bool {
+	p.dynamic.views.Each(func(other *view) bool {
 		if other.has(m) {
 			v = other
 		}
@@ -130,7 +129,7 @@ func (v *view) has(m *member) bool {
 // nextInterval lets the rules on rates be applied at the end of the interval.
 func (p *Pool) nextInterval(now int64) {
 	if r := p.options.rules; r != nil && r.byShare() {
-		p.intervals.before((now/int64(r.Interval) + 1) * int64(r.Interval))
+		p.intervals.Before((now/int64(r.Interval) + 1) * int64(r.Interval))
 	}
 }
 
@@ -142,7 +141,7 @@ func (p *Pool) intervalEnded() {
 		return
 	}
 	p.builds.Go(func() {
-		now := instant(time.Now())
+		now := instant.Now()
 		p.judgeShares(p.static, now)
 		for _, v := range p.dynamic.all() {
 			p.judgeShares(v, now)

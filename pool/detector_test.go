@@ -11,6 +11,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 )
 
 var errRefused = reverseproxy.NewDialError(errors.New("connection refused"))
@@ -40,7 +42,7 @@ func (b *bench) phases() string {
 	synctest.Wait()
 	var all strings.Builder
 	for _, m := range b.static.members {
-		all.WriteByte("sep"[m.outlier.look(instant(time.Now())).phase])
+		all.WriteByte("sep"[m.outlier.look(instant.Now()).phase])
 	}
 	return all.String()
 }

@@ -13,6 +13,9 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/caddy-evenkeel/evenkeel/healthcheck"
+	"github.com/caddy-evenkeel/evenkeel/internal/cache"
+	"github.com/caddy-evenkeel/evenkeel/internal/instant"
+	"github.com/caddy-evenkeel/evenkeel/internal/wakeup"
 )
 
 // dynamics are the upstreams that were not configured but returned by a source.
@@ -20,10 +23,10 @@ import (
 // views; which one is meant is told by the addresses.
 type dynamics struct {
 	latest  atomic.Pointer[view] // the one last asked for
-	views   shelf[uint64, *view]
+	views   cache.Cache[uint64, *view]
 	members sync.Map     // string → *member
 	asked   atomic.Int64 // instant of the latest pick
-	expiry  alarm        // of what clients have asked for
+	expiry  wakeup.Timer // of what clients have asked for
 
 	mu    sync.Mutex // guards changes of views and members, and:
 	count int        // members
@@ -43,7 +46,7 @@ var (
 // selectDynamic picks one of upstreams that were not configured.
 func (h *Handle) selectDynamic(upstreams reverseproxy.UpstreamPool, q Query) (picked *reverseproxy.Upstream, full bool) {
 	p, d := h.pool, &h.pool.dynamic
-	now := instant(time.Now())
+	now := instant.Now()
 	buffer := scratch.Get().(*[]*reverseproxy.Upstream)
 	defer func() {
 		clear(*buffer)
@@ -51,13 +54,13 @@ func (h *Handle) selectDynamic(upstreams reverseproxy.UpstreamPool, q Query) (pi
 	}()
 
 	v := d.latest.Load()
-	if v == nil || now-v.item.latest.Load() > int64(p.expiry) || !v.fill(buffer, upstreams) {
+	if v == nil || !v.item.UsedSince(now-int64(p.expiry)) || !v.fill(buffer, upstreams) {
 		v = p.viewOf(upstreams, now)
 		v.fill(buffer, upstreams)
 		d.show(v)
 	}
 	v.sight(now)
-	if now-d.asked.Load() > int64(tick) {
+	if now-d.asked.Load() > int64(cache.Tick) {
 		d.asked.Store(now)
 	}
 	if !q.stale && h.owner {
@@ -101,10 +104,10 @@ func (v *view) fill(buffer *[]*reverseproxy.Upstream, upstreams []*reverseproxy.
 
 // sight notes that the members were returned by a source.
 func (v *view) sight(now int64) {
-	if !v.item.use(now) {
+	if !v.item.Use(now) {
 		return
 	}
-	v.past.use(now)
+	v.past.Use(now)
 	for _, m := range v.members {
 		m.seen.Store(now)
 	}
@@ -119,13 +122,13 @@ func (p *Pool) viewOf(upstreams []*reverseproxy.Upstream, now int64) *view {
 	var buffer []*reverseproxy.Upstream
 	d := &p.dynamic
 	known := func() *view {
-		item := d.views.get(print)
+		item := d.views.Get(print)
 		// One that was not asked for in a while may have members that are not
 		// checked any more.
-		if item == nil || now-item.latest.Load() > int64(p.expiry) || !item.value.fill(&buffer, upstreams) {
+		if item == nil || !item.UsedSince(now-int64(p.expiry)) || !item.Value.fill(&buffer, upstreams) {
 			return nil
 		}
-		return item.value
+		return item.Value
 	}
 	if v := known(); v != nil {
 		return v
@@ -138,12 +141,12 @@ func (p *Pool) viewOf(upstreams []*reverseproxy.Upstream, now int64) *view {
 		return v // another request was faster
 	}
 	v := &view{print: print, index: make(map[string]int, len(upstreams))}
-	v.past = newShelved(new(history), 1, now)
+	v.past = cache.NewEntry(new(history), 1, now)
 	closed := p.isClosed()
 	if !closed {
 		v.past = p.historyOf(strconv.FormatUint(print, 36), true, now)
 	}
-	v.history = v.past.value
+	v.history = v.past.Value
 	fresh := make(map[*member]bool)
 	for _, u := range upstreams {
 		if _, ok := v.index[u.Dial]; ok {
@@ -158,8 +161,8 @@ func (p *Pool) viewOf(upstreams []*reverseproxy.Upstream, now int64) *view {
 	v.arrange()
 	p.seat(v)
 	p.build(v)
-	v.item = newShelved(v, len(v.members), now)
-	d.gone(d.views.put(print, v.item, maxViews, max(maxSeats*p.limit, len(v.members))))
+	v.item = cache.NewEntry(v, len(v.members), now)
+	d.gone(d.views.Put(print, v.item, maxViews, max(maxSeats*p.limit, len(v.members))))
 	if !closed { // else all was released
 		p.sweep(now)
 	}
@@ -180,7 +183,7 @@ func (p *Pool) sighted(address string, closed bool, now int64) (m *member, isNew
 		p.part(m, true)
 	}
 	if closed || d.count >= p.limit {
-		if !closed && p.fullLog.ok(now) {
+		if !closed && p.fullLog.Allow(now) {
 			p.logger.Warn("dynamic_limit reached: further upstreams are neither checked nor ejected",
 				zap.Int("dynamic_limit", p.limit), zap.String("upstream", address))
 		}
@@ -188,13 +191,13 @@ func (p *Pool) sighted(address string, closed bool, now int64) (m *member, isNew
 	}
 	m, isNew, _ = p.newMember(address, now)
 	m.seen.Store(now)
-	if err := p.watch(m, func(t time.Time) bool { return p.gone(m, instant(t)) }); err != nil {
+	if err := p.watch(m, func(t time.Time) bool { return p.gone(m, instant.Of(t)) }); err != nil {
 		p.logger.Error("upstream is not checked", zap.String("upstream", address), zap.Error(err))
 	}
 	d.members.Store(address, m)
 	d.count++
 	if p.source.byRequest {
-		d.expiry.before(now + int64(p.expiry) + 1)
+		d.expiry.Before(now + int64(p.expiry) + 1)
 	}
 	return m, isNew
 }
@@ -212,7 +215,7 @@ func (p *Pool) part(m *member, remember bool) {
 // clients have asked for by names of their choice.
 func (p *Pool) gone(m *member, now int64) bool {
 	seen := m.seen.Load()
-	return now-seen > int64(p.expiry) && (p.source.byRequest || p.dynamic.asked.Load()-seen > 2*int64(tick))
+	return now-seen > int64(p.expiry) && (p.source.byRequest || p.dynamic.asked.Load()-seen > 2*int64(cache.Tick))
 }
 
 // expire drops what nobody asks for any more.
@@ -225,11 +228,11 @@ func (p *Pool) expire() {
 	if p.isClosed() {
 		return
 	}
-	now := instant(time.Now())
+	now := instant.Now()
 	d.swept = 0
 	p.sweep(now)
 	if d.count > 0 {
-		d.expiry.before(now + max(int64(p.expiry)/2, int64(tick)))
+		d.expiry.Before(now + max(int64(p.expiry)/2, int64(cache.Tick)))
 	}
 }
 
@@ -242,7 +245,7 @@ func (p *Pool) sweep(now int64) {
 	}
 	d.swept = now
 	p.memory.tidy(now, max(keep, int64(p.expiry), int64(p.options.FailbackDelay)))
-	d.gone(d.views.expire(now - int64(p.expiry)))
+	d.gone(d.views.Expire(now - int64(p.expiry)))
 	kept := make(map[*member]bool)
 	for _, v := range d.all() {
 		for _, m := range v.members {
@@ -266,7 +269,7 @@ func (p *Pool) sweep(now int64) {
 
 // all returns the views.
 func (d *dynamics) all() (views []*view) {
-	d.views.each(func(v *view) bool {
+	d.views.Each(func(v *view) bool {
 		views = append(views, v)
 		return true
 	})
@@ -276,7 +279,7 @@ func (d *dynamics) all() (views []*view) {
 // close returns all members, and forgets them. The views stay, for the requests
 // that are still in flight.
 func (d *dynamics) close() (members []*member) {
-	d.expiry.close()
+	d.expiry.Close()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.members.Range(func(_, m any) bool {

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 )
 
 // returns is what a source returns, of the given numbers.
@@ -62,15 +64,15 @@ func TestClosedPoolHoldsNothing(t *testing.T) {
 	})
 }
 
-// The view last asked for is one of those that are built anew, whoever pushes it off
-// its shelf meanwhile.
+// The view last asked for is one of those that are rebuilt, even if it is evicted
+// from the cache meanwhile.
 func TestLatestViewIsOneThatIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, Options{}, 0)
-		b.limit = 1 // so that the shelf has room for one of these
+		b.limit = 1 // so that the cache has room for one of these
 		d := &b.dynamic
 		view := func(addresses ...string) *view {
-			return b.viewOf(returns(addresses...), instant(time.Now()))
+			return b.viewOf(returns(addresses...), instant.Now())
 		}
 		first := view("a:80", "b:80", "c:80")
 		d.show(first)
@@ -97,7 +99,7 @@ func TestHistoriesOfDynamicUpstreamsEnd(t *testing.T) {
 		}
 		time.Sleep(b.expiry + time.Minute)
 		b.handle.Select(returns("a:80"), nil, nil)
-		if n := b.memory.dynamicHistories.count; n != 1 {
+		if n, _ := b.memory.dynamicHistories.Len(); n != 1 {
 			t.Errorf("%d histories are kept, one is in use", n)
 		}
 	})

@@ -17,6 +17,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 )
 
 // fate is what becomes of one attempt, at random.
@@ -88,7 +90,7 @@ func TestNothingIsLeftOfRequestsThatAreOver(t *testing.T) {
 			wg.Wait()
 			time.Sleep(2 * time.Second)
 			synctest.Wait()
-			now := instant(time.Now())
+			now := instant.Now()
 			for i, m := range b.static.members {
 				if m.latency.flights.first != nil || m.load.is(now) != 0 || m.slots.taken(now, b.statics[i]) != 0 {
 					t.Errorf("seed %d: %s is held to have requests", seed, m.address)

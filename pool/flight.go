@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 )
 
 // flight is an attempt to have a request served by an upstream, from its start
@@ -36,7 +38,7 @@ type flight struct {
 // begin notes that the attempt begins, on an upstream that Caddy sets the limit for;
 // 0 for none.
 func (f *flight) begin(limit int) {
-	m, now := f.member, instant(f.began)
+	m, now := f.member, instant.Of(f.began)
 	f.tracked = m.latency.begin(&f.attempt, now)
 	f.round = m.outlier.begin(now)
 	if m.slots.picks.Load() > 0 {
@@ -162,11 +164,11 @@ func (f *flight) complete(err error) {
 	switch {
 	case err == io.EOF:
 		f.sample(time.Since(f.began), false)
-		f.member.outlier.complete(instant(f.began))
+		f.member.outlier.complete(instant.Of(f.began))
 	case err != nil && f.request.Err() == nil:
 		f.judgeIn(0, report{outcome: unreachable}) // what the header is to a probation stands
 	default: // the client, or whoever else was to read it, has had enough of it
-		f.member.outlier.complete(instant(f.began))
+		f.member.outlier.complete(instant.Of(f.began))
 	}
 	f.land()
 }
@@ -176,7 +178,7 @@ func (f *flight) sample(took time.Duration, failed bool) {
 	if !f.pool.timed || f.landed.Load() {
 		return
 	}
-	now := instant(f.began.Add(took))
+	now := instant.Of(f.began.Add(took))
 	f.member.latency.observe(now, took, failed, f.o.decay)
 	if !failed {
 		f.pool.fleet.observe(now, took)
@@ -191,7 +193,7 @@ func (f *flight) judgeIn(round int, r report) {
 	if f.member.outlier == nil {
 		return
 	}
-	r.began, r.round = instant(f.began), round
+	r.began, r.round = instant.Of(f.began), round
 	f.pool.judge(f.member, r)
 }
 
@@ -206,7 +208,7 @@ func (f *flight) shed(res *http.Response) bool {
 		return false
 	}
 	now := time.Now()
-	f.member.latency.spare(instant(now), waitFor(after, now))
+	f.member.latency.spare(instant.Of(now), waitFor(after, now))
 	return true
 }
 

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 )
 
 // breaking is a body that fails after what it has to give.
@@ -208,7 +210,7 @@ func TestClientThatLeavesBeforeTheAnswerIsNobodysFailure(t *testing.T) {
 				time.Sleep(30 * time.Second)
 				_, _ = b.send(client(), 0, way)
 				b.expect(t, "on probation", "ps")
-				if o := b.static.members[0].outlier; o.busy(instant(time.Now())) {
+				if o := b.static.members[0].outlier; o.busy(instant.Now()) {
 					t.Error("the one request of the probation is held to be under way")
 				}
 			})
@@ -246,7 +248,7 @@ func TestTransportThatPanicsLeavesNothingInFlight(t *testing.T) {
 			_, _ = b.send(get(), 0, func(*http.Request) (*http.Response, error) { panic("broken") })
 		}()
 		m := b.static.members[0]
-		if m.latency.flights.first != nil || m.outlier.busy(instant(time.Now())) {
+		if m.latency.flights.first != nil || m.outlier.busy(instant.Now()) {
 			t.Error("an attempt is held to be in flight")
 		}
 	})
@@ -273,7 +275,7 @@ func TestBadAnswerThatBreaksOffOnProbationEndsIt(t *testing.T) {
 		res.Body.Close()
 		end()
 		synctest.Wait()
-		if o := b.static.members[0].outlier; o.busy(instant(time.Now())) {
+		if o := b.static.members[0].outlier; o.busy(instant.Now()) {
 			t.Error("the one request of the probation is held to be under way")
 		}
 	})

@@ -9,14 +9,6 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/internal/balance"
 )
 
-// base is what instants are counted from. It lies so far back that no instant
-// is zero or below, on a faked clock either.
-var base = time.Now().Add(-100 * 365 * 24 * time.Hour)
-
-// instant is a time as nanoseconds since base: unlike a time.Time, it fits an
-// atomic.
-func instant(t time.Time) int64 { return int64(t.Sub(base)) }
-
 // Latency is what a pool knows of how fast an upstream answers. It fills a cache
 // line of 64 bytes, which it so shares with no other. Nil is that of an upstream of
 // which nothing is kept: it is as fast as the mean.

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 	"unsafe"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 )
 
 // at returns an instant, in milliseconds from some time on.
@@ -12,7 +14,7 @@ func at(ms int64) int64 { return int64(time.Hour) + ms*int64(time.Millisecond) }
 
 func clock(ms int64) func() int64 { return func() int64 { return at(ms) } }
 
-func present() int64 { return instant(time.Now()) }
+func present() int64 { return instant.Now() }
 
 // begin begins an attempt at the given time, in milliseconds, which somebody heeds.
 func begin(l *Latency, ms int64) *attempt {

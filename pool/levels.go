@@ -9,29 +9,30 @@ import (
 
 	"github.com/caddy-evenkeel/evenkeel/healthcheck"
 	"github.com/caddy-evenkeel/evenkeel/internal/balance"
+	"github.com/caddy-evenkeel/evenkeel/internal/cache"
 )
 
 // history is what a view was before, which counts for now.
 type history struct {
 	mu        sync.Mutex
 	panicking bool
-	levels    map[int]*lows
+	levels    map[int]*balance.SlidingMinimum
 }
 
 // historyOf returns what the view was before, which is told by its upstreams and by
 // the options that say what its levels are.
-func (p *Pool) historyOf(upstreams string, dynamic bool, now int64) *shelved[*history] {
+func (p *Pool) historyOf(upstreams string, dynamic bool, now int64) *cache.Entry[*history] {
 	of, most := &p.memory.histories, maxStaticHistories
 	if dynamic {
 		of, most = &p.memory.dynamicHistories, 2*maxViews // those of two configurations
 	}
 	key := maphash.String(seed, p.options.signature()+" "+upstreams) // thousands of addresses make long texts
-	if h := of.get(key); h != nil {
-		h.use(now)
+	if h := of.Get(key); h != nil {
+		h.Use(now)
 		return h
 	}
-	h := newShelved(new(history), 1, now)
-	of.put(key, h, most, most)
+	h := cache.NewEntry(new(history), 1, now)
+	of.Put(key, h, most, most)
 	return h
 }
 
@@ -150,45 +151,12 @@ func (p *Pool) trusted(h *history, level int, health float64, now int64) float64
 	l := h.levels[level]
 	if l == nil {
 		if h.levels == nil {
-			h.levels = make(map[int]*lows)
+			h.levels = make(map[int]*balance.SlidingMinimum)
 		}
-		l = new(lows)
+		l = new(balance.SlidingMinimum)
 		h.levels[level] = l
 	}
-	least, until := l.least(health, now, delay)
-	p.alarm.before(until)
+	least, until := l.Least(health, now, delay)
+	p.wakeUp.Before(until)
 	return least
-}
-
-// lows are what a number was before it rose: rising, and each of them later than
-// the one before.
-type lows struct {
-	seen   bool
-	latest float64
-	past   []low
-}
-
-type low struct {
-	value float64
-	until int64 // when the number rose above it
-}
-
-// least takes in the number as it is now, and returns the least that it was
-// within the given time; and, if that is less than it is now, until when.
-func (l *lows) least(value float64, now, within int64) (least float64, until int64) {
-	if l.seen && value > l.latest {
-		l.past = append(l.past, low{l.latest, now})
-	}
-	l.seen, l.latest = true, value
-	// Lows that are no less than a later number bear on nothing.
-	for n := len(l.past); n > 0 && l.past[n-1].value >= value; n-- {
-		l.past = l.past[:n-1]
-	}
-	for len(l.past) > 0 && now-l.past[0].until >= within {
-		l.past = l.past[1:]
-	}
-	if len(l.past) == 0 {
-		return value, 0
-	}
-	return l.past[0].value, l.past[0].until + within
 }

@@ -2,7 +2,6 @@ package pool
 
 import (
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -10,15 +9,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/caddy-evenkeel/evenkeel/healthcheck"
+	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 )
-
-// limiter lets one thing through per second.
-type limiter struct{ latest atomic.Int64 }
-
-func (l *limiter) ok(now int64) bool {
-	latest := l.latest.Load()
-	return (latest == 0 || now-latest >= int64(time.Second)) && l.latest.CompareAndSwap(latest, now)
-}
 
 // maxReasons bounds how many upstreams a log line lists.
 const maxReasons = 100
@@ -27,7 +19,7 @@ const maxReasons = 100
 // itself logs each request that failed for it.
 func (p *Pool) logNone(upstreams []*reverseproxy.Upstream, t *tries) {
 	now := time.Now()
-	if !p.noneLog.ok(instant(now)) {
+	if !p.noneLog.Allow(instant.Of(now)) {
 		return
 	}
 	var reasons []string
@@ -37,7 +29,7 @@ func (p *Pool) logNone(upstreams []*reverseproxy.Upstream, t *tries) {
 			reasons = append(reasons, fmt.Sprintf("and %d more", len(upstreams)-maxReasons))
 			break
 		}
-		why := p.whyOut(u, t, instant(now))
+		why := p.whyOut(u, t, instant.Of(now))
 		left = left || why == availableNow
 		reasons = append(reasons, u.Dial+": "+why)
 	}

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-evenkeel/evenkeel/healthcheck"
+	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 )
 
 // member is an upstream that the pool knows.
@@ -80,7 +81,7 @@ func (p *Pool) newMember(address string, now int64) (m *member, isNew, wasIdle b
 		m.latency.flights.readers.Add(1)
 	}
 	if r := p.options.rules; r != nil {
-		m.outlier = outliers.acquire(outlierKey{r.key, dialled}, func() *outlier { return &outlier{rules: r} })
+		m.outlier = outliers.Acquire(outlierKey{r.key, dialled}, func() *outlier { return &outlier{rules: r} })
 		m.outlier.join(p)
 	}
 	return m, isNew, wasIdle
@@ -147,7 +148,7 @@ func (p *Pool) release(m *member, remember bool) {
 	if remember {
 		limit = max(p.limit, len(p.statics))
 	}
-	p.memory.release(m.place, rules, limit, instant(time.Now()))
+	p.memory.release(m.place, rules, limit, instant.Now())
 }
 
 // standing is what a member is at a moment.
@@ -198,7 +199,7 @@ func (m *member) stand(o *Options, now int64) standing {
 			mended, failed = state.Mended, state.Failed
 		}
 	}
-	if !mended.IsZero() && m.outlier.release(now, instant(failed)) {
+	if !mended.IsZero() && m.outlier.release(now, instant.Of(failed)) {
 		m.outlier.changed() // other pools may not have that check
 	}
 	l := m.outlier.look(now)
@@ -207,7 +208,7 @@ func (m *member) stand(o *Options, now int64) standing {
 	if o.SlowStart != nil && s.up() && s.phase == serving {
 		began := max(l.proven, m.joined())
 		if !recovered.IsZero() {
-			began = max(began, instant(recovered))
+			began = max(began, instant.Of(recovered))
 		}
 		s.percent, s.until = o.SlowStart.percent(began, now)
 	}

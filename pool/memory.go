@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/cache"
 )
 
 // memory is what a pool remembers over reloads. It belongs to one pool of a
@@ -17,7 +19,7 @@ type memory struct {
 
 	// What dynamic sources have returned is bounded by who asks; static upstreams
 	// keep apart from it.
-	histories, dynamicHistories shelf[uint64, *history]
+	histories, dynamicHistories cache.Cache[uint64, *history]
 
 	fleet fleet // newcomers start at its mean, also those that come with a reload
 
@@ -57,7 +59,7 @@ func (m *memory) acquire(dialled string, now int64) (p *place, isNew, wasIdle bo
 	m.sweep(now)
 	p = m.places[dialled]
 	if isNew = p == nil; isNew {
-		a := endpoints.acquire(dialled, func() *endpoint { return &endpoint{slots: new(slots)} })
+		a := endpoints.Acquire(dialled, func() *endpoint { return &endpoint{slots: new(slots)} })
 		p = &place{dialled: dialled, endpoint: a, latency: &Latency{flights: &a.flights}}
 		if m.places == nil {
 			m.places = make(map[string]*place)
@@ -85,7 +87,7 @@ func (m *memory) release(p *place, rules string, limit int, now int64) {
 		p.ejection, rules = rules, p.ejection
 	}
 	if rules != "" {
-		outliers.release(outlierKey{rules, p.dialled})
+		outliers.Release(outlierKey{rules, p.dialled})
 	}
 	switch {
 	case p.refs > 0:
@@ -103,7 +105,7 @@ func (m *memory) release(p *place, rules string, limit int, now int64) {
 // tidy forgets places that no member has had for too long, and what dynamic
 // upstreams were that nobody has asked for within the given time.
 func (m *memory) tidy(now, within int64) {
-	m.dynamicHistories.expire(now - within)
+	m.dynamicHistories.Expire(now - within)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.sweep(now)
@@ -122,10 +124,10 @@ func (m *memory) drop(p *place) {
 		m.idle.Remove(p.idle)
 	}
 	if p.ejection != "" {
-		outliers.release(outlierKey{p.ejection, p.dialled})
+		outliers.Release(outlierKey{p.ejection, p.dialled})
 	}
 	delete(m.places, p.dialled)
-	endpoints.release(p.dialled)
+	endpoints.Release(p.dialled)
 }
 
 // forget gives all up.
@@ -161,7 +163,7 @@ type endpoint struct {
 }
 
 // endpoints are all that are in use or remembered.
-var endpoints = registry[string, endpoint]{drop: func(dialled string, a *endpoint) {
+var endpoints = registry[string, endpoint]{Drop: func(dialled string, a *endpoint) {
 	a.dropped.Store(true)
 	if a.ejected.Load() {
 		uncountEjections(dialled)

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 )
 
 // claims are the pools of one configuration: each is its policy's whole
@@ -114,7 +116,7 @@ func TestPoolsShareNothingButTheAddress(t *testing.T) {
 		t.Fatal("one memory for two pools")
 	}
 	one.serve(0, 1, says(200))
-	now := instant(time.Now())
+	now := instant.Now()
 	one.static.members[1].latency.observe(now, time.Second, false, time.Second)
 	one.static.members[1].place.joined.Store(now)
 	mine, theirs := one.static.members[1], two.static.members[1]
@@ -139,7 +141,7 @@ func TestAFloodOfAddressesIsBounded(t *testing.T) {
 		b := newBench(t, Options{}, 0)
 		b.source.configure([]byte(`{"source":"a","name":"{x}.test"}`))
 		b.expiry, b.limit = time.Minute, 50
-		others := endpointsKnown()
+		others := endpoints.Len()
 		series := seriesOf(metrics.ejections)
 		for i := range 2000 {
 			upstreams := returns(fmt.Sprintf("flood-%d:80", i), fmt.Sprintf("flood-%d:80", i+1), fmt.Sprintf("flood-%d:80", i+2))
@@ -157,7 +159,7 @@ func TestAFloodOfAddressesIsBounded(t *testing.T) {
 		if addresses > b.limit || views > maxViews || seats > maxSeats*b.limit || answers > maxAsked {
 			t.Errorf("%d addresses, %d views with %d seats, %d answers", addresses, views, seats, answers)
 		}
-		if n := endpointsKnown() - others; n > b.limit {
+		if n := endpoints.Len() - others; n > b.limit {
 			t.Errorf("%d addresses are known", n)
 		}
 		if n := seriesOf(metrics.ejections) - series; n < 1 || n > b.limit {
@@ -167,7 +169,7 @@ func TestAFloodOfAddressesIsBounded(t *testing.T) {
 		if addresses, views, _, _ := b.sizes(); addresses != 0 || views != 0 {
 			t.Errorf("%d addresses and %d views are left", addresses, views)
 		}
-		if n := endpointsKnown() - others; n != 0 {
+		if n := endpoints.Len() - others; n != 0 {
 			t.Errorf("%d addresses are known for ever", n)
 		}
 		if n := seriesOf(metrics.ejections) - series; n != 0 {
@@ -181,18 +183,9 @@ func (b *bench) sizes() (addresses, views, seats, answers int) {
 	d, lasts := &b.dynamic, &b.source.lasts
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.views.mu.Lock()
-	defer d.views.mu.Unlock()
-	lasts.mu.Lock()
-	defer lasts.mu.Unlock()
-	return d.count, d.views.count, d.views.size, lasts.count
-}
-
-// endpointsKnown returns how many addresses are known in the process.
-func endpointsKnown() int {
-	endpoints.mu.Lock()
-	defer endpoints.mu.Unlock()
-	return len(endpoints.entries)
+	views, seats = d.views.Len()
+	answers, _ = lasts.Len()
+	return d.count, views, seats, answers
 }
 
 // seriesOf returns how many series a metric has.

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 )
 
 const (
@@ -18,7 +20,7 @@ const (
 func (b *bench) throw(numbers ...int) {
 	for _, i := range numbers {
 		o := b.static.members[i].outlier
-		o.eject(instant(time.Now()), byLocal, false, 0)
+		o.eject(instant.Now(), byLocal, false, 0)
 		o.changed()
 	}
 	synctest.Wait()

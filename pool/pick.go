@@ -3,9 +3,10 @@ package pool
 import (
 	"math/rand/v2"
 	"net/http"
-	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 )
 
 // Select picks one of the upstreams for the request; nil if there is none.
@@ -269,7 +270,7 @@ func (h *Handle) ask(q *Query) int {
 // claim takes the place that the pick has on its candidate, where places are
 // counted. It reports false if another request was faster.
 func (q *Query) claim(c *Candidate, u *reverseproxy.Upstream) bool {
-	now := instant(time.Now())
+	now := instant.Now()
 	limit := c.room(u)
 	switch {
 	case limit > 0 && !c.who.slots.reserve(now, u, limit):

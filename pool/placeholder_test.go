@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 )
 
 // State belongs to the address that is dialled, however it is written; of one that
@@ -12,7 +14,7 @@ import (
 func TestStateBelongsToTheResolvedAddress(t *testing.T) {
 	t.Setenv("EVENKEEL_TEST_HOST", "10.255.0.1")
 	b := newBench(t, Options{}, 0)
-	now := instant(time.Now())
+	now := instant.Now()
 	member := func(address string) *member {
 		m, _, _ := b.newMember(address, now)
 		t.Cleanup(func() { b.release(m, false) })

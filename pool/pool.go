@@ -16,6 +16,9 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/caddy-evenkeel/evenkeel/healthcheck"
+	"github.com/caddy-evenkeel/evenkeel/internal/instant"
+	"github.com/caddy-evenkeel/evenkeel/internal/ratelimit"
+	"github.com/caddy-evenkeel/evenkeel/internal/wakeup"
 )
 
 // DefaultDecay is the time within which a latency estimate forgets.
@@ -50,12 +53,12 @@ type Pool struct {
 	learners   []Learner
 	givers     []Giver
 	hiders     []Hider
-	timed      bool    // a picker heeds latencies: attempts are timed, and answers that shed load bear on latency, not on ejection
-	goneLog    limiter // of the log line that a source has failed
-	noneLog    limiter // of the log line that nobody is left
-	fullLog    limiter // of the log line that the limit is reached
-	alarm      alarm   // of what changes by itself
-	intervals  alarm   // of the ends of outlier detection's intervals
+	timed      bool                // a picker heeds latencies: attempts are timed, and answers that shed load bear on latency, not on ejection
+	goneLog    ratelimit.PerSecond // of the log line that a source has failed
+	noneLog    ratelimit.PerSecond // of the log line that nobody is left
+	fullLog    ratelimit.PerSecond // of the log line that the limit is reached
+	wakeUp     wakeup.Timer        // of what changes by itself
+	intervals  wakeup.Timer        // of the ends of outlier detection's intervals
 
 	group *healthcheck.Group // of the checks, and of all events; nil where there are neither
 
@@ -105,7 +108,7 @@ func (h *Handle) Provision(ctx caddy.Context, o *Options, picker Picker) error {
 		logger: ctx.Logger(), ctx: ctx, expiry: time.Hour, limit: 10_000,
 	}
 	p.add(picker)
-	p.alarm.ring, p.intervals.ring = p.changed, p.intervalEnded
+	p.wakeUp.Run, p.intervals.Run = p.changed, p.intervalEnded
 	h.pool, h.owner = p, true
 	if module := ctx.Module(); module != nil {
 		p.policy = module.CaddyModule().ID.Name()
@@ -113,7 +116,7 @@ func (h *Handle) Provision(ctx caddy.Context, o *Options, picker Picker) error {
 	if err := o.provision(); err != nil {
 		return err
 	}
-	p.dynamic.expiry.ring = p.expire
+	p.dynamic.expiry.Run = p.expire
 	p.identity.config = configOf(ctx.Module(), handler)
 	if handler != nil {
 		if err := p.equip(ctx); err != nil {
@@ -205,8 +208,8 @@ func (h *Handle) Close() error {
 	}
 	p.closed = true
 	p.mu.Unlock()
-	p.alarm.close()
-	p.intervals.close()
+	p.wakeUp.Close()
+	p.intervals.Close()
 	if p.line != nil {
 		p.line.close()
 	}
@@ -222,7 +225,7 @@ func (h *Handle) Close() error {
 		p.release(m, true)
 	}
 	if p.memory != nil {
-		memories.release(p, instant(time.Now()))
+		memories.release(p, instant.Now())
 	}
 	p.group.CloseWatches(watches...)
 	p.builds.Wait()

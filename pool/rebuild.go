@@ -1,6 +1,10 @@
 package pool
 
-import "time"
+import (
+	"time"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/instant"
+)
 
 const (
 	// manyMembers is from how many upstreams on a pool rests between two builds.
@@ -22,7 +26,7 @@ func (p *Pool) changed() {
 	}
 	p.stale = true
 	p.builds.Go(func() {
-		time.Sleep(time.Duration(p.rested.Load() - instant(time.Now())))
+		time.Sleep(time.Duration(p.rested.Load() - instant.Now()))
 		p.building.Lock()
 		defer p.building.Unlock()
 		p.mu.Lock()
@@ -33,7 +37,7 @@ func (p *Pool) changed() {
 		}
 		began := time.Now()
 		if p.rebuild() >= manyMembers {
-			p.rested.Store(instant(time.Now().Add(min(time.Since(began), longestRest))))
+			p.rested.Store(instant.Of(time.Now().Add(min(time.Since(began), longestRest))))
 		}
 	})
 }

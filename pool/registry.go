@@ -2,21 +2,23 @@ package pool
 
 import "sync"
 
-// registry keeps what is known of something in the whole process for as long as
-// somebody uses it.
+// registry keeps one value per key for as long as somebody uses it. The zero
+// value is ready for use.
 type registry[K comparable, V any] struct {
-	mu      sync.Mutex
+	Drop func(K, *V) // called, with the mutex held, when a value's last user releases it; may be nil
+
+	mu      sync.Mutex // guards what follows
 	entries map[K]*entry[V]
-	drop    func(K, *V) // called for what nobody uses any more; nil for nothing to do
 }
 
 type entry[V any] struct {
 	value *V
-	refs  int
+	users int
 }
 
-// acquire returns what is known under the key, made by create if nothing is.
-func (r *registry[K, V]) acquire(key K, create func() *V) *V {
+// Acquire returns the value of the key, made by create if there is none.
+// The caller releases the key when it is done.
+func (r *registry[K, V]) Acquire(key K, create func() *V) *V {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	e := r.entries[key]
@@ -27,23 +29,30 @@ func (r *registry[K, V]) acquire(key K, create func() *V) *V {
 		e = &entry[V]{value: create()}
 		r.entries[key] = e
 	}
-	e.refs++
+	e.users++
 	return e.value
 }
 
-// release gives back what acquire has returned.
-func (r *registry[K, V]) release(key K) {
+// Release undoes one Acquire of the key.
+func (r *registry[K, V]) Release(key K) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	e := r.entries[key]
 	if e == nil {
 		return
 	}
-	if e.refs--; e.refs > 0 {
+	if e.users--; e.users > 0 {
 		return
 	}
 	delete(r.entries, key)
-	if r.drop != nil {
-		r.drop(key, e.value)
+	if r.Drop != nil {
+		r.Drop(key, e.value)
 	}
+}
+
+// Len returns how many values are in use.
+func (r *registry[K, V]) Len() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.entries)
 }

@@ -7,11 +7,11 @@ import (
 	"pgregory.net/rapid"
 )
 
-// What anybody holds stays what it is, and what nobody holds is gone.
-func TestRegistryAgainstItsHistory(t *testing.T) {
+// A value stays the same while anybody holds it, and is dropped once nobody does.
+func TestRegistryAgainstAModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		dropped := make(map[string]int)
-		r := registry[string, int]{drop: func(key string, _ *int) { dropped[key]++ }}
+		r := registry[string, int]{Drop: func(key string, _ *int) { dropped[key]++ }}
 		held, values := make(map[string]int), make(map[string]*int)
 		made := make(map[string]int)
 		key := rapid.SampledFrom([]string{"a", "b", "c"})
@@ -28,16 +28,16 @@ func TestRegistryAgainstItsHistory(t *testing.T) {
 			},
 			"acquire": func(t *rapid.T) {
 				k := key.Draw(t, "key")
-				got := r.acquire(k, func() *int { made[k]++; return new(int) })
+				got := r.Acquire(k, func() *int { made[k]++; return new(int) })
 				if held[k] > 0 && got != values[k] {
-					t.Fatalf("%s was made anew", k)
+					t.Fatalf("%s was created again", k)
 				}
 				held[k]++
 				values[k] = got
 			},
 			"release": func(t *rapid.T) {
 				k := key.Draw(t, "key")
-				r.release(k)
+				r.Release(k)
 				held[k] = max(held[k]-1, 0)
 			},
 		})
@@ -49,14 +49,14 @@ func TestRegistryGivesAllTheSame(t *testing.T) {
 	var wg sync.WaitGroup
 	values := make([]*int, 100)
 	for i := range values {
-		wg.Go(func() { values[i] = r.acquire(i%3, func() *int { return new(int) }) })
+		wg.Go(func() { values[i] = r.Acquire(i%3, func() *int { return new(int) }) })
 	}
 	wg.Wait()
 	for i, v := range values {
 		if v == nil || v != values[i%3] {
 			t.Errorf("%d has another value than %d", i, i%3)
 		}
-		r.release(i % 3)
+		r.Release(i % 3)
 	}
 	if len(r.entries) > 0 {
 		t.Errorf("%d are still held", len(r.entries))

@@ -7,11 +7,13 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 )
 
 // untilInterval waits until an interval of that length begins.
 func untilInterval(length time.Duration) {
-	now := instant(time.Now())
+	now := instant.Now()
 	time.Sleep(length - time.Duration(now%int64(length)))
 	synctest.Wait()
 }

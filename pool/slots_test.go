@@ -5,12 +5,13 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 	"unsafe"
 
 	"pgregory.net/rapid"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 )
 
 // idle returns an upstream that has nothing in flight.
@@ -127,7 +128,7 @@ func TestSlotsAreNotGivenTwice(t *testing.T) {
 	var s slots
 	var given atomic.Int32
 	var wg sync.WaitGroup
-	u, now := idle(), instant(time.Now())
+	u, now := idle(), instant.Now()
 	for range 50 {
 		wg.Go(func() {
 			for range 100 {

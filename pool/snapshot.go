@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 )
 
 // Candidate is an upstream that may be picked.
@@ -158,7 +160,7 @@ type Query struct {
 // now returns the instant of the pick, the same for all candidates.
 func (q *Query) now() int64 {
 	if q.at == 0 {
-		q.at = instant(time.Now())
+		q.at = instant.Now()
 	}
 	return q.at
 }

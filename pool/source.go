@@ -6,12 +6,14 @@ import (
 	"net/http"
 	"strconv"
 	"sync/atomic"
-	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/cache"
+	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 )
 
 // source is what a handler's dynamic source is known to ask for.
@@ -27,8 +29,8 @@ type source struct {
 	// Some of the placeholders are the request's: clients choose what is asked.
 	byRequest bool
 
-	last  atomic.Pointer[returned] // where clients have no choice
-	lasts shelf[string, *returned] // by what was asked, where they have
+	last  atomic.Pointer[returned]       // where clients have no choice
+	lasts cache.Cache[string, *returned] // by what was asked, where they have
 }
 
 // returned is what a source has returned.
@@ -128,7 +130,7 @@ func (s *source) keep(upstreams reverseproxy.UpstreamPool, r *http.Request, now 
 		return
 	}
 	if !s.byRequest {
-		if last := s.last.Load(); last == nil || now-last.at > int64(tick) {
+		if last := s.last.Load(); last == nil || now-last.at > int64(cache.Tick) {
 			s.last.Store(&returned{upstreams, now})
 		}
 		return
@@ -137,8 +139,8 @@ func (s *source) keep(upstreams reverseproxy.UpstreamPool, r *http.Request, now 
 	if !ok {
 		return
 	}
-	if last := s.lasts.get(question); last == nil || last.use(now) {
-		s.lasts.put(question, newShelved(&returned{upstreams, now}, len(upstreams), now), maxAsked, most)
+	if last := s.lasts.Get(question); last == nil || last.Use(now) {
+		s.lasts.Put(question, cache.NewEntry(&returned{upstreams, now}, len(upstreams), now), maxAsked, most)
 	}
 }
 
@@ -149,8 +151,8 @@ func (s *source) lastFor(r *http.Request) *returned {
 		return s.last.Load()
 	}
 	if question, ok := s.question(r); ok {
-		if last := s.lasts.get(question); last != nil {
-			return last.value
+		if last := s.lasts.Get(question); last != nil {
+			return last.Value
 		}
 	}
 	return nil
@@ -160,11 +162,11 @@ func (s *source) lastFor(r *http.Request) *returned {
 // still returned anything: those upstreams may well live on where their names do
 // not. They are believed for as long as addresses are kept.
 func (p *Pool) lastKnown(r *http.Request) reverseproxy.UpstreamPool {
-	last, now := p.source.lastFor(r), instant(time.Now())
+	last, now := p.source.lastFor(r), instant.Now()
 	if last == nil || now-last.at > int64(p.expiry) {
 		return nil
 	}
-	if p.goneLog.ok(now) {
+	if p.goneLog.Allow(now) {
 		p.logger.Warn("the source returns no upstreams: those that it returned last go on",
 			zap.Int("upstreams", len(last.upstreams)))
 	}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/cache"
 )
 
 // asking is a request whose placeholders have the given values, by turns.
@@ -69,15 +71,15 @@ func TestNoTwoQuestionsLookAlike(t *testing.T) {
 func TestLastAnswersBelongToTheirQuestion(t *testing.T) {
 	var s source
 	s.configure(json.RawMessage(`{"source":"a","name":"{a}"}`))
-	ticks := func(n int) int64 { return int64(time.Hour) + int64(n)*2*int64(tick) }
+	ticks := func(n int) int64 { return int64(time.Hour) + int64(n)*2*int64(cache.Tick) }
 	for now := range 3 { // asked again and again
 		s.keep(returns("mine:80"), asking("a", "mine"), ticks(now), 1<<20)
 	}
 	for i := range 10 * maxAsked { // once each
 		s.keep(returns("theirs:80"), asking("a", fmt.Sprint(i)), ticks(10), 1<<20)
 	}
-	if s.lasts.count > maxAsked {
-		t.Errorf("%d answers are kept", s.lasts.count)
+	if count, _ := s.lasts.Len(); count > maxAsked {
+		t.Errorf("%d answers are kept", count)
 	}
 	if last := s.lastFor(asking("a", "mine")); last == nil || last.upstreams[0].Dial != "mine:80" {
 		t.Errorf("pushed out by names that were asked for once: %v", last)
@@ -88,10 +90,10 @@ func TestLastAnswersBelongToTheirQuestion(t *testing.T) {
 	if last := s.lastFor(get()); last != nil {
 		t.Errorf("an answer for a request without placeholders: %v", last)
 	}
-	before := s.lasts.count
+	before, _ := s.lasts.Len()
 	s.keep(returns("a:80", "b:80", "c:80"), asking("a", "large"), ticks(20), 4)
-	if s.lasts.size > 4 || s.lasts.count >= before || s.lastFor(asking("a", "large")) == nil {
-		t.Errorf("%d answers with %d upstreams, want at most 4", s.lasts.count, s.lasts.size)
+	if count, size := s.lasts.Len(); size > 4 || count >= before || s.lastFor(asking("a", "large")) == nil {
+		t.Errorf("%d answers with %d upstreams, want at most 4", count, size)
 	}
 }
 
@@ -101,23 +103,5 @@ func TestNothingIsKeptOfSourcesThatMayAnswerByAnything(t *testing.T) {
 	s.keep(returns("a:80"), asking(), 1, 100)
 	if last := s.lastFor(asking()); last != nil {
 		t.Error(last)
-	}
-}
-
-func TestShelfGivesUpWhatWasNotUsed(t *testing.T) {
-	var s shelf[int, string]
-	now := func(n int) int64 { return int64(time.Hour) + int64(n)*2*int64(tick) }
-	for i := range 10 {
-		s.put(i, newShelved(fmt.Sprint(i), 1, now(i)), 100, 100)
-	}
-	s.get(3).use(now(20))
-	if gone := s.expire(now(8)); len(gone) != 7 || s.count != 3 || s.size != 3 {
-		t.Errorf("gone: %v, %d left", gone, s.count)
-	}
-	if gone := s.put(3, newShelved("three", 5, now(21)), 100, 100); len(gone) != 1 || gone[0] != "3" || s.count != 3 || s.size != 7 {
-		t.Errorf("gone: %v, %d left of size %d", gone, s.count, s.size)
-	}
-	if gone := s.put(11, newShelved("large", 1000, now(22)), 100, 100); len(gone) != 3 || s.count != 1 || s.size != 1000 {
-		t.Errorf("gone: %v, %d left of size %d", gone, s.count, s.size)
 	}
 }

@@ -4,7 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 )
 
 // Start makes the first snapshot. It is called when the pickers inside, if any,
@@ -16,7 +17,7 @@ func (h *Handle) Start() error {
 	p := h.pool
 	p.building.Lock() // a check shared with the running configuration may flip
 	defer p.building.Unlock()
-	now := instant(time.Now())
+	now := instant.Now()
 	p.identity.upstreams = slices.Compact(slices.Sorted(slices.Values(append(dials(p.statics), p.source.names...))))
 	memories.claim(p, now)
 	p.recall()
@@ -37,7 +38,7 @@ func (h *Handle) Start() error {
 			return fmt.Errorf("upstream %s: %v", address, err)
 		}
 	}
-	v.history = p.historyOf(strings.Join(p.identity.upstreams, " "), false, now).value
+	v.history = p.historyOf(strings.Join(p.identity.upstreams, " "), false, now).Value
 	welcome(v.members, func(m *member) bool { return fresh[m.dialled] }, now)
 	v.arrange()
 	p.seat(v)
@@ -54,7 +55,7 @@ func (p *Pool) moveTo(to *memory) {
 	if p.isClosed() || !p.started() {
 		return
 	}
-	from, now := p.memory, instant(time.Now())
+	from, now := p.memory, instant.Now()
 	p.memory = to
 	p.recall()
 	fresh := make(map[string]bool)
@@ -69,7 +70,7 @@ func (p *Pool) moveTo(to *memory) {
 		from.release(m.place, "", max(p.limit, len(p.statics)), now) // for the pool that it belongs to
 		m.place, m.latency = place, place.latency
 	}
-	p.static.history = p.historyOf(strings.Join(p.identity.upstreams, " "), false, now).value
+	p.static.history = p.historyOf(strings.Join(p.identity.upstreams, " "), false, now).Value
 	welcome(p.static.members, func(m *member) bool { return fresh[m.dialled] }, now)
 	p.build(p.static)
 }

@@ -28,12 +28,12 @@ func TestAFlipDuringAStartThatFails(t *testing.T) {
 	if h.pool.started() {
 		t.Error("there is a snapshot")
 	}
-	before := endpointsKnown()
+	before := endpoints.Len()
 	if err := h.Close(); err != nil {
 		t.Error(err)
 	}
 	h.pool.memory.forget()
-	if n := before - endpointsKnown(); n != 3 {
+	if n := before - endpoints.Len(); n != 3 {
 		t.Errorf("%d addresses were given back, want 3", n)
 	}
 }

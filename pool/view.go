@@ -4,11 +4,12 @@ import (
 	"cmp"
 	"slices"
 	"sync/atomic"
-	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/caddy-evenkeel/evenkeel/healthcheck"
+	"github.com/caddy-evenkeel/evenkeel/internal/cache"
+	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 )
 
 // view is a set of upstreams that are picked from together: the handler's
@@ -28,20 +29,20 @@ type view struct {
 	// Only where members are dynamic: the view itself and its history, which are kept
 	// for as long as somebody asks for them.
 	print uint64 // what it is kept under
-	item  *shelved[*view]
-	past  *shelved[*history]
+	item  *cache.Entry[*view]
+	past  *cache.Entry[*history]
 }
 
 // show makes the view the one that requests look at first, unless it has gone from
-// the shelf: then it is not built anew any more.
+// the cache: then it is not rebuilt any more.
 func (d *dynamics) show(v *view) {
 	d.latest.Store(v)
-	if item := d.views.get(v.print); item == nil || item.value != v {
+	if item := d.views.Get(v.print); item == nil || item.Value != v {
 		d.latest.CompareAndSwap(v, nil)
 	}
 }
 
-// gone is called with the views that have gone from the shelf.
+// gone is called with the views that the cache has evicted.
 func (d *dynamics) gone(views []*view) {
 	for _, v := range views {
 		v.snapshot.Load().discount(new(Snapshot))
@@ -95,7 +96,7 @@ func same(a, b []*reverseproxy.Upstream) bool {
 
 // build makes the view's snapshot. The pool's mutex building is held.
 func (p *Pool) build(v *view) {
-	now := instant(time.Now())
+	now := instant.Now()
 	before := v.snapshot.Load()
 	stands := make([]standing, len(v.members))
 	p.recount()
@@ -125,7 +126,7 @@ func (p *Pool) build(v *view) {
 			m.in = in
 			m.latency.forget() // it comes back as a newcomer
 		}
-		p.alarm.before(s.until)
+		p.wakeUp.Before(s.until)
 	}
 	onBackups := p.onBackups(v.history, others, backup, now)
 	serving := others

@@ -1,4 +1,4 @@
-package pool
+package wakeup
 
 import (
 	"slices"
@@ -7,19 +7,22 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 )
 
-// rings returns an alarm and, when called, the seconds at which it has rung so far.
-func rings() (a *alarm, rung func() []int) {
+// recorder returns a timer, and a function that returns the seconds at which it
+// has run so far.
+func recorder() (timer *Timer, runs func() []int) {
 	began := time.Now()
 	var mu sync.Mutex
 	var seconds []int
-	a = &alarm{ring: func() {
+	timer = &Timer{Run: func() {
 		mu.Lock()
 		defer mu.Unlock()
 		seconds = append(seconds, int(time.Since(began)/time.Second))
 	}}
-	return a, func() []int {
+	return timer, func() []int {
 		synctest.Wait()
 		mu.Lock()
 		defer mu.Unlock()
@@ -29,10 +32,10 @@ func rings() (a *alarm, rung func() []int) {
 
 // in returns the instant so many seconds from now.
 func in(seconds int) int64 {
-	return instant(time.Now().Add(time.Duration(seconds) * time.Second))
+	return instant.Of(time.Now().Add(time.Duration(seconds) * time.Second))
 }
 
-func TestAlarmRingsAtTheEarliestInstant(t *testing.T) {
+func TestTimerRunsAtTheEarliestInstant(t *testing.T) {
 	for name, test := range map[string]struct {
 		instants []int // seconds; below zero for the instant zero, which is never
 		want     []int
@@ -46,70 +49,70 @@ func TestAlarmRingsAtTheEarliestInstant(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				a, rung := rings()
+				timer, runs := recorder()
 				for _, s := range test.instants {
 					if s < 0 {
-						a.before(0)
+						timer.Before(0)
 						continue
 					}
-					a.before(in(s))
+					timer.Before(in(s))
 				}
 				time.Sleep(time.Hour)
-				if got := rung(); !slices.Equal(got, test.want) {
-					t.Errorf("it rings at %v, want %v", got, test.want)
+				if got := runs(); !slices.Equal(got, test.want) {
+					t.Errorf("it runs at %v, want %v", got, test.want)
 				}
 			})
 		})
 	}
 }
 
-func TestAlarmIsSetAnewOnceItHasRung(t *testing.T) {
+func TestTimerIsSetAgainOnceItHasRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a, rung := rings()
-		ring := a.ring
+		timer, runs := recorder()
+		record := timer.Run
 		var times atomic.Int32
-		a.ring = func() { // as building a snapshot does
-			ring()
+		timer.Run = func() { // as building a snapshot does
+			record()
 			if times.Add(1) < 3 {
-				a.before(in(10))
+				timer.Before(in(10))
 			}
 		}
-		a.before(in(2))
+		timer.Before(in(2))
 		time.Sleep(time.Minute)
-		a.before(in(-5)) // an instant that is over
-		if got, want := rung(), []int{2, 12, 22, 60}; !slices.Equal(got, want) {
-			t.Errorf("it rings at %v, want %v", got, want)
+		timer.Before(in(-5)) // an instant that is over
+		if got, want := runs(), []int{2, 12, 22, 60}; !slices.Equal(got, want) {
+			t.Errorf("it runs at %v, want %v", got, want)
 		}
 	})
 }
 
-func TestClosedAlarmDoesNotRing(t *testing.T) {
+func TestClosedTimerDoesNotRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a, rung := rings()
-		a.before(in(2))
+		timer, runs := recorder()
+		timer.Before(in(2))
 		time.Sleep(time.Second)
-		a.close()
-		a.before(in(1))
-		a.close()
+		timer.Close()
+		timer.Before(in(1))
+		timer.Close()
 		time.Sleep(time.Hour)
-		if got := rung(); len(got) > 0 {
-			t.Errorf("it rings at %v", got)
+		if got := runs(); len(got) > 0 {
+			t.Errorf("it runs at %v", got)
 		}
 	})
 }
 
-func TestAlarmSetByManyAtOnce(t *testing.T) {
+func TestTimerSetByManyAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a, rung := rings()
+		timer, runs := recorder()
 		var wg sync.WaitGroup
 		for i := range 200 {
 			at := in(5 + (i*37)%200)
-			wg.Go(func() { a.before(at) })
+			wg.Go(func() { timer.Before(at) })
 		}
 		wg.Wait()
 		time.Sleep(time.Hour)
-		if got := rung(); !slices.Equal(got, []int{5}) {
-			t.Errorf("it rings at %v", got)
+		if got := runs(); !slices.Equal(got, []int{5}) {
+			t.Errorf("it runs at %v", got)
 		}
 	})
 }
