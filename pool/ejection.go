@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/caddy-evenkeel/evenkeel/internal/balance"
+	"github.com/caddy-evenkeel/evenkeel/internal/registry"
 )
 
 // phase is where an upstream is on its way out and back.
@@ -58,7 +59,7 @@ type count struct {
 }
 
 // outliers are those of all addresses in use or remembered.
-var outliers registry[outlierKey, outlier]
+var outliers registry.Registry[outlierKey, outlier]
 
 type outlierKey struct{ rules, address string }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/caddy-evenkeel/evenkeel/internal/cache"
+	"github.com/caddy-evenkeel/evenkeel/internal/registry"
 )
 
 // memory is what a pool remembers over reloads. It belongs to one pool of a
@@ -163,7 +164,7 @@ type endpoint struct {
 }
 
 // endpoints are all that are in use or remembered.
-var endpoints = registry[string, endpoint]{Drop: func(dialled string, a *endpoint) {
+var endpoints = registry.Registry[string, endpoint]{Drop: func(dialled string, a *endpoint) {
 	a.dropped.Store(true)
 	if a.ejected.Load() {
 		uncountEjections(dialled)

@@ -1,4 +1,4 @@
-package pool
+package registry
 
 import (
 	"sync"
@@ -11,7 +11,7 @@ import (
 func TestRegistryAgainstAModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		dropped := make(map[string]int)
-		r := registry[string, int]{Drop: func(key string, _ *int) { dropped[key]++ }}
+		r := Registry[string, int]{Drop: func(key string, _ *int) { dropped[key]++ }}
 		held, values := make(map[string]int), make(map[string]*int)
 		made := make(map[string]int)
 		key := rapid.SampledFrom([]string{"a", "b", "c"})
@@ -45,7 +45,7 @@ func TestRegistryAgainstAModel(t *testing.T) {
 }
 
 func TestRegistryGivesAllTheSame(t *testing.T) {
-	var r registry[int, int]
+	var r Registry[int, int]
 	var wg sync.WaitGroup
 	values := make([]*int, 100)
 	for i := range values {

@@ -1,10 +1,11 @@
-package pool
+// Package registry holds values that several users share by key.
+package registry
 
 import "sync"
 
-// registry keeps one value per key for as long as somebody uses it. The zero
+// Registry keeps one value per key for as long as somebody uses it. The zero
 // value is ready for use.
-type registry[K comparable, V any] struct {
+type Registry[K comparable, V any] struct {
 	Drop func(K, *V) // called, with the mutex held, when a value's last user releases it; may be nil
 
 	mu      sync.Mutex // guards what follows
@@ -18,7 +19,7 @@ type entry[V any] struct {
 
 // Acquire returns the value of the key, made by create if there is none.
 // The caller releases the key when it is done.
-func (r *registry[K, V]) Acquire(key K, create func() *V) *V {
+func (r *Registry[K, V]) Acquire(key K, create func() *V) *V {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	e := r.entries[key]
@@ -34,7 +35,7 @@ func (r *registry[K, V]) Acquire(key K, create func() *V) *V {
 }
 
 // Release undoes one Acquire of the key.
-func (r *registry[K, V]) Release(key K) {
+func (r *Registry[K, V]) Release(key K) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	e := r.entries[key]
@@ -51,7 +52,7 @@ func (r *registry[K, V]) Release(key K) {
 }
 
 // Len returns how many values are in use.
-func (r *registry[K, V]) Len() int {
+func (r *Registry[K, V]) Len() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.entries)
