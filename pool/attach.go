@@ -2,33 +2,11 @@ package pool
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 )
-
-// around returns what the module under provision is inside of: the policy of
-// ours that it serves, if any; the handler; and whether one of Caddy's own
-// policies is between.
-func around(ctx caddy.Context) (outer *Handle, handler *reverseproxy.Handler, nested bool) {
-	modules := ctx.Modules()
-	if len(modules) > 0 {
-		modules = modules[:len(modules)-1] // the module itself
-	}
-	for _, m := range slices.Backward(modules) {
-		switch m := m.(type) {
-		case owner:
-			return m.handle(), nil, false
-		case *reverseproxy.Handler:
-			return nil, m, nested
-		case reverseproxy.Selector:
-			nested = true
-		}
-	}
-	return nil, nil, false
-}
 
 // attach binds the pool to a handler: to its upstreams, its transport and its
 // retries.

@@ -112,67 +112,60 @@ func (l *load) end() {
 	l.note(-1)
 }
 
-// share returns how many requests a candidate would have in flight, with the one
+// fairShare returns how many requests a candidate would have in flight, with the one
 // to be picked for, if all had as many for their weight.
-func (t *Tier) share(c *Candidate, now int64) float64 {
+func (t *Tier) fairShare(c *Candidate, now int64) float64 {
 	total := int64(1)
 	if t.tally != nil {
 		total += t.tally.now(now)
 	}
-	return float64(total) * float64(c.heft) / t.weight
+	return float64(total) * float64(c.addressWeight) / t.weight
 }
 
-// most returns how many requests the candidate may have in flight: its share
+// most returns how many requests the candidate may have in flight: its fair share
 // times the bound, rounded up.
 //
 // V. Mirrokni, M. Thorup, M. Zadimoghaddam, Consistent Hashing with Bounded Loads,
 // SODA 2018.
 func (q *Query) most(c *Candidate) int64 {
 	bound := q.bound
-	if q.tighter != nil && *q.tighter > 0 {
-		bound = *q.tighter
+	if q.innerBound > 0 {
+		bound = q.innerBound
 	}
-	if bound == 0 || q.unbound {
+	if bound == 0 || q.ignoreBound {
 		return math.MaxInt64
 	}
 	const exact = 1 - 1e-12 // 1.1 × 50 is a little more than 55
-	return int64(math.Ceil(bound * q.tier.share(c, q.now()) * exact))
+	return int64(math.Ceil(bound * q.tier.fairShare(c, q.now()) * exact))
 }
 
-// Fill returns how many requests the i-th candidate would have in flight with the
-// one to be picked for, of its share; at most 1 if it has none yet. Only where
-// there is a bound are they counted.
-func (q *Query) Fill(i int) float64 {
+// UsedShare returns what part of its fair share of the requests in flight the i-th
+// candidate would have with the one to be picked for; at most 1 if it has none yet.
+// Only where there is a bound are they counted.
+func (q *Query) UsedShare(i int) float64 {
 	c := &q.Candidates[i]
-	n := c.who.load.is(q.now())
-	fill := float64(n+1) / q.tier.share(c, q.now())
+	n := c.member.load.is(q.now())
+	used := float64(n+1) / q.tier.fairShare(c, q.now())
 	if n == 0 {
-		return min(fill, 1)
+		return min(used, 1)
 	}
-	return fill
-}
-
-// SetBound says how many times its share of the requests in flight a candidate
-// gets at most of those that the picker picks for. It is called before Start.
-func (h *Handle) SetBound(bound float64) {
-	h.bound, h.pool.counting = bound, true
-	h.pool.innerBound = h.pool.innerBound || !h.owner
+	return used
 }
 
 // count has the tier's candidates counted together: in the tally of the tier
 // before, if that has the same.
 func (t *Tier) count(before *Tier) {
-	hefts := make(map[*load]uint32)
+	weights := make(map[*load]uint32)
 	var loads []*load
 	for _, c := range t.Candidates {
-		if hefts[c.who.load] == 0 { // else the address is there twice
-			loads = append(loads, c.who.load)
+		if weights[c.member.load] == 0 { // else the address is there twice
+			loads = append(loads, c.member.load)
 		}
-		hefts[c.who.load] += c.Weight
+		weights[c.member.load] += c.Weight
 		t.weight += float64(c.Weight)
 	}
 	for i := range t.Candidates {
-		t.Candidates[i].heft = hefts[t.Candidates[i].who.load]
+		t.Candidates[i].addressWeight = weights[t.Candidates[i].member.load]
 	}
 	if before != nil && before.tally != nil && slices.Equal(before.tally.loads, loads) {
 		t.tally = before.tally

@@ -15,9 +15,9 @@ import (
 )
 
 // mosts returns how many requests each candidate of the pool's tier may have.
-func (b *bench) mosts(tier int) (mosts []int64) {
+func (b *testPool) mosts(tier int) (mosts []int64) {
 	var q Query
-	b.handle.enter(&q, b.static.snapshot.Load().tiers[tier], nil, 0)
+	q.enter(b.handle, b.static.snapshot.Load().tiers[tier])
 	for i := range q.Candidates {
 		mosts = append(mosts, q.most(&q.Candidates[i]))
 	}
@@ -76,15 +76,16 @@ func TestBoundIsALevels(t *testing.T) {
 	expectMosts(t, "level 1", b.mosts(1), 1, 1)
 }
 
-// What is in flight is told as a part of the share; an idle one is never above it.
-func TestFillIsAPartOfTheShare(t *testing.T) {
+// What is in flight is told as a part of the fair share; an idle one is never above
+// it.
+func TestUsedShareIsAPartOfTheFairShare(t *testing.T) {
 	b := bounded(t, Options{}, 2, 2)
 	var q Query
-	b.handle.enter(&q, b.static.snapshot.Load().tiers[0], nil, 0)
+	q.enter(b.handle, b.static.snapshot.Load().tiers[0])
 	expect := func(what string, first, second float64) {
 		t.Helper()
-		if q.Fill(0) != first || q.Fill(1) != second {
-			t.Errorf("%s: %v and %v, want %v and %v", what, q.Fill(0), q.Fill(1), first, second)
+		if q.UsedShare(0) != first || q.UsedShare(1) != second {
+			t.Errorf("%s: %v and %v, want %v and %v", what, q.UsedShare(0), q.UsedShare(1), first, second)
 		}
 	}
 	expect("nothing in flight", 1, 1) // each half a request, with the next
@@ -151,19 +152,18 @@ func TestLapsedPicksOfOthersDoNotCount(t *testing.T) {
 	})
 }
 
-// nest is a picker that lets another one answer, whose pool is its own; other
+// nest is a picker that lets another one answer, that of a policy inside; other
 // requests come to what that has picked.
 type nest struct {
-	inOrder
-	inner *Handle
+	inner Picker
 	looks int
 }
 
-func (n *nest) Pick(q Query) int {
-	picked := n.inner.Inner(q)
+func (n *nest) Pick(q *Query) int {
+	picked := n.inner.Pick(q)
 	if n.looks++; n.looks == 1 {
 		for range 3 {
-			q.Candidates[picked].who.load.pick(instant.Now(), 100)
+			q.Candidates[picked].member.load.pick(instant.Now(), 100)
 		}
 	}
 	return picked
@@ -173,11 +173,10 @@ func (n *nest) Pick(q Query) int {
 // being found and being taken.
 func TestInnerBoundIsLookedAtAgainWhenPlaceIsTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, Options{}, 2)
-		inner := &Handle{pool: b.Pool, picker: inOrder{}, slot: 0}
-		inner.SetBound(1.2)
-		b.remake()
-		b.handle.picker = &nest{inner: inner}
+		b := newPool(t, Options{}, 2)
+		inner := &Handle{pool: b.Pool, policy: inOrder{}, features: Features{Bound: 1.2}}
+		b.take(inner)
+		b.use(&nest{inner: inner.Build(new(Tier), nil)}, Features{})
 		if got := b.pick(); got != 1 {
 			t.Errorf("picked %d, which has %d of %d", got, b.has(got), 4)
 		}

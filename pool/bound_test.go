@@ -108,23 +108,21 @@ func TestLoadLetsInAsManyAsItMay(t *testing.T) {
 }
 
 // bounded starts a pool of n upstreams with a bound.
-func bounded(t *testing.T, o Options, n int, bound float64) *bench {
+func bounded(t *testing.T, o Options, n int, bound float64) *testPool {
 	t.Helper()
-	b := newBench(t, o, n)
-	b.handle.SetBound(bound)
-	b.static.snapshot.Store(nil) // nothing was counted for that
-	b.remake()
+	b := newPool(t, o, n)
+	b.use(inOrder{}, Features{Bound: bound})
 	return b
 }
 
-func (b *bench) remake() {
+func (b *testPool) remake() {
 	b.building.Lock()
 	defer b.building.Unlock()
 	b.build(b.static)
 }
 
 // pick picks for a request, and returns the number of the upstream.
-func (b *bench) pick() int {
+func (b *testPool) pick() int {
 	u := b.handle.Select(b.statics, get(), nil)
 	for i := range b.statics {
 		if b.statics[i] == u {
@@ -135,7 +133,7 @@ func (b *bench) pick() int {
 }
 
 // has returns how many requests the i-th upstream has in flight.
-func (b *bench) has(i int) int64 {
+func (b *testPool) has(i int) int64 {
 	return b.static.members[i].load.is(instant.Now())
 }
 
@@ -244,7 +242,7 @@ func TestUpgradedConnectionCounts(t *testing.T) {
 
 // Without a bound nothing is counted, and picks take the short way.
 func TestNothingIsCountedWithoutBound(t *testing.T) {
-	b := newBench(t, Options{}, 2)
+	b := newPool(t, Options{}, 2)
 	b.pick()
 	if n := b.has(0); n != 0 || b.static.snapshot.Load().plain == nil {
 		t.Errorf("%d are counted", n)
@@ -256,14 +254,14 @@ func TestNothingIsCountedWithoutBound(t *testing.T) {
 type intruder struct {
 	inOrder
 	looks *int
-	b     *bench
+	b     *testPool
 }
 
-func (i intruder) Pick(q Query) int {
+func (i intruder) Pick(q *Query) int {
 	picked := i.inOrder.Pick(q)
 	if *i.looks++; *i.looks == 1 {
 		for range 3 {
-			q.Candidates[picked].who.load.pick(instant.Now(), 100)
+			q.Candidates[picked].member.load.pick(instant.Now(), 100)
 		}
 	}
 	return picked
@@ -273,7 +271,7 @@ func (i intruder) Pick(q Query) int {
 func TestBoundIsLookedAtAgainWhenPlaceIsTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, looks := bounded(t, Options{}, 2, 1.2), 0
-		b.handle.picker = intruder{b: b, looks: &looks}
+		b.use(intruder{b: b, looks: &looks}, Features{Bound: 1.2})
 		if got := b.pick(); got != 1 || looks != 2 {
 			t.Errorf("picked %d after %d looks", got, looks)
 		}
@@ -294,8 +292,8 @@ func TestPickThatProbationRefusesIsNotCounted(t *testing.T) {
 			t.Fatalf("picked %d, not the one on probation", got)
 		}
 		var q Query
-		b.handle.enter(&q, b.static.snapshot.Load().tiers[0], nil, 0)
-		if q.claim(&q.Candidates[0], q.Upstreams[0]) {
+		q.enter(b.handle, b.static.snapshot.Load().tiers[0])
+		if q.claim(0) {
 			t.Error("one on probation was picked for two requests")
 		}
 		if n := b.has(0); n != 1 {

@@ -57,7 +57,7 @@ func newConfigured(t *testing.T) *configured {
 func (c *configured) pool(o Options) *Handle {
 	c.t.Helper()
 	h := new(Handle)
-	if err := h.Provision(c.ctx, &o, inOrder{}); err != nil {
+	if err := h.Provision(c.ctx, &o, inOrder{}, Features{}); err != nil {
 		c.t.Fatal(err)
 	}
 	if err := h.pool.equip(c.ctx); err != nil {

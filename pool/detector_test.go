@@ -28,7 +28,7 @@ func says(status int) answers {
 }
 
 // serve has n attempts made on the i-th upstream, one after the other, to the end.
-func (b *bench) serve(i, n int, by answers) {
+func (b *testPool) serve(i, n int, by answers) {
 	for range n {
 		if res, err := b.send(get(), i, by); err == nil {
 			_, _ = io.Copy(io.Discard, res.Body)
@@ -38,7 +38,7 @@ func (b *bench) serve(i, n int, by answers) {
 }
 
 // phases says where the upstreams are: s is serving, e ejected, p on probation.
-func (b *bench) phases() string {
+func (b *testPool) phases() string {
 	synctest.Wait()
 	var all strings.Builder
 	for _, m := range b.static.members {
@@ -47,7 +47,7 @@ func (b *bench) phases() string {
 	return all.String()
 }
 
-func (b *bench) expect(t *testing.T, when, want string) {
+func (b *testPool) expect(t *testing.T, when, want string) {
 	t.Helper()
 	if got := b.phases(); got != want {
 		t.Errorf("%s: %s, want %s", when, got, want)
@@ -76,7 +76,7 @@ func TestFailuresInARowEject(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := newBench(t, test.options, 3)
+				b := newPool(t, test.options, 3)
 				b.serve(1, test.times-1, test.way)
 				b.serve(1, 1, says(200))
 				b.serve(1, test.times-1, test.way)
@@ -106,7 +106,7 @@ func TestWhatDoesNotEject(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := newBench(t, test.options, 3)
+				b := newPool(t, test.options, 3)
 				b.serve(1, 20, test.way)
 				b.expect(t, "all are well", "sss")
 				time.Sleep(time.Minute)
@@ -118,7 +118,7 @@ func TestWhatDoesNotEject(t *testing.T) {
 
 func TestLastOneThatMayBePickedIsNotEjected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, Options{}, 3)
+		b := newPool(t, Options{}, 3)
 		for i := range 3 {
 			b.serve(i, 50, refuses)
 		}
@@ -137,7 +137,7 @@ func TestWhoTakesNothingIsNoOtherUpstream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := only(OutlierDetection{MaxEjectionPercent: ptr(50.0)})
 		o.Weights = map[string]int{host(network+1, 4) + "/30": 0}
-		b := newBench(t, o, 8)
+		b := newPool(t, o, 8)
 		b.serve(0, 5, says(500))
 		b.serve(1, 5, says(500))
 		b.serve(2, 5, says(500))
@@ -166,7 +166,7 @@ func TestShareOfEjections(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := newBench(t, only(test.options), test.upstreams)
+				b := newPool(t, only(test.options), test.upstreams)
 				for i := range test.upstreams {
 					b.serve(i, 10, test.way)
 				}
@@ -182,7 +182,7 @@ func TestShareOfEjections(t *testing.T) {
 // upstream gives back only with its first success.
 func TestShareIsHeldUntilTheFirstSuccess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, only(OutlierDetection{}), 6)
+		b := newPool(t, only(OutlierDetection{}), 6)
 		b.serve(0, 5, refuses)
 		b.serve(1, 5, says(500))
 		b.serve(2, 5, says(500))
@@ -202,7 +202,7 @@ func TestShareIsHeldUntilTheFirstSuccess(t *testing.T) {
 // Whoever is not there has not succeeded, be it that no rule counts it.
 func TestNoAnswerOnProbationIsNoSuccess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, only(OutlierDetection{
+		b := newPool(t, only(OutlierDetection{
 			ConsecutiveLocalOriginFailures: ptr(0), SuccessRateStdevFactor: ptr(0.0), FailurePercentageThreshold: ptr(0.0),
 		}), 2)
 		b.serve(0, 5, says(500))
@@ -216,7 +216,7 @@ func TestNoAnswerOnProbationIsNoSuccess(t *testing.T) {
 
 func TestEjectionsGrowAndDecay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, Options{OutlierDetection: &OutlierDetection{MaxEjectionTime: caddy.Duration(70 * time.Second)}}, 2)
+		b := newPool(t, Options{OutlierDetection: &OutlierDetection{MaxEjectionTime: caddy.Duration(70 * time.Second)}}, 2)
 		out := func(when string, way answers, n int, lasts time.Duration) {
 			t.Helper()
 			b.serve(0, n, way)

@@ -38,25 +38,16 @@ const (
 	maxSeats = 4    // times dynamic_limit: upstreams in all views together
 )
 
-var (
-	seed    = maphash.MakeSeed()
-	scratch = sync.Pool{New: func() any { return new([]*reverseproxy.Upstream) }}
-)
+var seed = maphash.MakeSeed()
 
 // selectDynamic picks one of upstreams that were not configured.
-func (h *Handle) selectDynamic(upstreams reverseproxy.UpstreamPool, q Query) (picked *reverseproxy.Upstream, full bool) {
+func (h *Handle) selectDynamic(upstreams reverseproxy.UpstreamPool, q *Query) (picked *reverseproxy.Upstream, full bool) {
 	p, d := h.pool, &h.pool.dynamic
-	now := instant.Now()
-	buffer := scratch.Get().(*[]*reverseproxy.Upstream)
-	defer func() {
-		clear(*buffer)
-		scratch.Put(buffer)
-	}()
-
+	now := q.now()
 	v := d.latest.Load()
-	if v == nil || !v.item.UsedSince(now-int64(p.expiry)) || !v.fill(buffer, upstreams) {
+	if v == nil || !v.item.UsedSince(now-int64(p.expiry)) || !v.fill(&q.buffers.listed, upstreams) {
 		v = p.viewOf(upstreams, now)
-		v.fill(buffer, upstreams)
+		v.fill(&q.buffers.listed, upstreams)
 		d.show(v)
 	}
 	v.sight(now)
@@ -66,21 +57,8 @@ func (h *Handle) selectDynamic(upstreams reverseproxy.UpstreamPool, q Query) (pi
 	if !q.stale && h.owner {
 		p.source.keep(upstreams, q.Request, now, maxSeats*p.limit)
 	}
-	q.view = v
-	return h.pick(v.snapshot.Load(), q, buffer, len(v.members))
-}
-
-// narrow returns the tier's upstreams of the view's, which are in the buffer,
-// and puts them behind those. Limited is whether Caddy sets a limit for any.
-func narrow(t *Tier, buffer *[]*reverseproxy.Upstream, members int) (upstreams []*reverseproxy.Upstream, limited bool) {
-	*buffer = slices.Grow((*buffer)[:members], len(t.Candidates))[:members+len(t.Candidates)]
-	upstreams = (*buffer)[members:]
-	for i, c := range t.Candidates {
-		u := (*buffer)[c.place]
-		upstreams[i] = u
-		limited = limited || u.MaxRequests > 0
-	}
-	return upstreams, limited
+	q.view, q.listed = v, q.buffers.listed
+	return h.pick(v.snapshot.Load(), q)
 }
 
 // fill puts the upstreams into the buffer in the order of the view's members.
@@ -159,7 +137,7 @@ func (p *Pool) viewOf(upstreams []*reverseproxy.Upstream, now int64) *view {
 	}
 	welcome(v.members, func(m *member) bool { return fresh[m] }, now)
 	v.arrange()
-	p.seat(v)
+	p.locate(v)
 	p.build(v)
 	v.item = cache.NewEntry(v, len(v.members), now)
 	d.gone(d.views.Put(print, v.item, maxViews, max(maxSeats*p.limit, len(v.members))))

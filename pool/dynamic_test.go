@@ -20,7 +20,7 @@ func returns(addresses ...string) (all reverseproxy.UpstreamPool) {
 
 // held counts how often members have the places that the pool remembers, and how
 // many of these there are.
-func (b *bench) held() (refs, places int) {
+func (b *testPool) held() (refs, places int) {
 	b.memory.mu.Lock()
 	defer b.memory.mu.Unlock()
 	for _, p := range b.memory.places {
@@ -33,19 +33,19 @@ func (b *bench) held() (refs, places int) {
 // although requests go on to be served by it, and no more.
 func TestClosedPoolHoldsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		pick := func(b *bench, addresses ...string) {
+		pick := func(b *testPool, addresses ...string) {
 			t.Helper()
 			if b.handle.Select(returns(addresses...), nil, nil) == nil {
 				t.Errorf("nothing picked of %v", addresses)
 			}
 		}
-		expect := func(when string, b *bench, refs, places int) {
+		expect := func(when string, b *testPool, refs, places int) {
 			t.Helper()
 			if r, p := b.held(); r != refs || p != places {
 				t.Errorf("%s: %d places are held %d times, want %d and %d", when, p, r, places, refs)
 			}
 		}
-		running := newBench(t, Options{}, 0)
+		running := newPool(t, Options{}, 0)
 		pick(running, "a:80", "b:80")
 		expect("running", running, 2, 2)
 		closing := reloaded(t, Options{}, 0)
@@ -68,8 +68,8 @@ func TestClosedPoolHoldsNothing(t *testing.T) {
 // from the cache meanwhile.
 func TestLatestViewIsOneThatIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, Options{}, 0)
-		b.limit = 1 // so that the cache has room for one of these
+		b := newPool(t, Options{}, 0)
+		b.limit = 1 // so that the shelf has room for one of these
 		d := &b.dynamic
 		view := func(addresses ...string) *view {
 			return b.viewOf(returns(addresses...), instant.Now())
@@ -93,7 +93,7 @@ func TestLatestViewIsOneThatIsKept(t *testing.T) {
 
 func TestHistoriesOfDynamicUpstreamsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, Options{}, 0)
+		b := newPool(t, Options{}, 0)
 		for i := range 100 {
 			b.handle.Select(returns(host(network, i)+":80"), nil, nil)
 		}

@@ -73,7 +73,7 @@ func TestNothingIsLeftOfRequestsThatAreOver(t *testing.T) {
 			if seeds.IntN(3) == 0 {
 				o.RetrySame = true
 			}
-			b := newBench(t, o, 1+seeds.IntN(4))
+			b := newPool(t, o, 1+seeds.IntN(4))
 			b.observer.answered = seeds.IntN(2) == 0
 			b.observer.inner = answers(func(r *http.Request) (*http.Response, error) {
 				return r.Context().Value(fated{}).(answers)(r)
@@ -112,7 +112,7 @@ func TestNothingIsLeftOfRequestsThatAreOver(t *testing.T) {
 }
 
 // live is a request's life, as Caddy leads it.
-func (b *bench) live(random *rand.Rand) {
+func (b *testPool) live(random *rand.Rand) {
 	ctx, end := context.WithCancel(context.WithValue(context.Background(), caddy.ReplacerCtxKey, caddy.NewReplacer()))
 	defer end()
 	defer func() { _ = recover() }()
@@ -139,7 +139,7 @@ func (b *bench) live(random *rand.Rand) {
 type fated struct{}
 
 // attempt makes an attempt on the upstream, which Caddy counts meanwhile.
-func (b *bench) attempt(r *http.Request, u *reverseproxy.Upstream, random *rand.Rand) (*http.Response, error) {
+func (b *testPool) attempt(r *http.Request, u *reverseproxy.Upstream, random *rand.Rand) (*http.Response, error) {
 	counts := (*atomic.Int64)(unsafe.Pointer(u.Host))
 	counts.Add(1)
 	defer counts.Add(-1)

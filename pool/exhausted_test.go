@@ -10,7 +10,7 @@ import (
 
 func TestWhatThisMachineLacksIsNobodysFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, Options{}, 2)
+		b := newPool(t, Options{}, 2)
 		for range 2 * defaultConsecutive {
 			_, _ = b.send(get(), 0, func(*http.Request) (*http.Response, error) {
 				return nil, os.NewSyscallError("socket", syscall.EMFILE)

@@ -117,9 +117,7 @@ func (f *flight) answer(res *http.Response, t *tries) {
 	for _, w := range f.member.watches {
 		w.Response(res.Header)
 	}
-	for _, l := range f.pool.learners {
-		l.LearnFrom(f.request, f.member.address, res.Header)
-	}
+	f.pool.observeResponse(f.request, f.member.address, res.Header)
 	bare := res.Body == nil || res.Body == http.NoBody || res.StatusCode == http.StatusSwitchingProtocols
 	shed := f.shed(res)
 	if shed {

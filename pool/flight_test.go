@@ -83,7 +83,7 @@ func streams(body io.ReadCloser) answers {
 	}
 }
 
-func (b *bench) row(i int) row {
+func (b *testPool) row(i int) row {
 	o := b.static.members[i].outlier
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -92,7 +92,7 @@ func (b *bench) row(i int) row {
 
 func TestResponseThatBreaksOffIsAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, Options{}, 2)
+		b := newPool(t, Options{}, 2)
 		for n := 1; n < defaultConsecutive; n++ {
 			body := breaks(io.ErrUnexpectedEOF)
 			res, err := b.send(get(), 0, streams(body))
@@ -121,7 +121,7 @@ func TestResponseThatBreaksOffIsAFailure(t *testing.T) {
 // has answered all the same.
 func TestResponseThatNobodyReadsToItsEndIsNoFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, Options{}, 2)
+		b := newPool(t, Options{}, 2)
 		b.serve(0, 4, refuses)
 		res, _ := b.send(get(), 0, says(200))
 		if got := b.row(0).local.all; got != 4 {
@@ -149,7 +149,7 @@ func TestResponseThatNobodyReadsToItsEndIsNoFailure(t *testing.T) {
 
 func TestResponseToAnAttemptFromBeforeAnEjectionTellsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, Options{}, 2)
+		b := newPool(t, Options{}, 2)
 		early, _ := b.send(get(), 0, says(200))
 		b.throw(0)
 		time.Sleep(30 * time.Second)
@@ -167,7 +167,7 @@ func TestResponseToAnAttemptFromBeforeAnEjectionTellsNothing(t *testing.T) {
 // sends, which is not the upstream's failure.
 func TestClientThatLeavesInTheMiddleOfAResponseIsNobodysFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, Options{}, 2)
+		b := newPool(t, Options{}, 2)
 		for range 2 * defaultConsecutive {
 			r := get()
 			ctx, leave := context.WithCancel(r.Context())
@@ -196,7 +196,7 @@ func TestClientThatLeavesBeforeTheAnswerIsNobodysFailure(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := newBench(t, Options{}, 2)
+				b := newPool(t, Options{}, 2)
 				way := func(r *http.Request) (*http.Response, error) {
 					_, err := io.Copy(io.Discard, r.Body)
 					return nil, errors.Join(err, r.Context().Err(), errRefused)
@@ -220,14 +220,14 @@ func TestClientThatLeavesBeforeTheAnswerIsNobodysFailure(t *testing.T) {
 
 func TestResponseIsReadToItsEndWithoutOutlierDetection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, only(OutlierDetection{Off: true}), 2)
+		b := newPool(t, only(OutlierDetection{Off: true}), 2)
 		b.serve(0, 1, says(200))
 	})
 }
 
 func TestBodyOfAnUpgradeIsLeftAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, Options{}, 1)
+		b := newPool(t, Options{}, 1)
 		body := breaks(io.EOF)
 		res, err := b.send(get(), 0, func(*http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: http.StatusSwitchingProtocols, Body: body}, nil
@@ -240,7 +240,7 @@ func TestBodyOfAnUpgradeIsLeftAlone(t *testing.T) {
 
 func TestTransportThatPanicsLeavesNothingInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, Options{}, 2)
+		b := newPool(t, Options{}, 2)
 		b.throw(0)
 		time.Sleep(30 * time.Second)
 		func() {
@@ -258,7 +258,7 @@ func TestTransportThatPanicsLeavesNothingInFlight(t *testing.T) {
 // That its body has broken off before must not leave the probation taken for ever.
 func TestBadAnswerThatBreaksOffOnProbationEndsIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, Options{}, 2)
+		b := newPool(t, Options{}, 2)
 		b.observer.answered = true
 		b.throw(0)
 		time.Sleep(30 * time.Second)

@@ -22,11 +22,16 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // inOrder picks the first candidate that may be picked.
 type inOrder struct{}
 
-func (inOrder) Build(_, _ *Tier, _ any) any { return nil }
-func (inOrder) Pick(q Query) int            { return q.Any(0) }
+func (inOrder) Build(*Tier, Picker) Picker { return inOrder{} }
+func (inOrder) Pick(q *Query) int          { return q.Any(0) }
 
-// bench is a pool on which attempts can be made.
-type bench struct {
+// picking is a policy that has one picker for all tiers.
+type picking struct{ Picker }
+
+func (p picking) Build(*Tier, Picker) Picker { return p.Picker }
+
+// testPool is a pool on which attempts can be made.
+type testPool struct {
 	*Pool
 	handle *Handle
 	logs   *logged.ObservedLogs
@@ -44,19 +49,19 @@ func host(network, i int) string {
 // generation is the number of the latest test's configuration.
 var generation uint64
 
-// newBench starts a pool of n upstreams, in a network of their own.
-func newBench(t *testing.T, o Options, n int) *bench {
+// newPool starts a pool of n upstreams, in a network of their own.
+func newPool(t *testing.T, o Options, n int) *testPool {
 	network++
 	return reloaded(t, o, n)
 }
 
 // reloaded starts a pool of n upstreams, in the same network as the one before.
-func reloaded(t testing.TB, o Options, n int) *bench {
+func reloaded(t testing.TB, o Options, n int) *testPool {
 	t.Helper()
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
 	t.Cleanup(cancel)
 	h := new(Handle)
-	if err := h.Provision(ctx, &o, inOrder{}); err != nil {
+	if err := h.Provision(ctx, &o, inOrder{}, Features{}); err != nil {
 		t.Fatal(err)
 	}
 	core, logs := logged.New(zap.InfoLevel)
@@ -80,7 +85,20 @@ func reloaded(t testing.TB, o Options, n int) *bench {
 			t.Error(err)
 		}
 	})
-	return &bench{p, h, logs}
+	return &testPool{p, h, logs}
+}
+
+// use has the picker pick from now on, and the policy have the features besides what
+// it has.
+func (b *testPool) use(p Picker, f Features) {
+	b.building.Lock()
+	defer b.building.Unlock()
+	b.handle.policy, b.handle.features = picking{p}, f
+	b.handles = nil
+	b.take(b.handle)
+	b.static.snapshot.Store(nil) // of another policy
+	b.locate(b.static)
+	b.build(b.static)
 }
 
 // answers is a transport that answers as it says.
@@ -89,7 +107,7 @@ type answers func(r *http.Request) (*http.Response, error)
 func (a answers) RoundTrip(r *http.Request) (*http.Response, error) { return a(r) }
 
 // send has an attempt made for the request, on the i-th upstream.
-func (b *bench) send(r *http.Request, i int, by answers) (*http.Response, error) {
+func (b *testPool) send(r *http.Request, i int, by answers) (*http.Response, error) {
 	u := b.statics[i]
 	ctx := context.WithValue(r.Context(), caddy.CtxKey("reverse_proxy.dial_info"), reverseproxy.DialInfo{Upstream: u, Address: u.Dial})
 	ctx = context.WithValue(ctx, caddyhttp.ServerCtxKey, new(caddyhttp.Server))

@@ -85,20 +85,3 @@ func (m *member) room() int {
 	}
 	return limit
 }
-
-// anyFull reports whether there is a queue, and one of the tiers has a candidate that
-// could be picked if it had not as many requests as it takes.
-func (h *Handle) anyFull(tiers []*Tier, q *Query, buffer *[]*reverseproxy.Upstream, members int) bool {
-	if h.pool.line == nil {
-		return false
-	}
-	for _, t := range tiers {
-		h.enter(q, t, buffer, members)
-		for i := range q.Candidates {
-			if q.full(i) {
-				return true
-			}
-		}
-	}
-	return false
-}

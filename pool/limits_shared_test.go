@@ -10,7 +10,7 @@ import (
 // that has a limit: its attempt is not the one that a pick waits for.
 func TestAttemptOfAnotherHandlerFillsNoSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		limited := newBench(t, Options{DefaultMaxRequests: 2}, 1)
+		limited := newPool(t, Options{DefaultMaxRequests: 2}, 1)
 		other := reloaded(t, Options{}, 1)
 		u := limited.statics[0]
 		other.statics[0].Host = u.Host

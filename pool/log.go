@@ -33,7 +33,7 @@ func (p *Pool) logNone(upstreams []*reverseproxy.Upstream, t *tries) {
 		left = left || why == availableNow
 		reasons = append(reasons, u.Dial+": "+why)
 	}
-	if left && p.sessional {
+	if left && p.sessions {
 		p.logger.Warn("the upstream of a strict session is not available", zap.Strings("upstreams", reasons))
 		return
 	}

@@ -109,7 +109,7 @@ func TestMemoriesOfConfigurationsThatGo(t *testing.T) {
 // Two pools of one configuration with the same upstreams share what is of the
 // address, and nothing else.
 func TestPoolsShareNothingButTheAddress(t *testing.T) {
-	one := newBench(t, Options{}, 3)
+	one := newPool(t, Options{}, 3)
 	generation-- // of the same configuration
 	two := reloaded(t, Options{}, 3)
 	if one.memory == two.memory || one.static.history == two.static.history {
@@ -138,7 +138,7 @@ func TestPoolsShareNothingButTheAddress(t *testing.T) {
 // What client-chosen names have brought is bounded, and goes without a trace.
 func TestAFloodOfAddressesIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, Options{}, 0)
+		b := newPool(t, Options{}, 0)
 		b.source.configure([]byte(`{"source":"a","name":"{x}.test"}`))
 		b.expiry, b.limit = time.Minute, 50
 		others := endpoints.Len()
@@ -179,7 +179,7 @@ func TestAFloodOfAddressesIsBounded(t *testing.T) {
 }
 
 // sizes returns how much there is of what sources have returned.
-func (b *bench) sizes() (addresses, views, seats, answers int) {
+func (b *testPool) sizes() (addresses, views, seats, answers int) {
 	d, lasts := &b.dynamic, &b.source.lasts
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -205,9 +205,7 @@ func (o *observer) pass(r *http.Request) (*http.Response, error) {
 
 // failed takes in that the attempt for the request got no answer.
 func (o *observer) failed(r *http.Request, f *flight, body *requestBody, err error) {
-	for _, g := range f.pool.givers {
-		g.TakeBack(r, nil) // an upstream that failed is not to be met again for it
-	}
+	f.pool.undo(r, nil) // a session must not stay with an upstream that failed
 	spent := body.spent()
 	if r.Context().Err() != nil { // the client has gone
 		f.abandon()

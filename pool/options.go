@@ -92,12 +92,12 @@ type Options struct {
 }
 
 // Unweighted makes weights other than 0 an error, since the policy knows none.
-func (o *Options) Unweighted() { o.unweighted = true }
+func Unweighted(o *Options) { o.unweighted = true }
 
 // CommonOption is the error for the first of these options that a Caddyfile has
 // set, where a policy inside another one of ours may set none; nil if there is
 // none.
-func (o *Options) CommonOption() error {
+func CommonOption(o *Options) error {
 	if o.first == nil {
 		return nil
 	}

@@ -27,7 +27,7 @@ func init() {
 //	queue             <length> [<timeout>]
 //	outlier_detection [off] { ... }
 //	health_check      <checker> [<args...>] { ... }
-func (o *Options) UnmarshalOption(d *caddyfile.Dispenser) (common bool, err error) {
+func UnmarshalOption(o *Options, d *caddyfile.Dispenser) (common bool, err error) {
 	if o.seen == nil {
 		o.seen = make(cfg.Seen)
 		o.reset()

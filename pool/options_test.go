@@ -19,7 +19,7 @@ func parse(o *Options, options string) error {
 	d.Next()
 	for d.NextBlock(0) {
 		option := d.Val()
-		if known, err := o.UnmarshalOption(d); err != nil {
+		if known, err := UnmarshalOption(o, d); err != nil {
 			return err
 		} else if !known {
 			return fmt.Errorf("unknown: %s", option)

@@ -17,7 +17,7 @@ const (
 )
 
 // throw ejects the upstreams, allowed or not.
-func (b *bench) throw(numbers ...int) {
+func (b *testPool) throw(numbers ...int) {
 	for _, i := range numbers {
 		o := b.static.members[i].outlier
 		o.eject(instant.Now(), byLocal, false, 0)
@@ -27,7 +27,7 @@ func (b *bench) throw(numbers ...int) {
 }
 
 // panicsCounted returns what the metrics say of the pool's panics.
-func (b *bench) panicsCounted(t *testing.T) (entered, left int) {
+func (b *testPool) panicsCounted(t *testing.T) (entered, left int) {
 	t.Helper()
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(metrics.panics)
@@ -52,7 +52,7 @@ func (b *bench) panicsCounted(t *testing.T) (entered, left int) {
 
 func TestPanicIsToldOnceWhateverReloadsThereAre(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		expect := func(b *bench, when string, entered, left int) {
+		expect := func(b *testPool, when string, entered, left int) {
 			t.Helper()
 			if got := b.logs.FilterMessage(entering).Len(); got != entered {
 				t.Errorf("%s: logged %d times that it begins, want %d", when, got, entered)
@@ -62,7 +62,7 @@ func TestPanicIsToldOnceWhateverReloadsThereAre(t *testing.T) {
 			}
 		}
 		half := Options{PanicThreshold: ptr(50.0)}
-		first := newBench(t, half, 4)
+		first := newPool(t, half, 4)
 		enteredBefore, leftBefore := first.panicsCounted(t)
 		first.throw(0, 1)
 		expect(first, "half are left", 0, 0)
@@ -94,7 +94,7 @@ func TestPanicIsToldOnceWhateverReloadsThereAre(t *testing.T) {
 func TestPanicOfOtherUpstreamsIsAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for range 2 {
-			b := newBench(t, Options{PanicThreshold: ptr(50.0)}, 4)
+			b := newPool(t, Options{PanicThreshold: ptr(50.0)}, 4)
 			b.throw(0, 1, 2)
 			if n := b.logs.FilterMessage(entering).Len(); n != 1 {
 				t.Errorf("logged %d times", n)
@@ -105,7 +105,7 @@ func TestPanicOfOtherUpstreamsIsAnother(t *testing.T) {
 
 func TestPanicEndsWithTheConfigurationThatHadIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		newBench(t, Options{PanicThreshold: ptr(50.0)}, 4).throw(0, 1, 2)
+		newPool(t, Options{PanicThreshold: ptr(50.0)}, 4).throw(0, 1, 2)
 		never := reloaded(t, Options{PanicThreshold: ptr(0.0)}, 4)
 		never.changed()
 		synctest.Wait()

@@ -13,7 +13,7 @@ type late struct {
 	u     *reverseproxy.Upstream
 }
 
-func (l late) Pick(q Query) int {
+func (l late) Pick(q *Query) int {
 	picked := l.inOrder.Pick(q)
 	*l.looks++
 	if *l.looks == 1 {
@@ -24,12 +24,12 @@ func (l late) Pick(q Query) int {
 
 // Between finding nobody with room and asking who is full, a request may end.
 func TestRoomBetweenTwoLooksIsTaken(t *testing.T) {
-	b := newBench(t, Options{Queue: &Queue{Length: 1}}, 1)
+	b := newPool(t, Options{Queue: &Queue{Length: 1}}, 1)
 	u, looks := b.statics[0], 0
 	u.MaxRequests = 1
 	busy(u, 1)
-	b.handle.picker = late{u: u, looks: &looks}
-	if got, full := b.handle.selectNow(b.statics, Query{}); got != u || looks != 2 {
+	b.use(late{u: u, looks: &looks}, Features{})
+	if got, full := b.handle.selectNow(b.statics, new(Query)); got != u || looks != 2 {
 		t.Errorf("picked %v after %d looks, full: %t", got, looks, full)
 	}
 }

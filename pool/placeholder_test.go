@@ -13,7 +13,7 @@ import (
 // only a request can fill in there is none.
 func TestStateBelongsToTheResolvedAddress(t *testing.T) {
 	t.Setenv("EVENKEEL_TEST_HOST", "10.255.0.1")
-	b := newBench(t, Options{}, 0)
+	b := newPool(t, Options{}, 0)
 	now := instant.Now()
 	member := func(address string) *member {
 		m, _, _ := b.newMember(address, now)
@@ -36,7 +36,7 @@ func TestStateBelongsToTheResolvedAddress(t *testing.T) {
 
 // An attempt to an upstream of which nothing is kept leaves no trace.
 func TestAttemptToWhatOnlyTheRequestKnows(t *testing.T) {
-	b := newBench(t, Options{}, 0)
+	b := newPool(t, Options{}, 0)
 	b.statics = reverseproxy.UpstreamPool{{Dial: "{http.request.header.X-Up}", Host: new(reverseproxy.Host)}}
 	if err := b.handle.Start(); err != nil {
 		t.Fatal(err)

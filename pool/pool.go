@@ -1,8 +1,7 @@
 package pool
 
 import (
-	"fmt"
-	"math/rand/v2"
+	"context"
 	"net/http"
 	"slices"
 	"sync"
@@ -39,7 +38,8 @@ type Pool struct {
 	ctx        caddy.Context
 	events     *caddyevents.App
 	random     func() float64 // 0 to 1
-	pickers    []Picker
+	handles    []*Handle      // of the policies: its own, and those inside that
+	called     []*Handle      // those of them that are inside one of Caddy's own, which calls their Select
 	static     *view
 	dynamic    dynamics
 	source     source        // of dynamic upstreams
@@ -47,18 +47,19 @@ type Pool struct {
 	limit      int           // likewise
 	unsaid     int           // limit that the handler sets for upstreams that have none of their own; 0 for none
 	line       *line         // nil where there is no queue
-	counting   bool          // requests in flight are counted, for a picker has a bound on them
-	innerBound bool          // that one is inside another
-	sessional  bool          // a picker heeds sessions
-	learners   []Learner
-	givers     []Giver
-	hiders     []Hider
-	timed      bool                // a picker heeds latencies: attempts are timed, and answers that shed load bear on latency, not on ejection
-	goneLog    ratelimit.PerSecond // of the log line that a source has failed
-	noneLog    ratelimit.PerSecond // of the log line that nobody is left
-	fullLog    ratelimit.PerSecond // of the log line that the limit is reached
-	wakeUp     wakeup.Timer        // of what changes by itself
-	intervals  wakeup.Timer        // of the ends of outlier detection's intervals
+	counting   bool          // requests in flight are counted, for a policy has a bound on them
+	sessions   bool          // a policy has sessions
+	timed      bool          // a policy heeds latencies: attempts are timed, and answers that shed load bear on latency, not on ejection
+	undos      []func(*http.Request, http.Header)
+	hides      []func(http.Header) (http.Header, bool)
+
+	responseObservers []func(ctx context.Context, address string, header http.Header)
+
+	goneLog   ratelimit.PerSecond // of the log line that a source has failed
+	noneLog   ratelimit.PerSecond // of the log line that no upstream is left
+	fullLog   ratelimit.PerSecond // of the log line that the limit is reached
+	wakeUp    wakeup.Timer        // of what changes by itself
+	intervals wakeup.Timer        // of the ends of outlier detection's intervals
 
 	group *healthcheck.Group // of the checks, and of all events; nil where there are neither
 
@@ -70,95 +71,6 @@ type Pool struct {
 	stale    bool           // a build is due
 	closed   bool           // no more builds
 	builds   sync.WaitGroup // those under way, and what else goes on in the background
-}
-
-// Handle is a picker's place in a pool.
-type Handle struct {
-	pool      *Pool
-	picker    Picker
-	sessional Sessional // the picker, if it heeds sessions
-	slot      int
-	owner     bool    // the pool was made for it
-	bound     float64 // times its share that an upstream gets of the requests in flight; 0 for any number
-}
-
-// owner is a policy that has a pool.
-type owner interface{ handle() *Handle }
-
-func (h *Handle) handle() *Handle { return h }
-
-// Provision gives the picker a pool: that of the policy of ours which it is
-// inside of, else one of its own, with the given options. Close must be called
-// whether it succeeds or not.
-func (h *Handle) Provision(ctx caddy.Context, o *Options, picker Picker) error {
-	h.picker = picker
-	h.sessional, _ = picker.(Sessional)
-	outer, handler, nested := around(ctx)
-	if outer != nil {
-		if option := o.common(); option != "" {
-			return fmt.Errorf("%s: %s", option, outersBusiness)
-		}
-		h.pool = outer.pool
-		h.slot = len(h.pool.pickers)
-		h.pool.add(picker)
-		return nil
-	}
-	p := &Pool{
-		options: o, random: rand.Float64,
-		logger: ctx.Logger(), ctx: ctx, expiry: time.Hour, limit: 10_000,
-	}
-	p.add(picker)
-	p.wakeUp.Run, p.intervals.Run = p.changed, p.intervalEnded
-	h.pool, h.owner = p, true
-	if module := ctx.Module(); module != nil {
-		p.policy = module.CaddyModule().ID.Name()
-	}
-	if err := o.provision(); err != nil {
-		return err
-	}
-	p.dynamic.expiry.Run = p.expire
-	p.identity.config = configOf(ctx.Module(), handler)
-	if handler != nil {
-		if err := p.equip(ctx); err != nil {
-			return err
-		}
-		if err := p.attach(ctx, handler, nested); err != nil {
-			return err
-		}
-	}
-	for _, check := range o.HealthChecks {
-		var inner http.RoundTripper
-		if p.observer != nil {
-			inner = p.observer.inner
-		}
-		if err := check.Provision(ctx, inner, p.group); err != nil {
-			return err
-		}
-	}
-	if handler != nil {
-		p.findLimits(handler)
-	}
-	if o.Queue != nil {
-		p.line = newLine(o.Queue, metrics.queued.WithLabelValues(p.policy))
-	}
-	return nil
-}
-
-// add gives the picker the next slot.
-func (p *Pool) add(picker Picker) {
-	p.pickers = append(p.pickers, picker)
-	if _, ok := picker.(Sessional); ok {
-		p.sessional = true
-	}
-	if l, ok := picker.(Learner); ok {
-		p.learners = append(p.learners, l)
-	}
-	if g, ok := picker.(Giver); ok {
-		p.givers = append(p.givers, g)
-	}
-	if h, ok := picker.(Hider); ok {
-		p.hiders = append(p.hiders, h)
-	}
 }
 
 // equip gets what the pool needs of the configuration.
@@ -176,22 +88,6 @@ func (p *Pool) equip(ctx caddy.Context) error {
 	p.events = events.(*caddyevents.App)
 	p.group = healthcheck.NewGroup(app, p.logger)
 	return registerMetrics(ctx)
-}
-
-// Addresses returns the dial addresses of the upstreams; fixed is false where
-// these are dynamic, or not known.
-func (h *Handle) Addresses() (addresses []string, fixed bool) {
-	return dials(h.pool.statics), h.pool.fixed
-}
-
-// SetLatency says that the picker heeds latencies, and how the handler's are to
-// be measured: within what time an estimate forgets, and whether until the last
-// byte of a response or until its header. It is called before Start.
-func (h *Handle) SetLatency(decay time.Duration, toLastByte bool) {
-	h.pool.timed = true
-	if o := h.pool.observer; o != nil {
-		o.decay, o.toLastByte = decay, toLastByte
-	}
 }
 
 // Close ends the pool's checks and waits for what they have under way. Picks go

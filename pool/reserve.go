@@ -1,16 +1,12 @@
 package pool
 
-import (
-	"math/rand/v2"
-
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
-)
+import "math/rand/v2"
 
 // reserve is the upstreams that are out but better than none: see [Handle.pass].
 // Nothing is built of them; nil is none.
 type reserve struct{ ejected, unhealthy *Tier }
 
-// reservists are those that are out, by their places among the members.
+// reservists are those that are out, by their indices among the members.
 type reservists struct{ ejected, unhealthy []int }
 
 // keep makes the reserve of those that are out. Where verdicts are never to be
@@ -19,14 +15,14 @@ func (p *Pool) keep(out reservists, v *view, stands []standing) (r reserve) {
 	if t := p.options.PanicThreshold; t != nil && *t == 0 {
 		out.unhealthy = nil
 	}
-	tier := func(places []int) *Tier {
-		if len(places) == 0 {
+	tier := func(indices []int) *Tier {
+		if len(indices) == 0 {
 			return nil
 		}
-		t := &Tier{Candidates: make([]Candidate, len(places)), guarded: true}
-		for n, i := range places {
+		t := &Tier{Candidates: make([]Candidate, len(indices)), gated: true}
+		for n, i := range indices {
 			m := v.members[i]
-			t.Candidates[n] = Candidate{Address: m.address, Weight: 1, Latency: m.latency, who: m, place: i, limit: stands[i].limit}
+			t.Candidates[n] = Candidate{Address: m.address, Weight: 1, Latency: m.latency, member: m, index: i, limit: stands[i].limit}
 			if v.upstreams != nil {
 				t.upstreams = append(t.upstreams, v.upstreams[i])
 			}
@@ -49,13 +45,13 @@ func (r reserve) open(retry bool) (tiers []*Tier) {
 }
 
 // fromReserve picks any of those that are out.
-func (h *Handle) fromReserve(s *Snapshot, q *Query, buffer *[]*reverseproxy.Upstream, members int) (*reverseproxy.Upstream, *Candidate) {
+func (h *Handle) fromReserve(s *Snapshot, q *Query) int {
 	for _, t := range s.reserve.open(q.retry) {
-		h.enter(q, t, buffer, members)
+		q.enter(h, t)
 		q.bound = 0
 		if i := q.Any(rand.IntN(len(t.Candidates))); i >= 0 {
-			return q.Upstreams[i], &q.Candidates[i]
+			return i
 		}
 	}
-	return nil, nil
+	return None
 }

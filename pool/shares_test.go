@@ -20,7 +20,7 @@ func untilInterval(length time.Duration) {
 
 // mix has n attempts made on the i-th upstream, of which some fail: in turn, so
 // that there are as few failures in a row as can be.
-func (b *bench) mix(i, n, failures int) {
+func (b *testPool) mix(i, n, failures int) {
 	for k := range n {
 		way := says(200)
 		if (k+1)*failures/n > k*failures/n {
@@ -86,7 +86,7 @@ func TestSharesOfFailuresEject(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				test.options.Consecutive5xx, test.options.ConsecutiveGatewayFailures = ptr(off), ptr(off)
-				b := newBench(t, only(test.options), len(test.loads))
+				b := newPool(t, only(test.options), len(test.loads))
 				untilInterval(defaultOutlierInterval)
 				for i, l := range test.loads {
 					b.mix(i, l.requests, l.failures)
@@ -103,7 +103,7 @@ func TestSharesOfFailuresEject(t *testing.T) {
 func TestSharesAreThoseOfOneInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const interval = time.Minute
-		b := newBench(t, only(OutlierDetection{
+		b := newPool(t, only(OutlierDetection{
 			Consecutive5xx: ptr(0), MinimumHosts: ptr(1), RequestVolume: ptr(10), Interval: caddy.Duration(interval),
 		}), 2)
 		untilInterval(interval)
@@ -129,7 +129,7 @@ func TestSharesAreThoseOfOneInterval(t *testing.T) {
 func TestShareAtThePercentageThreshold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for percentage := 1; percentage <= 100; percentage++ {
-			b := newBench(t, only(OutlierDetection{
+			b := newPool(t, only(OutlierDetection{
 				Consecutive5xx: ptr(0), SuccessRateStdevFactor: ptr(0.0), MinimumHosts: ptr(1), MaxEjectionPercent: ptr(100.0),
 				FailurePercentageThreshold: ptr(float64(percentage)),
 			}), 3)

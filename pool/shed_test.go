@@ -73,7 +73,7 @@ func TestSparedUpstreamIsHeldToBeSlowForThatLong(t *testing.T) {
 // An answer that sheds load comes faster than one that does the work.
 func TestLoadSheddingIsNoSampleOfLatency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, Options{}, 1)
+		b := newPool(t, Options{}, 1)
 		b.timed = true
 		b.serve(0, 1, func(r *http.Request) (*http.Response, error) {
 			time.Sleep(80 * time.Millisecond)

@@ -8,7 +8,7 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 )
 
-// Start makes the first snapshot. It is called when the pickers inside, if any,
+// Start builds the first snapshot. It is called when the policies inside, if any,
 // are provisioned.
 func (h *Handle) Start() error {
 	if !h.owner {
@@ -41,7 +41,7 @@ func (h *Handle) Start() error {
 	v.history = p.historyOf(strings.Join(p.identity.upstreams, " "), false, now).Value
 	welcome(v.members, func(m *member) bool { return fresh[m.dialled] }, now)
 	v.arrange()
-	p.seat(v)
+	p.locate(v)
 	p.build(v)
 	p.nextInterval(now)
 	return nil
@@ -75,19 +75,12 @@ func (p *Pool) moveTo(to *memory) {
 	p.build(p.static)
 }
 
-// Rememberer is a picker that keeps something over reloads.
-type Rememberer interface {
-	// Remember is called before the first pick. Kept returns what is kept under a
-	// key, made by create if there is nothing.
-	Remember(kept func(key string, create func() any) any)
-}
-
-// recall lets the pool and its pickers have what they keep.
+// recall lets the pool and its policies have what they keep.
 func (p *Pool) recall() {
 	p.fleet = &p.memory.fleet
-	for _, picker := range p.pickers {
-		if r, ok := picker.(Rememberer); ok {
-			r.Remember(p.memory.Kept)
+	for _, h := range p.handles {
+		if remember := h.features.Remember; remember != nil {
+			remember(p.memory.Kept)
 		}
 	}
 }

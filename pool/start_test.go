@@ -14,7 +14,7 @@ import (
 func TestAFlipDuringAStartThatFails(t *testing.T) {
 	c, h := newConfigured(t), new(Handle)
 	o := Options{HealthChecks: []*healthcheck.Check{{CheckerRaw: json.RawMessage(`{"type":"tcp"}`)}}}
-	if err := h.Provision(c.ctx, &o, inOrder{}); err != nil {
+	if err := h.Provision(c.ctx, &o, inOrder{}, Features{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, dial := range []string{"127.0.0.1:80", "127.0.0.2:80", "127.0.0.3:80-90"} {

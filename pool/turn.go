@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -19,7 +18,7 @@ type turn struct {
 }
 
 // selectInLine picks, and waits for an upstream to have room if all are full.
-func (h *Handle) selectInLine(upstreams reverseproxy.UpstreamPool, q Query) *reverseproxy.Upstream {
+func (h *Handle) selectInLine(upstreams reverseproxy.UpstreamPool, q *Query) *reverseproxy.Upstream {
 	p, l, repl := h.pool, h.pool.line, Replacer(q.Request)
 	if repl != nil && p.observer != nil {
 		if _, refused := repl.Get(p.observer.refused); refused {
@@ -40,7 +39,7 @@ func (h *Handle) selectInLine(upstreams reverseproxy.UpstreamPool, q Query) *rev
 }
 
 // waitInLine waits for an upstream to have room.
-func (h *Handle) waitInLine(upstreams reverseproxy.UpstreamPool, q Query, repl *caddy.Replacer) *reverseproxy.Upstream {
+func (h *Handle) waitInLine(upstreams reverseproxy.UpstreamPool, q *Query, repl *caddy.Replacer) *reverseproxy.Upstream {
 	p, began := h.pool, time.Now()
 	ctx := context.Background()
 	if q.Request != nil {
@@ -107,17 +106,4 @@ func (t *tries) addresses() string {
 	}
 	slices.Sort(all)
 	return strings.Join(all, "")
-}
-
-// apart reports whether the place is that of an upstream which only its sessions
-// may meet.
-func (s *Snapshot) apart(place int) bool {
-	for _, t := range s.tiers {
-		if _, found := slices.BinarySearchFunc(t.Candidates, place, func(c Candidate, place int) int {
-			return cmp.Compare(c.place, place)
-		}); found {
-			return false
-		}
-	}
-	return true
 }

@@ -16,15 +16,15 @@ import (
 // static ones, or what a dynamic source has returned. Its members never change,
 // its snapshot does.
 type view struct {
-	members   []*member
-	upstreams []*reverseproxy.Upstream // of the members; nil where they are dynamic
-	index     map[string]int           // of the members by address
-	history   *history
-	levels    map[int]*Level
-	seats     [2][]int // of the members: in their levels, and among all
-	sessions  []any    // what pickers that heed sessions have made of the members, by their slot
-	snapshot  atomic.Pointer[Snapshot]
-	ejectable ejectable // guarded by the pool's ejecting
+	members      []*member
+	upstreams    []*reverseproxy.Upstream // of the members; nil where they are dynamic
+	index        map[string]int           // of the members by address
+	history      *history
+	levels       map[int]*Level
+	levelIndices [2][]int             // of the members: in their levels, and among all
+	sessions     map[*Handle]Sessions // of the policies that have some
+	snapshot     atomic.Pointer[Snapshot]
+	ejectable    ejectable // guarded by the pool's ejecting
 
 	// Only where members are dynamic: the view itself and its history, which are kept
 	// for as long as somebody asks for them.
@@ -53,30 +53,31 @@ func (d *dynamics) gone(views []*view) {
 // all is the number of the level that has the upstreams of all others but backups.
 const all = -1
 
-// arrange gives the members their seats.
+// arrange gives the members their levels, and their indices there.
 func (v *view) arrange() {
 	v.levels = map[int]*Level{all: {}}
 	for _, m := range v.members {
 		if v.levels[m.level] == nil {
 			v.levels[m.level] = &Level{}
 		}
-		v.seats[0] = append(v.seats[0], v.levels[m.level].take(m))
+		v.levelIndices[0] = append(v.levelIndices[0], v.levels[m.level].take(m))
 		if m.level == backups {
-			v.seats[1] = append(v.seats[1], v.seats[0][len(v.seats[0])-1])
+			v.levelIndices[1] = append(v.levelIndices[1], v.levelIndices[0][len(v.levelIndices[0])-1])
 		} else {
-			v.seats[1] = append(v.seats[1], v.levels[all].take(m))
+			v.levelIndices[1] = append(v.levelIndices[1], v.levels[all].take(m))
 		}
 	}
 }
 
-// take gives the member a seat of the level. One without weight has none.
-func (l *Level) take(m *member) (seat int) {
-	seat = len(l.Addresses)
+// take adds the member to the level, unless it has no weight, and returns its index
+// there.
+func (l *Level) take(m *member) (index int) {
+	index = len(l.Addresses)
 	if m.weight > 0 {
 		l.Addresses = append(l.Addresses, m.address)
 		l.Weights = append(l.Weights, m.weight)
 	}
-	return seat
+	return index
 }
 
 // tierOf returns the snapshot's tier that has just these upstreams, told by the
@@ -138,7 +139,7 @@ func (p *Pool) build(v *view) {
 	if !next.panicking || onBackups {
 		p.share(next, v, stands, onBackups, now)
 	}
-	if len(next.tiers) == 1 && !next.tiers[0].guarded && p.line == nil && !p.counting && !p.sessional && !p.observer.marks() {
+	if len(next.tiers) == 1 && !next.tiers[0].gated && p.line == nil && !p.counting && !p.sessions && !p.observer.marks() {
 		next.plain = next.tiers[0]
 	}
 	p.admit(next, v, stands)
@@ -198,12 +199,12 @@ func (p *Pool) compose(next, before *Snapshot, v *view, stands []standing, onBac
 		return cmp.Or(compare(a.failing, b.failing), compare(a.backup, b.backup), compare(a.degraded, b.degraded), a.level-b.level)
 	})
 	for _, at := range order {
-		t := &Tier{level: at.level, degraded: at.degraded, failing: at.failing, Level: v.levels[at.level], seats: v.sessions}
-		seats := v.seats[0]
+		t := &Tier{level: at.level, degraded: at.degraded, failing: at.failing, Level: v.levels[at.level], sessions: v.sessions}
+		indices := v.levelIndices[0]
 		if next.panicking && !onBackups && !at.backup { // of all levels
-			t.Level, seats = v.levels[all], v.seats[1]
+			t.Level, indices = v.levels[all], v.levelIndices[1]
 		}
-		next.tiers = append(next.tiers, p.tier(t, before, v, stands, places[at], seats))
+		next.tiers = append(next.tiers, p.tier(t, before, v, stands, places[at], indices))
 	}
 }
 
@@ -220,21 +221,21 @@ func compare(a, b bool) int {
 
 // tier fills in the tier of the given members. What was there before stays as it
 // is if nothing has changed for it.
-func (p *Pool) tier(t *Tier, before *Snapshot, v *view, stands []standing, places, seats []int) *Tier {
-	weights, most := make([]float64, len(places)), 0.0
-	for n, i := range places {
+func (p *Pool) tier(t *Tier, before *Snapshot, v *view, stands []standing, members, levelIndices []int) *Tier {
+	weights, most := make([]float64, len(members)), 0.0
+	for n, i := range members {
 		weights[n] = stands[i].weight * float64(stands[i].percent) / 100
 		most = max(most, weights[n]/float64(v.members[i].weight))
 	}
 	for n, w := range scale(weights) {
-		i := places[n]
+		i := members[n]
 		m, s := v.members[i], stands[i]
 		t.Candidates = append(t.Candidates, Candidate{
-			Address: m.address, Weight: w, Latency: m.latency, Seat: seats[i],
-			Share: weights[n] / float64(m.weight) / most,
-			who:   m, place: i, limit: s.limit, probation: s.phase == probation,
+			Address: m.address, Weight: w, Latency: m.latency, LevelIndex: levelIndices[i],
+			Ramp:   weights[n] / float64(m.weight) / most,
+			member: m, index: i, limit: s.limit, probation: s.phase == probation,
 		})
-		t.guarded = t.guarded || s.limit > 0 || s.phase == probation
+		t.gated = t.gated || s.limit > 0 || s.phase == probation
 		if v.upstreams != nil {
 			t.upstreams = append(t.upstreams, v.upstreams[i])
 		}
@@ -253,15 +254,23 @@ func (p *Pool) tier(t *Tier, before *Snapshot, v *view, stands []standing, place
 	if last != nil && last.Level == t.Level && slices.Equal(last.Candidates, t.Candidates) {
 		return last
 	}
-	t.made = make([]any, len(p.pickers))
-	for slot, picker := range p.pickers {
-		if last == nil {
-			t.made[slot] = picker.Build(t, nil, nil)
-		} else {
-			t.made[slot] = picker.Build(t, last, last.made[slot])
-		}
-	}
+	p.buildPickers(t, last)
 	return t
+}
+
+// buildPickers has the policies build their pickers of the tier. Last is the one in
+// its place before; nil for none.
+func (p *Pool) buildPickers(t, last *Tier) {
+	if last == nil {
+		last = new(Tier)
+	}
+	t.picker = p.handles[0].policy.Build(t, last.picker)
+	for _, h := range p.called {
+		if t.called == nil {
+			t.called = make(map[*Handle]Picker)
+		}
+		t.called[h] = h.policy.Build(t, last.called[h])
+	}
 }
 
 // census is how many upstreams a panic could let in, how many are up, and how

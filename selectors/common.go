@@ -3,10 +3,12 @@
 package selectors
 
 import (
+	"net/http"
 	"slices"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/caddy-evenkeel/evenkeel/internal/cfg"
 	"github.com/caddy-evenkeel/evenkeel/pool"
@@ -15,28 +17,32 @@ import (
 // namespace is the module namespace of policies.
 const namespace = "http.reverse_proxy.selection_policies"
 
-// common is what all policies share: their options and their place in a pool,
+// common is what all policies share: their options and their handle on a pool,
 // which makes them a [reverseproxy.Selector].
 type common struct {
 	pool.Options
-	pool.Handle
+	handle pool.Handle
+}
+
+// Select implements [reverseproxy.Selector].
+func (c *common) Select(upstreams reverseproxy.UpstreamPool, r *http.Request, w http.ResponseWriter) *reverseproxy.Upstream {
+	return c.handle.Select(upstreams, r, w)
 }
 
 // Cleanup ends what the policy has under way in the background. Picks go on to
 // work, for requests that are still in flight.
-func (c *common) Cleanup() error { return c.Close() }
+func (c *common) Cleanup() error { return c.handle.Close() }
 
-// provision gives the picker its place in a pool, with a first snapshot.
-func (c *common) provision(ctx caddy.Context, picker pool.Picker) error {
-	if err := c.Handle.Provision(ctx, &c.Options, picker); err != nil {
+// base returns what the policy shares with all others, for the one around it.
+func (c *common) base() *common { return c }
+
+// provision gives the policy its pool, with a first snapshot.
+func (c *common) provision(ctx caddy.Context, policy pool.Policy, f pool.Features) error {
+	if err := c.handle.Provision(ctx, &c.Options, policy, f); err != nil {
 		return err
 	}
-	return c.Start()
+	return c.handle.Start()
 }
-
-// Build implements [pool.Picker] for policies that need nothing made of the
-// candidates.
-func (*common) Build(_, _ *pool.Tier, _ any) any { return nil }
 
 // unmarshalBlock parses the policy's block. Own parses the option at the cursor
 // if it is one of the policy's own, of which those named may repeat; it is nil for
@@ -44,7 +50,7 @@ func (*common) Build(_, _ *pool.Tier, _ any) any { return nil }
 func (c *common) unmarshalBlock(d *caddyfile.Dispenser, policy string, own func() (known bool, err error), repeating ...string) error {
 	seen := make(cfg.Seen)
 	for d.NextBlock(0) {
-		known, err := c.UnmarshalOption(d)
+		known, err := pool.UnmarshalOption(&c.Options, d)
 		if !known && own != nil {
 			if !slices.Contains(repeating, d.Val()) {
 				if err := seen.Once(d); err != nil {

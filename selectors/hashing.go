@@ -18,9 +18,9 @@ import (
 )
 
 // hashing is what the policies have in common that pick by a hash: the same key
-// meets the same upstream. Whose a key is depends on the upstreams configured and
-// not on who is up: what leads to one that may not be picked is hashed again,
-// until it is back.
+// meets the same upstream. Which one depends on the upstreams configured and not on
+// which of them are up: a key that leads to one that may not be picked is hashed
+// again, until that is back.
 type hashing struct {
 	common
 
@@ -59,14 +59,14 @@ type hashing struct {
 
 // tabler is a policy that picks by a table of its own kind.
 type tabler interface {
-	pool.Picker
+	pool.Policy
 
 	// kind says all that its tables depend on but for the members.
 	kind() string
 	table(members []balance.Member) table
 }
 
-// table tells whose a key is.
+// table tells which member has a key.
 type table interface{ At(key uint64) int }
 
 const (
@@ -77,8 +77,8 @@ const (
 	maxBalanceFactor = 100_000
 )
 
-// provisionHashing sets defaults, and gives the policy its place in a pool.
-func (p *hashing) provisionHashing(ctx caddy.Context, picker tabler) error {
+// provisionHashing sets defaults, and gives the policy its pool.
+func (p *hashing) provisionHashing(ctx caddy.Context, policy tabler) error {
 	if err := checkKey(p.Key); err != nil {
 		return err
 	}
@@ -92,10 +92,11 @@ func (p *hashing) provisionHashing(ctx caddy.Context, picker tabler) error {
 	default:
 		return fmt.Errorf("hash_by: '%s' is neither address nor host", p.HashBy)
 	}
-	if err := p.Handle.Provision(ctx, &p.Options, picker); err != nil {
+	features := pool.Features{Key: p.levelKey, Undo: p.undo, Bound: p.BalanceFactor / 100}
+	if err := p.handle.Provision(ctx, &p.Options, policy, features); err != nil {
 		return err
 	}
-	_, fixed := p.Addresses()
+	_, fixed := p.handle.Addresses()
 	p.dynamic = !fixed
 	if p.Salt != "" {
 		text, err := fillSecret(p.Salt)
@@ -107,14 +108,11 @@ func (p *hashing) provisionHashing(ctx caddy.Context, picker tabler) error {
 		}
 		p.salt = newSalt(text)
 	}
-	if p.BalanceFactor > 0 {
-		p.SetBound(p.BalanceFactor / 100)
-	}
 	var err error
-	if p.fallback, err = loadInner(ctx, picker, &p.FallbackRaw); err != nil {
+	if p.fallback, err = loadFallback(p.handle.Enclose(ctx), policy, &p.FallbackRaw); err != nil {
 		return err
 	}
-	for _, name := range strangers(p.Key) {
+	for _, name := range unknownPlaceholders(p.Key) {
 		ctx.Logger().Warn("the key has a placeholder that is none of Caddy's own: unless another handler sets it, it has no value;"+
 			" check how it is written (JSON knows only long names, such as {http.request.uri})",
 			zap.String("placeholder", name))
@@ -126,7 +124,7 @@ func (p *hashing) provisionHashing(ctx caddy.Context, picker tabler) error {
 	}
 	p.blank = global.ReplaceAll(p.Key, "")
 	p.stored = fmt.Sprintf("http.load_balancer.key.%p", p)
-	return p.Start()
+	return p.handle.Start()
 }
 
 // key is what is known of a request's key.
@@ -156,25 +154,12 @@ func (p *hashing) keyOf(r *http.Request) key {
 	return k
 }
 
-// KeyOf implements [pool.Keyed].
-func (p *hashing) KeyOf(r *http.Request) (uint32, bool) {
+// levelKey is what the policy does as Key of its [pool.Features].
+func (p *hashing) levelKey(r *http.Request) (uint32, bool) {
 	if k := p.keyOf(r); !k.empty {
 		return uint32(balance.Rehash(k.hash, -1) >> 32), true
 	}
 	return p.fallback.key(r)
-}
-
-// Pick implements [pool.Picker].
-func (p *hashing) Pick(q pool.Query) int {
-	k := p.keyOf(q.Request)
-	if k.empty {
-		return p.fallback.pick(q)
-	}
-	here := q.Made.(*places)
-	if k.share*float64(len(q.Candidates)) > heavyShare {
-		return here.spread(&q, k.hash, max(p.BalanceFactor/sensible, 1))
-	}
-	return here.pick(&q, k.hash)
 }
 
 // checkKey rejects keys that are the same for all requests.
@@ -191,9 +176,10 @@ func checkKey(key string) error {
 	return nil
 }
 
-// strangers returns the placeholders of the key that have no name of Caddy's, whose
-// names all have a period; the short ones are known in a Caddyfile only.
-func strangers(key string) (names []string) {
+// unknownPlaceholders returns the placeholders of the key that are none of Caddy's
+// own: the names of those all have a period. The short ones are known in a Caddyfile
+// only.
+func unknownPlaceholders(key string) (names []string) {
 	for rest := key; ; {
 		_, after, ok := strings.Cut(rest, "{")
 		if !ok {
@@ -206,8 +192,8 @@ func strangers(key string) (names []string) {
 	}
 }
 
-// TakeBack implements [pool.Giver].
-func (p *hashing) TakeBack(r *http.Request, header http.Header) { p.fallback.given.takeBack(r, header) }
+// undo takes back what the fallback has set on the response.
+func (p *hashing) undo(r *http.Request, header http.Header) { p.fallback.cookies.undo(r, header) }
 
 // hashingOptions are those that all hashing policies have.
 var hashingOptions = []string{"balance_factor", "hash_by", "salt", "fallback"}

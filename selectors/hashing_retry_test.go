@@ -95,9 +95,9 @@ func TestKeyIsComputedOnce(t *testing.T) {
 			}
 			fresh := asked("/")
 			pool.Replacer(fresh).Set("test.key", first)
-			policy := h.LoadBalancing.SelectionPolicy.(pool.Keyed)
-			want, keyed := policy.KeyOf(fresh)
-			if got, _ := policy.KeyOf(r); got != want || keyed != (first != "") {
+			policy := h.LoadBalancing.SelectionPolicy.(based).base()
+			want, keyed := policy.handle.Key(fresh)
+			if got, _ := policy.handle.Key(r); got != want || keyed != (first != "") {
 				t.Errorf("key %q became another", first)
 			}
 		}

@@ -18,8 +18,8 @@ func subset(chance *rand.Rand, n int) []*reverseproxy.Upstream {
 func (r *recent) kept() (n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, s := range r.seats {
-		if s.made.Load() != nil {
+	for _, m := range r.of {
+		if m.built.Load() != nil {
 			n++
 		}
 	}
@@ -55,7 +55,7 @@ func TestTablesOfManySubsetsAreBounded(t *testing.T) {
 			t.Fatalf("list %d, key %d: at %s, then at %s", i/keys, i%keys, before[i], place)
 		}
 	}
-	if got := p.recent.kept(); got != maxUnits || len(p.recent.seats) != maxUnits {
-		t.Errorf("%d tables are kept, in a list of %d", got, len(p.recent.seats))
+	if got := p.recent.kept(); got != maxUnits || len(p.recent.of) != maxUnits {
+		t.Errorf("%d tables are kept, in a list of %d", got, len(p.recent.of))
 	}
 }

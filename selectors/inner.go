@@ -22,25 +22,27 @@ import (
 
 // inner is a policy inside one of ours: any, Caddy's own included.
 type inner struct {
-	reverseproxy.Selector
-	ours  insider // the same, if it is a policy of ours
-	name  string
-	given given // its cookies
+	selector reverseproxy.Selector
+	ours     *common // its base, if it is a policy of ours; else nil
+	name     string
+	cookies  responseEditor // of those that it sets
 }
 
-// insider is a policy of ours inside another one.
-type insider interface{ Inner(q pool.Query) int }
+// based is a policy of ours.
+type based interface{ base() *common }
 
 func newInner(module any) *inner {
-	in := &inner{Selector: module.(reverseproxy.Selector), name: module.(caddy.Module).CaddyModule().ID.Name()}
-	in.ours, _ = module.(insider)
-	in.given = newGiven(in, "Set-Cookie")
+	in := &inner{selector: module.(reverseproxy.Selector), name: module.(caddy.Module).CaddyModule().ID.Name()}
+	if ours, ok := module.(based); ok {
+		in.ours = ours.base()
+	}
+	in.cookies = newResponseEditor(in, "Set-Cookie")
 	return in
 }
 
-// loadInner loads the policy that is inside another one as its fallback; by
+// loadFallback loads the policy that is inside another one as its fallback; by
 // default, weighted_random.
-func loadInner(ctx caddy.Context, outer any, raw *json.RawMessage) (*inner, error) {
+func loadFallback(ctx caddy.Context, outer any, raw *json.RawMessage) (*inner, error) {
 	if *raw == nil {
 		*raw = json.RawMessage(`{"policy": "weighted_random"}`)
 	}
@@ -53,7 +55,7 @@ func loadInner(ctx caddy.Context, outer any, raw *json.RawMessage) (*inner, erro
 
 // cookie returns the name of the cookie that the policy sets; empty if it sets none.
 func (p *inner) cookie() string {
-	switch policy := p.Selector.(type) {
+	switch policy := p.selector.(type) {
 	case *reverseproxy.CookieHashSelection:
 		return policy.Name
 	case *Sticky:
@@ -62,11 +64,16 @@ func (p *inner) cookie() string {
 	return ""
 }
 
-// pick answers the outer policy's query.
-func (p *inner) pick(q pool.Query) int {
+// build builds the policy's picker of a tier.
+func (p *inner) build(next *pool.Tier, before pool.Picker) pool.Picker {
 	if p.ours != nil {
-		return p.ours.Inner(q)
+		return p.ours.handle.Build(next, before)
 	}
+	return p
+}
+
+// Pick implements [pool.Picker] for a policy that is none of ours.
+func (p *inner) Pick(q *pool.Query) int {
 	left := q.Acceptable()
 	if len(left) == 0 {
 		return pool.None
@@ -75,33 +82,34 @@ func (p *inner) pick(q pool.Query) int {
 	return slices.Index(q.Upstreams, p.ask(left, q.Request, q.Writer))
 }
 
-// ask lets the policy inside, which is not one of ours, pick from the upstreams.
+// ask lets the policy inside, which is none of ours, pick from the upstreams.
 func (p *inner) ask(upstreams []*reverseproxy.Upstream, r *http.Request, w http.ResponseWriter) *reverseproxy.Upstream {
 	if w == nil {
 		// Policies that set a cookie do not expect this.
-		return p.Select(upstreams, r, nobody{})
+		return p.selector.Select(upstreams, r, nobody{})
 	}
 	header := w.Header()
-	p.given.takeBack(r, header)
+	p.cookies.undo(r, header)
 	before := len(header["Set-Cookie"])
-	picked := p.Select(upstreams, r, w)
+	picked := p.selector.Select(upstreams, r, w)
 	if set := header["Set-Cookie"]; len(set) > before {
-		var lines []line
+		var lines []headerLine
 		for _, cookie := range set[before:] {
-			lines = append(lines, line{header, "Set-Cookie", cookie})
+			lines = append(lines, headerLine{header, "Set-Cookie", cookie})
 		}
-		p.given.note(r, lines...)
+		p.cookies.note(r, lines...)
 	}
 	return picked
 }
 
-// key is what the outer policy answers as [pool.Keyed]. By what of the request the
-// one inside picks, most do not tell; the client's address comes close.
+// key is what the outer policy does as Key of its [pool.Features]. Policies that are
+// none of ours do not tell what of the request they pick by; for most, the client's
+// address comes close.
 func (p *inner) key(r *http.Request) (key uint32, ok bool) {
-	if keyed, ok := p.Selector.(pool.Keyed); ok {
-		return keyed.KeyOf(r)
+	if p.ours != nil {
+		return p.ours.handle.Key(r)
 	}
-	if p.ours != nil || r == nil {
+	if r == nil {
 		return 0, false
 	}
 	switch p.name {
@@ -144,8 +152,8 @@ func unmarshalInner(d *caddyfile.Dispenser) (json.RawMessage, error) {
 	if _, ok := policy.(reverseproxy.Selector); !ok {
 		return nil, d.Errf("the module '%s' is not a policy", name)
 	}
-	if ours, ok := policy.(interface{ CommonOption() error }); ok {
-		if err := ours.CommonOption(); err != nil {
+	if ours, ok := policy.(based); ok {
+		if err := pool.CommonOption(&ours.base().Options); err != nil {
 			return nil, err
 		}
 	}

@@ -39,7 +39,7 @@ type remembered struct {
 
 const (
 	defaultAge  = time.Hour
-	maxSessions = 100_000 // of one pool; who has not been used for longest goes
+	maxSessions = 100_000 // of one pool; the one that has not been used for longest goes
 	maxHomes    = 4       // upstreams of one session
 	maxCookie   = 4096    // bytes; what is longer is no session
 )
@@ -69,14 +69,14 @@ func keyOf(name, value string) (key uint64, ok bool) {
 
 func (s *shards) of(key uint64) *shard { return &s[key%uint64(len(s))] }
 
-// place returns where the session is that the request's cookies belong to, among
-// upstreams by address.
-func (l *learned) place(cookies []string, places map[string]int) (place int, ok bool) {
+// find returns the member that the session is with which the request's cookies belong
+// to. Members are told by address.
+func (l *learned) find(cookies []string, members map[string]int) (member int, ok bool) {
 	for _, name := range l.names {
 		for value := range cookiesOf(cookies, name) {
 			if key, ok := keyOf(name, value); ok {
-				if place, ok := l.shards.of(key).place(key, places); ok {
-					return place, true
+				if member, ok := l.shards.of(key).find(key, members); ok {
+					return member, true
 				}
 			}
 		}
@@ -84,8 +84,8 @@ func (l *learned) place(cookies []string, places map[string]int) (place int, ok 
 	return 0, false
 }
 
-// place returns the session's upstream among those by address.
-func (s *shard) place(key uint64, places map[string]int) (place int, ok bool) {
+// find returns the member that the session is with.
+func (s *shard) find(key uint64, members map[string]int) (member int, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.sessions[key]
@@ -100,8 +100,8 @@ func (s *shard) place(key uint64, places map[string]int) (place int, ok bool) {
 	session.used = now
 	s.recent[session.set].MoveToFront(e)
 	for _, address := range session.addresses {
-		if place, ok = places[address]; ok {
-			return place, true
+		if member, ok = members[address]; ok {
+			return member, true
 		}
 	}
 	return 0, false

@@ -49,7 +49,7 @@ func TestLearnedSessionsBelongToTheirPool(t *testing.T) {
 		return r
 	}
 	learn := func(i int, session, address string) {
-		policy(i).LearnFrom(with("none").Context(), address, http.Header{"Set-Cookie": {"SID=" + session}})
+		policy(i).observeResponse(with("none").Context(), address, http.Header{"Set-Cookie": {"SID=" + session}})
 	}
 	learn(0, "mine", dial(2))
 	for n := range 104_000 { // as many requests without a cookie

@@ -56,8 +56,8 @@ func (n naive) bind(sid, home string, age time.Duration) {
 	s.used = time.Now()
 }
 
-// place returns where the session is; sure is false if it may also be nowhere.
-func (n naive) place(sid string, age time.Duration, places map[string]int) (place int, found, sure bool) {
+// find returns where the session is; sure is false if it may also be nowhere.
+func (n naive) find(sid string, age time.Duration, members map[string]int) (member int, found, sure bool) {
 	s := n[sid]
 	if s == nil || s.old(age) {
 		delete(n, sid)
@@ -65,8 +65,8 @@ func (n naive) place(sid string, age time.Duration, places map[string]int) (plac
 	}
 	s.used = time.Now()
 	for i, home := range s.homes {
-		if place, ok := places[home]; ok {
-			return place, true, i < s.sure
+		if member, ok := members[home]; ok {
+			return member, true, i < s.sure
 		}
 	}
 	return 0, false, true
@@ -114,8 +114,8 @@ func TestLearnedIsAsTheNaiveModel(t *testing.T) {
 				for place, home := range rapid.SliceOfDistinct(homes, rapid.ID[string]).Draw(t, "homes") {
 					places[home] = place
 				}
-				got, ok := l.place(cookie(sid), places)
-				want, found, sure := model.place(sid, age, places)
+				got, ok := l.find(cookie(sid), places)
+				want, found, sure := model.find(sid, age, places)
 				if (got != want || ok != found) && (ok || sure) {
 					t.Fatalf("%s among %v: %d, %t, want %d, %t", sid, places, got, ok, want, found)
 				}
@@ -137,7 +137,7 @@ func TestLearnedSessionsAreBoundedInNumber(t *testing.T) {
 	l := memory(t, 0, "BOUNDED")
 	places := map[string]int{"a": 0}
 	known := func(i int) bool {
-		_, ok := l.place([]string{fmt.Sprint("BOUNDED=", i)}, places)
+		_, ok := l.find([]string{fmt.Sprint("BOUNDED=", i)}, places)
 		return ok
 	}
 	for i := range many {
@@ -170,7 +170,7 @@ func TestMadeUpSessionsPushOutNoOthers(t *testing.T) {
 		l.learn([]string{fmt.Sprint("MADE=up", i)}, "a", nil)
 	}
 	for i := range 1000 {
-		if _, ok := l.place([]string{fmt.Sprint("MADE=", i)}, places); !ok {
+		if _, ok := l.find([]string{fmt.Sprint("MADE=", i)}, places); !ok {
 			t.Fatalf("number %d is forgotten", i)
 		}
 	}
@@ -190,7 +190,7 @@ func TestLearnedSessionsLiveAsLongAsTheirPolicySays(t *testing.T) {
 			short.learn([]string{fmt.Sprint("LIVES=short", i)}, "a", nil)
 		}
 		for i := range 1000 {
-			if _, ok := long.place([]string{fmt.Sprint("LIVES=", i)}, places); !ok {
+			if _, ok := long.find([]string{fmt.Sprint("LIVES=", i)}, places); !ok {
 				t.Fatalf("number %d is forgotten", i)
 			}
 		}
@@ -220,7 +220,7 @@ func TestHomesOfALearnedSessionAreBounded(t *testing.T) {
 		l.learn([]string{"HOMES=1"}, fmt.Sprint(place), nil)
 	}
 	for place := range maxHomes + 1 {
-		_, ok := l.place([]string{"HOMES=1"}, map[string]int{fmt.Sprint(place): 0})
+		_, ok := l.find([]string{"HOMES=1"}, map[string]int{fmt.Sprint(place): 0})
 		if ok != (place > 0) {
 			t.Errorf("number %d is known: %t", place, ok)
 		}
@@ -241,7 +241,7 @@ func TestLearningConcurrently(t *testing.T) {
 				case 1:
 					l.learn(cookies, "a", http.Header{"Set-Cookie": {"RACE=; Max-Age=0"}})
 				case 2:
-					l.place(cookies, places)
+					l.find(cookies, places)
 				}
 			}
 		})

@@ -3,7 +3,6 @@ package selectors
 import (
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"strconv"
 
 	"github.com/caddyserver/caddy/v2"
@@ -22,7 +21,7 @@ func init() { caddy.RegisterModule(new(LeastRequest)) }
 // (active+1)^bias/weight. Where all of them are idle, and where the least is that
 // of several, shares follow the weights.
 type LeastRequest struct {
-	sampling
+	common
 
 	// How many candidates to draw. Two are enough to be far better than one,
 	// and avoid that all proxies run for the same idle upstream. Default: 2.
@@ -54,7 +53,6 @@ func (*LeastRequest) CaddyModule() caddy.ModuleInfo {
 
 // Provision sets up the policy.
 func (p *LeastRequest) Provision(ctx caddy.Context) error {
-	p.random = rand.Uint64
 	p.bias = 1
 	if p.Bias != nil {
 		p.bias = *p.Bias
@@ -72,15 +70,27 @@ func (p *LeastRequest) Provision(ctx caddy.Context) error {
 	case p.Choices < 1 || p.Choices > maxChoices:
 		return fmt.Errorf("choices: %d is not between 1 and %d", p.Choices, maxChoices)
 	}
-	return p.provision(ctx, p)
+	return p.provision(ctx, p, pool.Features{})
+}
+
+// Build implements [pool.Policy].
+func (p *LeastRequest) Build(next *pool.Tier, _ pool.Picker) pool.Picker {
+	return &leastRequestPicker{newSampler(next, p.Choices), p.bias}
+}
+
+// leastRequestPicker picks the candidate of a sample with the fewest requests in
+// flight for its weight.
+type leastRequestPicker struct {
+	sampler
+	bias float64
 }
 
 // Pick implements [pool.Picker].
-func (p *LeastRequest) Pick(q pool.Query) int {
-	sample := p.draw(&q, p.Choices)
+func (p *leastRequestPicker) Pick(q *pool.Query) int {
+	sample := p.draw(q)
 	first := sample.first
 	if !q.OK(first) {
-		first = p.redraw(&q, &sample)
+		first = p.redraw(q, &sample)
 	}
 	best, least, idle := first, math.Inf(1), true
 	if first >= 0 {
@@ -100,7 +110,7 @@ func (p *LeastRequest) Pick(q pool.Query) int {
 	if idle && first >= 0 {
 		return first
 	}
-	return sample.pick(&q, best)
+	return sample.pick(q, best)
 }
 
 func init() { cfg.Options("least_request", "lb_policy", "bias") }
@@ -140,7 +150,7 @@ func (p *LeastRequest) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 // Interface guards
 var (
 	_ reverseproxy.Selector = (*LeastRequest)(nil)
-	_ pool.Picker           = (*LeastRequest)(nil)
+	_ pool.Policy           = (*LeastRequest)(nil)
 	_ caddy.Provisioner     = (*LeastRequest)(nil)
 	_ caddy.CleanerUpper    = (*LeastRequest)(nil)
 	_ caddyfile.Unmarshaler = (*LeastRequest)(nil)

@@ -12,13 +12,14 @@ import (
 
 func init() { caddy.RegisterModule(new(lookup)) }
 
-// lookup is a policy that has the table of another one, and keeps the query that it
-// was asked.
+// lookup is a policy that has the table of another one, and keeps a copy of the query
+// that it was asked, and its picker.
 type lookup struct {
 	hashing
 	Table string `json:"table"`
 
 	latest pool.Query
+	picker *hashPicker
 }
 
 func (*lookup) CaddyModule() caddy.ModuleInfo {
@@ -27,10 +28,13 @@ func (*lookup) CaddyModule() caddy.ModuleInfo {
 
 func (p *lookup) Provision(ctx caddy.Context) error { return p.provisionHashing(ctx, p) }
 
-func (p *lookup) Build(next, before *pool.Tier, made any) any { return p.build(p, next, before, made) }
+func (p *lookup) Build(next *pool.Tier, before pool.Picker) pool.Picker {
+	p.picker = p.build(p, next, before).(*hashPicker)
+	return p
+}
 
-func (p *lookup) Pick(q pool.Query) int {
-	p.latest = q
+func (p *lookup) Pick(q *pool.Query) int {
+	p.latest = *q
 	return 0
 }
 
@@ -54,13 +58,12 @@ func BenchmarkLookup(b *testing.B) {
 			b.Run(fmt.Sprintf("upstreams=%d/policy=%s", n, policy["policy"]), func(b *testing.B) {
 				h := newHandler(b, with(policy, object{"policy": "lookup", "table": policy["policy"]}), n)
 				pick(h, h.Upstreams, newRequest())
-				q := &h.LoadBalancing.SelectionPolicy.(*lookup).latest
-				here := q.Made.(*places)
+				policy := h.LoadBalancing.SelectionPolicy.(*lookup)
 				key := uint64(0)
 				b.ReportAllocs()
 				for b.Loop() {
 					key++
-					if here.pick(q, balance.Rehash(key, 1)) < 0 {
+					if policy.picker.find(&policy.latest, balance.Rehash(key, 1)) < 0 {
 						b.Fatal("no upstream")
 					}
 				}

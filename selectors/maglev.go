@@ -41,7 +41,7 @@ func (p *Maglev) Provision(ctx caddy.Context) error {
 	if err := p.provisionHashing(ctx, p); err != nil {
 		return err
 	}
-	if addresses, fixed := p.Addresses(); fixed && p.TableSize > 0 && p.TableSize < len(addresses) {
+	if addresses, fixed := p.handle.Addresses(); fixed && p.TableSize > 0 && p.TableSize < len(addresses) {
 		return fmt.Errorf("table_size: %d is less than the number of upstreams, %d", p.TableSize, len(addresses))
 	}
 	return nil
@@ -64,8 +64,10 @@ func (p *Maglev) validate() error {
 	return nil
 }
 
-// Build implements [pool.Picker].
-func (p *Maglev) Build(next, before *pool.Tier, made any) any { return p.build(p, next, before, made) }
+// Build implements [pool.Policy].
+func (p *Maglev) Build(next *pool.Tier, before pool.Picker) pool.Picker {
+	return p.build(p, next, before)
+}
 
 func (p *Maglev) kind() string { return fmt.Sprint("maglev ", p.TableSize) }
 
@@ -107,8 +109,7 @@ func (p *Maglev) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 // Interface guards
 var (
 	_ reverseproxy.Selector = (*Maglev)(nil)
-	_ pool.Picker           = (*Maglev)(nil)
-	_ pool.Keyed            = (*Maglev)(nil)
+	_ pool.Policy           = (*Maglev)(nil)
 	_ caddy.Provisioner     = (*Maglev)(nil)
 	_ caddy.CleanerUpper    = (*Maglev)(nil)
 	_ caddyfile.Unmarshaler = (*Maglev)(nil)

@@ -38,29 +38,32 @@ func (*Managed) CaddyModule() caddy.ModuleInfo {
 
 // Provision sets up the policy and the one inside.
 func (p *Managed) Provision(ctx caddy.Context) error {
-	p.Unweighted()
+	pool.Unweighted(&p.Options)
 	if p.InnerRaw == nil {
 		return errors.New(`managed: no policy; name the one that picks: "inner": {"policy": …}`)
 	}
-	if err := p.Handle.Provision(ctx, &p.Options, p); err != nil {
+	features := pool.Features{Key: p.key, Undo: p.undo}
+	if err := p.handle.Provision(ctx, &p.Options, p, features); err != nil {
 		return err
 	}
-	mod, err := ctx.LoadModule(p, "InnerRaw")
+	within := p.handle.Enclose(ctx)
+	mod, err := within.LoadModule(p, "InnerRaw")
 	if err != nil {
 		return fmt.Errorf("managed: %v", err)
 	}
 	p.inner = newInner(mod)
-	return p.Start()
+	return p.handle.Start()
 }
 
-// Pick implements [pool.Picker].
-func (p *Managed) Pick(q pool.Query) int { return p.inner.pick(q) }
+// Build implements [pool.Policy].
+func (p *Managed) Build(next *pool.Tier, before pool.Picker) pool.Picker {
+	return p.inner.build(next, before)
+}
 
-// TakeBack implements [pool.Giver].
-func (p *Managed) TakeBack(r *http.Request, header http.Header) { p.inner.given.takeBack(r, header) }
+func (p *Managed) key(r *http.Request) (key uint32, ok bool) { return p.inner.key(r) }
 
-// KeyOf implements [pool.Keyed].
-func (p *Managed) KeyOf(r *http.Request) (key uint32, ok bool) { return p.inner.key(r) }
+// undo takes back what the policy inside has set on the response.
+func (p *Managed) undo(r *http.Request, header http.Header) { p.inner.cookies.undo(r, header) }
 
 func init() { cfg.Options("managed", "lb_policy", "policy") }
 
@@ -78,7 +81,7 @@ func init() { cfg.Options("managed", "lb_policy", "policy") }
 func (p *Managed) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // consume the policy's name
 	name := d.Token()
-	p.Unweighted()
+	pool.Unweighted(&p.Options)
 	if d.NextArg() {
 		inner := []caddyfile.Token{d.Token()}
 		for d.NextArg() {
@@ -114,8 +117,7 @@ func (p *Managed) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 // Interface guards
 var (
 	_ reverseproxy.Selector = (*Managed)(nil)
-	_ pool.Picker           = (*Managed)(nil)
-	_ pool.Keyed            = (*Managed)(nil)
+	_ pool.Policy           = (*Managed)(nil)
 	_ caddy.Provisioner     = (*Managed)(nil)
 	_ caddy.CleanerUpper    = (*Managed)(nil)
 	_ caddyfile.Unmarshaler = (*Managed)(nil)

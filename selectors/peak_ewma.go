@@ -3,7 +3,6 @@ package selectors
 import (
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -29,7 +28,7 @@ func init() { caddy.RegisterModule(new(PeakEWMA)) }
 // Idle ones whose latencies differ by no more than is noise are equal, and shares
 // follow the weights among equals.
 type PeakEWMA struct {
-	sampling
+	common
 
 	// How many candidates to draw. Default: 5.
 	Choices int `json:"choices,omitempty"`
@@ -41,8 +40,6 @@ type PeakEWMA struct {
 	// until its end, which is of no use where responses are streams without
 	// one. Default: header.
 	Measure string `json:"measure,omitempty"`
-
-	believed time.Duration // how long an estimate is
 }
 
 // CaddyModule returns the Caddy module information.
@@ -60,7 +57,6 @@ const (
 
 // Provision sets up the policy.
 func (p *PeakEWMA) Provision(ctx caddy.Context) error {
-	p.random = rand.Uint64
 	if p.Choices == 0 {
 		p.Choices = 5
 	}
@@ -73,7 +69,6 @@ func (p *PeakEWMA) Provision(ctx caddy.Context) error {
 	if p.Decay < 0 || p.Decay > caddy.Duration(cfg.MaxDuration) {
 		return fmt.Errorf("decay: %s is not above zero and below ten years", time.Duration(p.Decay))
 	}
-	p.believed = 5 * time.Duration(p.Decay)
 	switch p.Measure {
 	case "":
 		p.Measure = measureHeader
@@ -81,29 +76,37 @@ func (p *PeakEWMA) Provision(ctx caddy.Context) error {
 	default:
 		return fmt.Errorf("measure: '%s' is neither header nor last_byte", p.Measure)
 	}
-	if err := p.Handle.Provision(ctx, &p.Options, p); err != nil {
-		return err
-	}
-	p.SetLatency(time.Duration(p.Decay), p.Measure == measureLastByte)
-	return p.Start()
+	latency := &pool.LatencyFeature{Decay: time.Duration(p.Decay), ToLastByte: p.Measure == measureLastByte}
+	return p.provision(ctx, p, pool.Features{Latency: latency})
+}
+
+// Build implements [pool.Policy].
+func (p *PeakEWMA) Build(next *pool.Tier, _ pool.Picker) pool.Picker {
+	return &peakEWMAPicker{newSampler(next, p.Choices), 5 * time.Duration(p.Decay)}
+}
+
+// peakEWMAPicker picks the candidate of a sample that is likely to answer soonest.
+type peakEWMAPicker struct {
+	sampler
+	believed time.Duration // how long an estimate is believed
 }
 
 // Pick implements [pool.Picker].
-func (p *PeakEWMA) Pick(q pool.Query) int {
-	sample := p.draw(&q, p.Choices)
+func (p *peakEWMAPicker) Pick(q *pool.Query) int {
+	sample := p.draw(q)
 	best, least := sample.first, prospect{cost: math.Inf(1)}
 	if !q.OK(best) {
-		best = p.redraw(&q, &sample)
+		best = p.redraw(q, &sample)
 	}
 	if best >= 0 {
-		least = p.prospect(&q, best)
+		least = p.prospect(q, best)
 	}
 	for i := range sample.others {
-		if next := p.prospect(&q, i); next.before(least) && q.OK(i) {
+		if next := p.prospect(q, i); next.before(least) && q.OK(i) {
 			best, least = i, next
 		}
 	}
-	return sample.pick(&q, best)
+	return sample.pick(q, best)
 }
 
 // prospect is what is to be expected of a candidate.
@@ -114,7 +117,7 @@ type prospect struct {
 	noise   time.Duration
 }
 
-func (p *PeakEWMA) prospect(q *pool.Query, i int) prospect {
+func (p *peakEWMAPicker) prospect(q *pool.Query, i int) prospect {
 	latency, active := max(q.Latency(i, p.believed), 1), q.Active(i)
 	return prospect{
 		cost:    float64(latency) * float64(active+1) / float64(q.Candidates[i].Weight),
@@ -171,7 +174,7 @@ func (p *PeakEWMA) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 // Interface guards
 var (
 	_ reverseproxy.Selector = (*PeakEWMA)(nil)
-	_ pool.Picker           = (*PeakEWMA)(nil)
+	_ pool.Policy           = (*PeakEWMA)(nil)
 	_ caddy.Provisioner     = (*PeakEWMA)(nil)
 	_ caddy.CleanerUpper    = (*PeakEWMA)(nil)
 	_ caddyfile.Unmarshaler = (*PeakEWMA)(nil)

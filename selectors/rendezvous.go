@@ -13,7 +13,7 @@ import (
 func init() { caddy.RegisterModule(new(Rendezvous)) }
 
 // Rendezvous is a policy that picks the upstream with the highest score for the
-// request's key: who goes leaves only its own keys to others. A pick looks at all
+// request's key: one that goes leaves only its own keys to others. A pick looks at all
 // upstreams; above some hundreds, maglev is faster.
 type Rendezvous struct {
 	hashing
@@ -30,9 +30,9 @@ func (*Rendezvous) CaddyModule() caddy.ModuleInfo {
 // Provision sets up the policy.
 func (p *Rendezvous) Provision(ctx caddy.Context) error { return p.provisionHashing(ctx, p) }
 
-// Build implements [pool.Picker].
-func (p *Rendezvous) Build(next, before *pool.Tier, made any) any {
-	return p.build(p, next, before, made)
+// Build implements [pool.Policy].
+func (p *Rendezvous) Build(next *pool.Tier, before pool.Picker) pool.Picker {
+	return p.build(p, next, before)
 }
 
 func (*Rendezvous) kind() string { return "rendezvous" }
@@ -57,8 +57,7 @@ func (p *Rendezvous) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 // Interface guards
 var (
 	_ reverseproxy.Selector = (*Rendezvous)(nil)
-	_ pool.Picker           = (*Rendezvous)(nil)
-	_ pool.Keyed            = (*Rendezvous)(nil)
+	_ pool.Policy           = (*Rendezvous)(nil)
 	_ caddy.Provisioner     = (*Rendezvous)(nil)
 	_ caddy.CleanerUpper    = (*Rendezvous)(nil)
 	_ caddyfile.Unmarshaler = (*Rendezvous)(nil)

@@ -15,7 +15,7 @@ import (
 func init() { caddy.RegisterModule(new(RingHash)) }
 
 // RingHash is a policy that picks by the request's key, on a ring on which each
-// upstream has many points: who goes leaves only its own keys to others.
+// upstream has many points: one that goes leaves only its own keys to others.
 type RingHash struct {
 	hashing
 
@@ -47,9 +47,9 @@ const (
 	maxRingSize     = 1 << 20
 )
 
-// Build implements [pool.Picker].
-func (p *RingHash) Build(next, before *pool.Tier, made any) any {
-	return p.build(p, next, before, made)
+// Build implements [pool.Policy].
+func (p *RingHash) Build(next *pool.Tier, before pool.Picker) pool.Picker {
+	return p.build(p, next, before)
 }
 
 func (p *RingHash) kind() string { return fmt.Sprint("ring_hash ", p.RingSize) }
@@ -83,8 +83,7 @@ func (p *RingHash) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 // Interface guards
 var (
 	_ reverseproxy.Selector = (*RingHash)(nil)
-	_ pool.Picker           = (*RingHash)(nil)
-	_ pool.Keyed            = (*RingHash)(nil)
+	_ pool.Policy           = (*RingHash)(nil)
 	_ caddy.Provisioner     = (*RingHash)(nil)
 	_ caddy.CleanerUpper    = (*RingHash)(nil)
 	_ caddyfile.Unmarshaler = (*RingHash)(nil)

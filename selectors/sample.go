@@ -1,38 +1,40 @@
 package selectors
 
 import (
+	"math/rand/v2"
+
 	"github.com/caddy-evenkeel/evenkeel/internal/balance"
 	"github.com/caddy-evenkeel/evenkeel/pool"
 )
 
-// sampling is what policies have in common that compare some candidates drawn at
-// random. The first one is drawn by weight, so that it is the one to pick, and
-// shares follow the weights, where the comparison finds no difference.
-type sampling struct {
-	common
-
-	random func() uint64
+// sampler draws some candidates at random, for pickers that compare them. The first
+// one is drawn by weight, so that it is the one to pick, and shares follow the
+// weights, where the comparison finds no difference.
+type sampler struct {
+	table   *balance.Alias
+	choices int // how many to draw
 }
 
-// Build implements [pool.Picker].
-func (*sampling) Build(next, _ *pool.Tier, _ any) any { return balance.NewAlias(weights(next)) }
+func newSampler(t *pool.Tier, choices int) sampler {
+	return sampler{balance.NewAlias(weights(t)), choices}
+}
 
-// draw returns as many of the query's candidates as there are choices.
-func (p *sampling) draw(q *pool.Query, choices int) sample {
-	random := p.random()
+// draw returns some of the query's candidates.
+func (s *sampler) draw(q *pool.Query) sample {
+	random := rand.Uint64()
 	return sample{
-		n: len(q.Candidates), choices: choices,
-		first: q.Made.(*balance.Alias).Pick(random), draws: balance.Draws(random),
+		n: len(q.Candidates), choices: s.choices,
+		first: s.table.Pick(random), draws: balance.Draws(random),
 	}
 }
 
-// redraw draws again where the first candidate may not be picked, and returns it;
-// below zero if none was found.
-func (p *sampling) redraw(q *pool.Query, s *sample) int {
+// redraw draws again where the sample's first candidate may not be picked, and
+// returns it; [pool.None] if none was found.
+func (s *sampler) redraw(q *pool.Query, drawn *sample) int {
 	for range attempts - 1 {
-		s.first = q.Made.(*balance.Alias).Pick(p.random())
-		if q.OK(s.first) {
-			return s.first
+		drawn.first = s.table.Pick(rand.Uint64())
+		if q.OK(drawn.first) {
+			return drawn.first
 		}
 	}
 	return pool.None

@@ -19,9 +19,7 @@ func init() { caddy.RegisterModule(new(SmoothWeightedRoundRobin)) }
 // SmoothWeightedRoundRobin is a policy that picks in turn, each upstream as
 // often as its weight says and its turns spread evenly: weights 5 1 1 give
 // a a b a c a a.
-type SmoothWeightedRoundRobin struct {
-	common
-}
+type SmoothWeightedRoundRobin struct{ common }
 
 // CaddyModule returns the Caddy module information.
 func (*SmoothWeightedRoundRobin) CaddyModule() caddy.ModuleInfo {
@@ -33,29 +31,30 @@ func (*SmoothWeightedRoundRobin) CaddyModule() caddy.ModuleInfo {
 
 // Provision sets up the policy.
 func (p *SmoothWeightedRoundRobin) Provision(ctx caddy.Context) error {
-	return p.provision(ctx, p)
+	return p.provision(ctx, p, pool.Features{})
 }
 
-// rotation is whose turn it is.
+// rotation picks the candidate whose turn it is.
 type rotation struct {
 	turn atomic.Uint64
 	_    [56]byte // written at each pick; what follows is only read
 
-	smooth *balance.Smooth
-	stride *balance.Stride    // instead of smooth, for large pools
-	owed   map[string]float64 // turns owed to those that are out
+	candidates []pool.Candidate
+	smooth     *balance.Smooth
+	stride     *balance.Stride    // instead of smooth, for large pools
+	owed       map[string]float64 // turns owed to those that are out
 }
 
 // largestTable is the cost of a table above which a stride takes its place:
 // some milliseconds of work at each flip.
 const largestTable = 4_000_000
 
-// Build implements [pool.Picker]. Who was owed a turn before is owed it still,
-// so that a flip neither repeats nor skips one's turn.
-func (*SmoothWeightedRoundRobin) Build(next, before *pool.Tier, made any) any {
+// Build implements [pool.Policy]. An upstream that was owed a turn before is owed it
+// still, so that a flip neither repeats nor skips one's turn.
+func (*SmoothWeightedRoundRobin) Build(next *pool.Tier, before pool.Picker) pool.Picker {
 	weights := weights(next)
-	r := &rotation{owed: make(map[string]float64)}
-	last, _ := made.(*rotation)
+	r := &rotation{candidates: next.Candidates, owed: make(map[string]float64)}
+	last, _ := before.(*rotation)
 	if balance.SmoothCost(weights) > largestTable {
 		r.stride = balance.NewStride(weights)
 		if last != nil && last.stride != nil {
@@ -71,7 +70,7 @@ func (*SmoothWeightedRoundRobin) Build(next, before *pool.Tier, made any) any {
 		r.owed[address] = turns
 	}
 	turns := last.smooth.Owed(last.turn.Load())
-	for i, c := range before.Candidates {
+	for i, c := range last.candidates {
 		r.owed[c.Address] = turns[i]
 	}
 	owed := make([]float64, len(weights))
@@ -83,15 +82,14 @@ func (*SmoothWeightedRoundRobin) Build(next, before *pool.Tier, made any) any {
 	return r
 }
 
-// scale carries a place in a round of some steps over to a round of others.
+// scale carries a turn in a round of some steps over to a round of others.
 func scale(turn uint64, from, to int) uint64 {
-	place := float64(turn%uint64(from)) / float64(from)
-	return uint64(math.Ceil(place * float64(to)))
+	part := float64(turn%uint64(from)) / float64(from)
+	return uint64(math.Ceil(part * float64(to)))
 }
 
 // Pick implements [pool.Picker].
-func (*SmoothWeightedRoundRobin) Pick(q pool.Query) int {
-	r := q.Made.(*rotation)
+func (r *rotation) Pick(q *pool.Query) int {
 	i := 0
 	next := r.next
 	if q.IsRetry() {
@@ -157,7 +155,7 @@ func (p *SmoothWeightedRoundRobin) UnmarshalCaddyfile(d *caddyfile.Dispenser) er
 // Interface guards
 var (
 	_ reverseproxy.Selector = (*SmoothWeightedRoundRobin)(nil)
-	_ pool.Picker           = (*SmoothWeightedRoundRobin)(nil)
+	_ pool.Policy           = (*SmoothWeightedRoundRobin)(nil)
 	_ caddy.Provisioner     = (*SmoothWeightedRoundRobin)(nil)
 	_ caddy.CleanerUpper    = (*SmoothWeightedRoundRobin)(nil)
 	_ caddyfile.Unmarshaler = (*SmoothWeightedRoundRobin)(nil)

@@ -65,11 +65,11 @@ type Sticky struct {
 	// where a session is. Default: none.
 	Header string `json:"header,omitempty"`
 
-	// Cookies of the application's: who has set one is who gets it back.
+	// Cookies of the application's: the upstream that has set one gets it back.
 	Learn []string `json:"learn,omitempty"`
 
 	// Upstreams by name, where the application's cookie ends in a period and
-	// the name of who has set it, as Tomcat's JSESSIONID does. The cookies are
+	// the name of the upstream that has set it, as Tomcat's JSESSIONID does. The cookies are
 	// those of learn, else the one named as cookie, else JSESSIONID.
 	Route map[string]string `json:"route,omitempty"`
 
@@ -98,7 +98,7 @@ type Sticky struct {
 	learned  *learned // nil where nothing is to be learned
 	template http.Cookie
 	stamps   *stamps // nil where cookies are not renewed
-	given    given
+	editor   responseEditor
 	hood     neighbourhood
 	lines    string // where a request's replacer keeps its cookies, if they are in several lines
 }
@@ -117,7 +117,11 @@ func (p *Sticky) Provision(ctx caddy.Context) error {
 	if err := p.validate(); err != nil {
 		return err
 	}
-	if err := p.Handle.Provision(ctx, &p.Options, p); err != nil {
+	features := pool.Features{
+		Key: p.key, Sessions: p.sessionsAmong, Undo: p.undo,
+		ObserveResponse: p.observeResponse, Hide: p.hide, Remember: p.remember,
+	}
+	if err := p.handle.Provision(ctx, &p.Options, p, features); err != nil {
 		return err
 	}
 	if err := p.provisionSecrets(ctx); err != nil {
@@ -133,38 +137,35 @@ func (p *Sticky) Provision(ctx caddy.Context) error {
 		p.stamps = newStamps(p.signers[0], time.Duration(p.MaxAge))
 	}
 	p.lines = fmt.Sprintf("http.load_balancer.lines.%p", p)
-	p.given = newGiven(p, "Set-Cookie", p.Header)
+	p.editor = newResponseEditor(p, "Set-Cookie", p.Header)
 	var err error
-	if p.fallback, err = loadInner(ctx, p, &p.FallbackRaw); err != nil {
+	if p.fallback, err = loadFallback(p.handle.Enclose(ctx), p, &p.FallbackRaw); err != nil {
 		return err
 	}
 	if name := p.fallback.cookie(); name != "" && name == p.Cookie {
 		return fmt.Errorf("fallback: '%s' is the name of our own cookie, too; give one of them another", name)
 	}
 	p.meet(ctx)
-	return p.Start()
+	return p.handle.Start()
 }
 
-// Pick implements [pool.Picker]: it picks for requests without a session.
-func (p *Sticky) Pick(q pool.Query) int { return p.fallback.pick(q) }
-
-// TakeBack implements [pool.Giver].
-func (p *Sticky) TakeBack(r *http.Request, header http.Header) {
-	p.fallback.given.takeBack(r, header)
-	p.given.takeBack(r, header)
+// Build implements [pool.Policy]: its picker picks for requests without a session.
+func (p *Sticky) Build(next *pool.Tier, before pool.Picker) pool.Picker {
+	return p.fallback.build(next, before)
 }
 
-// KeyOf implements [pool.Keyed].
-func (p *Sticky) KeyOf(r *http.Request) (uint32, bool) { return p.fallback.key(r) }
+func (p *Sticky) key(r *http.Request) (uint32, bool) { return p.fallback.key(r) }
+
+// undo takes back what this policy and its fallback have set on the response.
+func (p *Sticky) undo(r *http.Request, header http.Header) {
+	p.fallback.cookies.undo(r, header)
+	p.editor.undo(r, header)
+}
 
 // Interface guards
 var (
 	_ reverseproxy.Selector = (*Sticky)(nil)
-	_ pool.Sessional        = (*Sticky)(nil)
-	_ pool.Learner          = (*Sticky)(nil)
-	_ pool.Rememberer       = (*Sticky)(nil)
-	_ pool.Hider            = (*Sticky)(nil)
-	_ pool.Keyed            = (*Sticky)(nil)
+	_ pool.Policy           = (*Sticky)(nil)
 	_ caddy.Provisioner     = (*Sticky)(nil)
 	_ caddy.CleanerUpper    = (*Sticky)(nil)
 	_ caddyfile.Unmarshaler = (*Sticky)(nil)

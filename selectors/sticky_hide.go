@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// Hide implements [pool.Hider]: our cookie and header are none of the upstream's
-// business.
-func (p *Sticky) Hide(header http.Header) (http.Header, bool) {
+// hide returns the header without our cookie and header field, which are none of the
+// upstream's business.
+func (p *Sticky) hide(header http.Header) (http.Header, bool) {
 	if p.Keep {
 		return header, false
 	}

@@ -40,7 +40,7 @@ func siteOf(ctx caddy.Context) (site caddy.Module) {
 
 // meet warns if a neighbour's cookie names other upstreams.
 func (p *Sticky) meet(ctx caddy.Context) {
-	own, fixed := p.Addresses()
+	own, fixed := p.handle.Addresses()
 	p.hood = neighbourhood{siteOf(ctx), p.Cookie}
 	if p.Cookie == "" || p.hood.site == nil || !fixed {
 		p.hood = neighbourhood{}
@@ -50,7 +50,7 @@ func (p *Sticky) meet(ctx caddy.Context) {
 	neighbours.Lock()
 	defer neighbours.Unlock()
 	for _, other := range neighbours.of[p.hood] {
-		theirs, _ := other.Addresses()
+		theirs, _ := other.handle.Addresses()
 		if overlap(p.Path, other.Path) && !slices.Equal(own, slices.Sorted(slices.Values(theirs))) {
 			ctx.Logger().Warn("two sticky policies of a site set a cookie of the same name for different upstreams, so that each ends the other's sessions:"+
 				" give each a name of its own, as in: lb_policy sticky "+p.Cookie+"2", p.site(), zap.String("cookie", p.Cookie))

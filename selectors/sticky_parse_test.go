@@ -106,15 +106,15 @@ func TestLearnedSessionsAreKnownByCookie(t *testing.T) {
 	places := map[string]int{"a": 7}
 	for text, want := range map[string]bool{"NAME1=1": true, "NAME2=1": false, "NAME1=2": false, "NAME1=": false} {
 		for _, l := range []*learned{l, again} {
-			if place, ok := l.place([]string{text}, places); ok != want || ok && place != 7 {
+			if place, ok := l.find([]string{text}, places); ok != want || ok && place != 7 {
 				t.Errorf("%s: %d, %t", text, place, ok)
 			}
 		}
 	}
-	if _, ok := other.place([]string{"NAME1=1"}, places); ok {
+	if _, ok := other.find([]string{"NAME1=1"}, places); ok {
 		t.Error("the sessions of another pool are not the same")
 	}
-	if _, ok := l.place([]string{"NAME1=1"}, map[string]int{"b": 0}); ok {
+	if _, ok := l.find([]string{"NAME1=1"}, map[string]int{"b": 0}); ok {
 		t.Error("it is with none of these")
 	}
 }

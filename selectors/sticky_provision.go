@@ -21,9 +21,9 @@ var processSecret = sync.OnceValue(func() []byte {
 	return secret
 })
 
-// site is a field of log lines that tells whose policy this is.
+// site is a field of log lines that tells which site's policy this is.
 func (p *Sticky) site() zap.Field {
-	addresses, _ := p.Addresses()
+	addresses, _ := p.handle.Addresses()
 	return zap.Strings("upstreams", addresses[:min(len(addresses), 3)])
 }
 
@@ -87,7 +87,7 @@ func (p *Sticky) provisionRoutes(ctx caddy.Context) error {
 	for m, of := range names {
 		p.routes.Set(m, of)
 	}
-	addresses, fixed := p.Addresses()
+	addresses, fixed := p.handle.Addresses()
 	if !fixed {
 		return nil
 	}

@@ -14,10 +14,12 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/pool"
 )
 
-// seating tells where sessions are among the upstreams of a list.
-type seating struct {
-	tokens    []string       // of the upstreams, by the newest secret
-	byToken   map[string]int // 2 × place, and 1 more if the secret is an old one
+// stickySessions finds sessions among the upstreams of a membership. The numbers in
+// its maps are members' indices.
+type stickySessions struct {
+	policy    *Sticky
+	tokens    []string       // of the members, by the newest secret
+	byToken   map[string]int // twice the index, and 1 more if the secret is an old one
 	byRoute   map[string]int
 	byAddress map[string]int
 }
@@ -39,16 +41,17 @@ const tokenSize = 16
 
 var tokenLength = base64.RawURLEncoding.EncodedLen(tokenSize)
 
-// Seat implements [pool.Sessional].
-func (p *Sticky) Seat(addresses []string) any {
-	s := &seating{
+// sessionsAmong is what the policy does as Sessions of its [pool.Features].
+func (p *Sticky) sessionsAmong(addresses []string) pool.Sessions {
+	s := &stickySessions{
+		policy:    p,
 		byToken:   make(map[string]int, len(addresses)*len(p.signers)),
 		byRoute:   make(map[string]int),
 		byAddress: make(map[string]int, len(addresses)),
 	}
-	for place, address := range addresses {
+	for member, address := range addresses {
 		if _, twice := s.byAddress[address]; !twice {
-			s.byAddress[address] = place
+			s.byAddress[address] = member
 		}
 		for i, signer := range p.signers {
 			token := signer.token(address)
@@ -56,109 +59,118 @@ func (p *Sticky) Seat(addresses []string) any {
 				s.tokens = append(s.tokens, token)
 			}
 			if _, twice := s.byToken[token]; !twice {
-				s.byToken[token] = 2*place + min(i, 1)
+				s.byToken[token] = 2*member + min(i, 1)
 			}
 		}
 		routes, _ := p.routes.Get(address)
 		for _, route := range routes {
 			if _, twice := s.byRoute[route]; !twice {
-				s.byRoute[route] = place
+				s.byRoute[route] = member
 			}
 		}
 	}
 	return s
 }
 
-// Session implements [pool.Sessional].
-func (p *Sticky) Session(q pool.Query, made any) pool.Session {
-	none := pool.Session{Place: pool.None}
-	if q.Request == nil {
-		return none
+// Find implements [pool.Sessions].
+func (s *stickySessions) Find(q *pool.Query) pool.Session {
+	session, ok := pool.Session{}, false
+	if q.Request != nil {
+		session, ok = s.find(q.Request)
 	}
-	s, cookies := made.(*seating), p.cookies(q.Request)
+	if !ok {
+		return pool.Session{Member: pool.None}
+	}
+	session.Strict = s.policy.Strict
+	return session
+}
+
+// find returns the session that something of the request names.
+func (s *stickySessions) find(r *http.Request) (session pool.Session, ok bool) {
+	p, cookies := s.policy, s.policy.cookies(r)
 	if p.Cookie != "" {
 		if value, ok := cookieIn(cookies, p.Cookie); ok {
-			if session, ok := p.inCookie(s, value); ok {
-				return p.of(session)
+			if session, ok := s.inCookie(value); ok {
+				return session, true
 			}
 		}
 	}
 	if p.Header != "" {
-		if values := sent(q.Request, p.Header); len(values) == 1 {
+		if values := sent(r, p.Header); len(values) == 1 {
 			if session, ok := s.named(values[0]); ok {
-				return p.of(session)
+				return session, true
 			}
 		}
 	}
-	for _, name := range p.suffixed {
+	member, ok := s.byApplication(r, cookies)
+	return pool.Session{Member: member, Renew: p.Cookie != ""}, ok
+}
+
+// byApplication returns the member that the application's own cookie leads to: by
+// the name of a route, or by what was learned.
+func (s *stickySessions) byApplication(r *http.Request, cookies []string) (member int, ok bool) {
+	for _, name := range s.policy.suffixed {
 		for value := range cookiesOf(cookies, name) {
-			if place, ok := s.routed(value); ok {
-				return p.of(pool.Session{Place: place, Renew: p.Cookie != ""})
+			if member, ok := s.routed(value); ok {
+				return member, true
 			}
 		}
-		if place, ok := s.routed(pathParameter(q.Request, name)); ok {
-			return p.of(pool.Session{Place: place, Renew: p.Cookie != ""})
+		if member, ok := s.routed(pathParameter(r, name)); ok {
+			return member, true
 		}
 	}
-	if p.learned != nil {
-		if place, ok := p.learned.place(cookies, s.byAddress); ok {
-			return p.of(pool.Session{Place: place, Renew: p.Cookie != ""})
-		}
+	if learned := s.policy.learned; learned != nil {
+		return learned.find(cookies, s.byAddress)
 	}
-	return none
+	return 0, false
 }
 
-// of returns the session as the policy treats it.
-func (p *Sticky) of(s pool.Session) pool.Session {
-	s.Strict = p.Strict
-	return s
-}
-
-// routed returns whom the end of the cookie's value names.
-func (s *seating) routed(value string) (place int, ok bool) {
+// routed returns the member that the end of the cookie's value names.
+func (s *stickySessions) routed(value string) (member int, ok bool) {
 	if i := strings.LastIndexByte(value, '.'); i >= 0 {
-		place, ok = s.byRoute[value[i+1:]]
+		member, ok = s.byRoute[value[i+1:]]
 	}
-	return place, ok
+	return member, ok
 }
 
 // named returns the session that the token names.
-func (s *seating) named(token string) (pool.Session, bool) {
+func (s *stickySessions) named(token string) (pool.Session, bool) {
 	if len(token) != tokenLength {
 		return pool.Session{}, false
 	}
 	n, ok := s.byToken[token]
-	return pool.Session{Place: n / 2, Renew: n%2 == 1}, ok
+	return pool.Session{Member: n / 2, Renew: n%2 == 1}, ok
 }
 
 // inCookie returns the session that our cookie's value names: by a token, which a
 // period and a stamp may follow.
-func (p *Sticky) inCookie(s *seating, value string) (pool.Session, bool) {
+func (s *stickySessions) inCookie(value string) (pool.Session, bool) {
 	token, stamp := value, ""
 	if len(value) == tokenLength+1+stampLength && value[tokenLength] == '.' {
 		token, stamp = value[:tokenLength], value[tokenLength+1:]
 	}
 	session, ok := s.named(token)
-	if ok && p.stamps != nil && !p.stamps.fresh(stamp, time.Now()) {
+	if stamps := s.policy.stamps; ok && stamps != nil && !stamps.fresh(stamp, time.Now()) {
 		session.Renew = true
 	}
 	return session, ok
 }
 
-// Settle implements [pool.Sessional]: it tells the client where its session is,
-// if that is news.
-func (p *Sticky) Settle(q pool.Query, made any, s pool.Session, place int) {
+// Settle implements [pool.Sessions]: it tells the client where its session is, if
+// that is news.
+func (s *stickySessions) Settle(q *pool.Query, session pool.Session, member int) {
+	p := s.policy
 	if q.Writer == nil || p.Cookie == "" && p.Header == "" {
 		return
 	}
 	header := q.Writer.Header()
-	p.given.takeBack(q.Request, header)
-	if place < 0 || place == s.Place && !s.Renew {
+	p.editor.undo(q.Request, header)
+	if member < 0 || member == session.Member && !session.Renew {
 		return
 	}
-	token := made.(*seating).tokens[place]
+	token := s.tokens[member]
 	if p.Header != "" {
-		p.given.set(q.Request, header, p.Header, token)
+		p.editor.set(q.Request, header, p.Header, token)
 	}
 	if p.Cookie != "" {
 		cookie := p.template
@@ -167,9 +179,9 @@ func (p *Sticky) Settle(q pool.Query, made any, s pool.Session, place int) {
 			cookie.Value += "." + p.stamps.at(time.Now()).now
 		}
 		cookie.Secure = cookie.Secure || overTLS(q.Request)
-		p.given.set(q.Request, header, "Set-Cookie", cookie.String())
+		p.editor.set(q.Request, header, "Set-Cookie", cookie.String())
 		if !p.Cacheable && len(header[cacheControl]) == 0 {
-			p.given.set(q.Request, header, cacheControl, "private")
+			p.editor.set(q.Request, header, cacheControl, "private")
 		}
 	}
 }
@@ -190,19 +202,19 @@ func overTLS(r *http.Request) bool {
 	return trusted && len(forwarded) > 0 && strings.EqualFold(forwarded[len(forwarded)-1], "https")
 }
 
-// Remember implements [pool.Rememberer]. Sessions of all names are in one table, so that
+// remember fetches the learned sessions. Those of all names are in one table, so that
 // they stay when another name is added.
-func (p *Sticky) Remember(kept func(key string, create func() any) any) {
+func (p *Sticky) remember(kept func(key string, create func() any) any) {
 	if p.learned != nil {
 		p.learned.shards = kept("learned sessions", func() any { return new(shards) }).(*shards)
 	}
 }
 
-// LearnFrom implements [pool.Learner]. What the response says of caches goes before
-// what we do.
-func (p *Sticky) LearnFrom(ctx context.Context, address string, header http.Header) {
+// observeResponse learns sessions from a response. What that says of caches goes
+// before what we do.
+func (p *Sticky) observeResponse(ctx context.Context, address string, header http.Header) {
 	if p.Cookie != "" && len(header[cacheControl]) > 0 {
-		p.given.withdraw(ctx, cacheControl)
+		p.editor.undoField(ctx, cacheControl)
 	}
 	if p.learned != nil {
 		p.learned.learn(p.cookiesIn(ctx), address, header)

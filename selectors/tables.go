@@ -29,9 +29,9 @@ type print struct {
 // shared is a table that others may use, too.
 type shared struct{ table }
 
-// get returns the picker's table of the members.
-func (c *cache) get(picker tabler, members []balance.Member) *shared {
-	key := print{kind: picker.kind()}
+// get returns the policy's table of the members.
+func (c *cache) get(policy tabler, members []balance.Member) *shared {
+	key := print{kind: policy.kind()}
 	first, second := xxhash.NewWithSeed(1), xxhash.NewWithSeed(2)
 	var buffer []byte
 	for _, m := range members {
@@ -45,7 +45,7 @@ func (c *cache) get(picker tabler, members []balance.Member) *shared {
 	if t := c.known(key); t != nil {
 		return t
 	}
-	made := &shared{picker.table(members)} // some milliseconds, in which others may go on
+	built := &shared{policy.table(members)} // some milliseconds, in which others may go on
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if t := c.byPrint[key].Value(); t != nil {
@@ -55,8 +55,8 @@ func (c *cache) get(picker tabler, members []balance.Member) *shared {
 		maps.DeleteFunc(c.byPrint, func(_ print, t weak.Pointer[shared]) bool { return t.Value() == nil })
 		c.enough = 2*len(c.byPrint) + 16
 	}
-	c.byPrint[key] = weak.Make(made)
-	return made
+	c.byPrint[key] = weak.Make(built)
+	return built
 }
 
 func (c *cache) known(key print) *shared {
@@ -66,11 +66,11 @@ func (c *cache) known(key print) *shared {
 }
 
 // recent are the tables of lists that a dynamic source has returned, the latest to
-// be made. A source that returns some of its members at random has a list for each
+// be built. A source that returns some of its members at random has a list for each
 // selection, most of which nobody asks for again.
 type recent struct {
-	mu    sync.Mutex
-	seats []*seats
+	mu    sync.Mutex // guards the below
+	of    []*hashMembers
 	units int
 }
 
@@ -81,20 +81,20 @@ const (
 	maxUnits    = 128
 )
 
-func (s *seats) units() int { return 1 + len(s.ids)/unitMembers }
+func (m *hashMembers) units() int { return 1 + len(m.ids)/unitMembers }
 
-// add makes room for the table of the seats, which is about to be made: those made
-// first are given up. A key that leads to one of them has it made again.
-func (r *recent) add(s *seats) {
+// add makes room for the table of the members, which is about to be built: those
+// built first are given up. A key that leads to one of them has it built again.
+func (r *recent) add(m *hashMembers) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.seats = append(r.seats, s)
-	r.units += s.units()
-	for r.units > maxUnits && len(r.seats) > 1 {
-		first := r.seats[0]
+	r.of = append(r.of, m)
+	r.units += m.units()
+	for r.units > maxUnits && len(r.of) > 1 {
+		first := r.of[0]
 		r.units -= first.units()
-		r.seats[0] = nil
-		r.seats = r.seats[1:]
-		first.made.Store(nil)
+		r.of[0] = nil
+		r.of = r.of[1:]
+		first.built.Store(nil)
 	}
 }

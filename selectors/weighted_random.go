@@ -15,11 +15,7 @@ import (
 func init() { caddy.RegisterModule(new(WeightedRandom)) }
 
 // WeightedRandom is a policy that picks at random, in proportion to weights.
-type WeightedRandom struct {
-	common
-
-	random func() uint64
-}
+type WeightedRandom struct{ common }
 
 // CaddyModule returns the Caddy module information.
 func (*WeightedRandom) CaddyModule() caddy.ModuleInfo {
@@ -31,21 +27,22 @@ func (*WeightedRandom) CaddyModule() caddy.ModuleInfo {
 
 // Provision sets up the policy.
 func (p *WeightedRandom) Provision(ctx caddy.Context) error {
-	p.random = rand.Uint64
-	return p.provision(ctx, p)
+	return p.provision(ctx, p, pool.Features{})
 }
 
-// Build implements [pool.Picker].
-func (*WeightedRandom) Build(next, _ *pool.Tier, _ any) any {
-	return balance.NewAlias(weights(next))
+// Build implements [pool.Policy].
+func (*WeightedRandom) Build(next *pool.Tier, _ pool.Picker) pool.Picker {
+	return &weightedRandomPicker{balance.NewAlias(weights(next))}
 }
+
+// weightedRandomPicker draws candidates by their weights.
+type weightedRandomPicker struct{ table *balance.Alias }
 
 // Pick implements [pool.Picker].
-func (p *WeightedRandom) Pick(q pool.Query) int {
-	table := q.Made.(*balance.Alias)
+func (p *weightedRandomPicker) Pick(q *pool.Query) int {
 	i := 0
 	for range attempts {
-		i = table.Pick(p.random())
+		i = p.table.Pick(rand.Uint64())
 		if q.OK(i) {
 			return i
 		}
@@ -80,7 +77,7 @@ func (p *WeightedRandom) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 // Interface guards
 var (
 	_ reverseproxy.Selector = (*WeightedRandom)(nil)
-	_ pool.Picker           = (*WeightedRandom)(nil)
+	_ pool.Policy           = (*WeightedRandom)(nil)
 	_ caddy.Provisioner     = (*WeightedRandom)(nil)
 	_ caddy.CleanerUpper    = (*WeightedRandom)(nil)
 	_ caddyfile.Unmarshaler = (*WeightedRandom)(nil)

@@ -9,16 +9,16 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Whatever two policies and others set and take back: a policy removes what it has
-// set, and nothing else.
-func TestGivenTakesBackItsOwn(t *testing.T) {
+// Whatever two policies and others set and undo: a policy removes what it has set,
+// and nothing else.
+func TestResponseEditorUndoesItsOwn(t *testing.T) {
 	type owned struct {
 		owner int // of the two policies, or 2 for anybody else
-		line
+		headerLine
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		r, header := newRequest(), make(http.Header)
-		policies := []given{newGiven(new(int), "Set-Cookie", "X-A"), newGiven(new(int), "Set-Cookie", "X-B")}
+		policies := []responseEditor{newResponseEditor(new(int), "Set-Cookie", "X-A"), newResponseEditor(new(int), "Set-Cookie", "X-B")}
 		fields := []string{"X-A", "X-B"}
 		var all []owned
 		next := 0
@@ -26,9 +26,9 @@ func TestGivenTakesBackItsOwn(t *testing.T) {
 			"policy sets": func(t *rapid.T) {
 				next++
 				n := rapid.IntRange(0, 1).Draw(t, "policy")
-				l := line{header, "Set-Cookie", fmt.Sprint("c=", next)}
+				l := headerLine{header, "Set-Cookie", fmt.Sprint("c=", next)}
 				if rapid.Bool().Draw(t, "field") {
-					l = line{header, fields[n], fmt.Sprint(next)}
+					l = headerLine{header, fields[n], fmt.Sprint(next)}
 					all = slices.DeleteFunc(all, func(o owned) bool { return o.field == l.field })
 				}
 				policies[n].set(r, header, l.field, l.value)
@@ -36,16 +36,16 @@ func TestGivenTakesBackItsOwn(t *testing.T) {
 			},
 			"another sets": func(*rapid.T) {
 				next++
-				l := line{header, "Set-Cookie", fmt.Sprint("c=", next)}
+				l := headerLine{header, "Set-Cookie", fmt.Sprint("c=", next)}
 				header.Add(l.field, l.value)
 				all = append(all, owned{2, l})
 			},
-			"policy takes back": func(t *rapid.T) {
+			"policy undoes": func(t *rapid.T) {
 				n := rapid.IntRange(0, 1).Draw(t, "policy")
 				if rapid.Bool().Draw(t, "header is at hand") {
-					policies[n].takeBack(r, header)
+					policies[n].undo(r, header)
 				} else {
-					policies[n].takeBack(r, nil)
+					policies[n].undo(r, nil)
 				}
 				all = slices.DeleteFunc(all, func(o owned) bool { return o.owner == n })
 			},
@@ -63,16 +63,16 @@ func TestGivenTakesBackItsOwn(t *testing.T) {
 }
 
 // What has removed a line from the response need not tell.
-func TestGivenIsGoneAlready(t *testing.T) {
+func TestResponseEditorUndoesWhatIsGone(t *testing.T) {
 	r, header := newRequest(), make(http.Header)
-	g := newGiven(t, "Set-Cookie", "X-A")
-	g.set(r, header, "Set-Cookie", "c=1")
-	g.set(r, header, "X-A", "1")
+	e := newResponseEditor(t, "Set-Cookie", "X-A")
+	e.set(r, header, "Set-Cookie", "c=1")
+	e.set(r, header, "X-A", "1")
 	header.Del("Set-Cookie")
 	header.Set("X-A", "of another")
 	header.Add("Set-Cookie", "d=1")
 	for range 2 {
-		g.takeBack(r, header)
+		e.undo(r, header)
 		if fmt.Sprint(header) != "map[Set-Cookie:[d=1] X-A:[of another]]" {
 			t.Errorf("%v", header)
 		}
@@ -80,22 +80,22 @@ func TestGivenIsGoneAlready(t *testing.T) {
 }
 
 // Without a request, or one that is not of Caddy's, nothing can be kept of it.
-func TestGivenWithoutAReplacer(t *testing.T) {
+func TestResponseEditorWithoutAReplacer(t *testing.T) {
 	for _, r := range []*http.Request{nil, new(http.Request)} {
 		header := make(http.Header)
-		g := newGiven(t, "Set-Cookie", "X-A")
-		g.set(r, header, "X-A", "1")
-		g.set(r, header, "X-A", "2")
-		g.set(r, header, "Set-Cookie", "c=1")
-		g.takeBack(r, header)
+		e := newResponseEditor(t, "Set-Cookie", "X-A")
+		e.set(r, header, "X-A", "1")
+		e.set(r, header, "X-A", "2")
+		e.set(r, header, "Set-Cookie", "c=1")
+		e.undo(r, header)
 		if fmt.Sprint(header) != "map[Set-Cookie:[c=1] X-A:[2]]" {
 			t.Errorf("%v", header)
 		}
 	}
 }
 
-func TestGivenToNobody(t *testing.T) {
-	g := newGiven(t, "Set-Cookie")
-	g.takeBack(newRequest(), nil)
-	g.takeBack(nil, nil)
+func TestResponseEditorWithoutEdits(t *testing.T) {
+	e := newResponseEditor(t, "Set-Cookie")
+	e.undo(newRequest(), nil)
+	e.undo(nil, nil)
 }
