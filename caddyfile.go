@@ -5,10 +5,10 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
-	"github.com/caddy-evenkeel/evenkeel/healthcheck"
+	"github.com/caddy-evenkeel/evenkeel/internal/app"
 )
 
-func init() { httpcaddyfile.RegisterGlobalOption("load_balancer", parseGlobalOption) }
+func init() { httpcaddyfile.RegisterGlobalOption(app.Name, parseGlobalOption) }
 
 // parseGlobalOption parses the global option load_balancer, whose syntax is
 // that of the app of this name.
@@ -17,9 +17,9 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 		d.Next()
 		return nil, d.Err("duplicate option 'load_balancer'")
 	}
-	app := new(healthcheck.App)
-	if err := app.UnmarshalCaddyfile(d); err != nil {
+	a := new(app.App)
+	if err := a.UnmarshalCaddyfile(d); err != nil {
 		return nil, err
 	}
-	return httpcaddyfile.App{Name: "load_balancer", Value: caddyconfig.JSON(app, nil)}, nil
+	return httpcaddyfile.App{Name: app.Name, Value: caddyconfig.JSON(a, nil)}, nil
 }

@@ -1,11 +1,13 @@
 // Package evenkeel is a Caddy plugin: upstream selection policies and active
 // health checks for reverse_proxy.
 //
-// Importing it registers the policies (package selectors), the checkers and the
-// app load_balancer (package healthcheck), and the global option of that name.
+// Importing it registers the policies (package selectors), the checkers (package
+// healthcheck), the app load_balancer (package internal/app), and the global option
+// of that name.
 package evenkeel
 
 import (
-	_ "github.com/caddy-evenkeel/evenkeel/healthcheck" // checkers, and the app load_balancer
-	_ "github.com/caddy-evenkeel/evenkeel/selectors"   // policies
+	_ "github.com/caddy-evenkeel/evenkeel/healthcheck"  // checkers
+	_ "github.com/caddy-evenkeel/evenkeel/internal/app" // app load_balancer
+	_ "github.com/caddy-evenkeel/evenkeel/selectors"    // policies
 )

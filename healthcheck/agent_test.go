@@ -176,7 +176,7 @@ func TestAgentGetsNoProxyHeader(t *testing.T) {
 func TestAgentHasAPortOfItsOwn(t *testing.T) {
 	ctx := configContext(t, `{}`)
 	check := Check{CheckerRaw: []byte(`{"type":"agent","port":5555}`)}
-	if err := check.Provision(ctx, nil, nil); err != nil {
+	if err := check.Provision(ctx, nil, newGroup(t, ctx)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { check.Close() })
@@ -191,7 +191,7 @@ func TestAgentHasAPortOfItsOwn(t *testing.T) {
 		}
 	}
 	both := Check{CheckerRaw: []byte(`{"type":"agent","port":5555}`), Port: 80}
-	err := both.Provision(ctx, nil, nil)
+	err := both.Provision(ctx, nil, newGroup(t, ctx))
 	both.Close()
 	expectReason(t, err, "health_check: port: agent has a port of its own")
 }

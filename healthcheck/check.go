@@ -75,9 +75,8 @@ type Check struct {
 	checker   Checker
 	transport *transport
 	key       string // equal for checks that may share their verdicts
-	app       *App
 	group     *Group
-	work      int // what places probes need
+	slotClass int // of its probes
 	ctx       caddy.Context
 	events    *caddyevents.App
 	logger    *zap.Logger
@@ -96,7 +95,7 @@ const (
 
 // Provision loads the checker and sets defaults. The transport is the one of
 // the handler whose upstreams are checked; nil where there is none. The group is
-// that of the pool; nil: one of the check's own.
+// that of the pool.
 func (c *Check) Provision(ctx caddy.Context, handlers http.RoundTripper, group *Group) error {
 	if err := c.setDefaults(); err != nil {
 		return err
@@ -108,19 +107,12 @@ func (c *Check) Provision(ctx caddy.Context, handlers http.RoundTripper, group *
 	if err != nil {
 		return fmt.Errorf("health_check: encoding: %v", err)
 	}
-	c.app, err = AppOf(ctx)
-	if err != nil {
-		return err
-	}
 	events, err := ctx.App("events")
 	if err != nil {
 		return err
 	}
-	c.kind, c.events = c.Kind(), events.(*caddyevents.App)
+	c.kind, c.group, c.events = c.Kind(), group, events.(*caddyevents.App)
 	c.ctx, c.logger = ctx, ctx.Logger().Named("health_check")
-	if c.group = group; group == nil {
-		c.group = NewGroup(c.app, c.logger)
-	}
 	if c.Timeout > c.Interval {
 		c.logger.Warn("health_check timeout is longer than its interval: probes of a hung upstream come less often",
 			zap.String("check", c.Name),
@@ -144,7 +136,7 @@ func (c *Check) Provision(ctx caddy.Context, handlers http.RoundTripper, group *
 	}
 	c.checker = checker
 	if _, ok := checker.(*Exec); ok {
-		c.work = executing
+		c.slotClass = commandSlots
 	}
 	if owner, ok := checker.(TransportOwner); ok {
 		if own := owner.OwnTransport(); own != nil {
@@ -266,7 +258,7 @@ func (c *Check) initial() State {
 func (c *Check) pause(s State) (time.Duration, bool) {
 	d := c.Interval
 	switch {
-	case s.Swaying():
+	case s.InTransition():
 		d = c.TransitionInterval
 	case s.Verdict == Unhealthy:
 		d = c.DownInterval

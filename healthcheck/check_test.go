@@ -18,7 +18,7 @@ func provisionCheck(t *testing.T, options string) (*Check, error) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { check.Close() })
-	return check, check.Provision(ctx, nil, nil)
+	return check, check.Provision(ctx, nil, newGroup(t, ctx))
 }
 
 func TestTooShortDurationsSayWhatWasRead(t *testing.T) {

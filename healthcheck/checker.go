@@ -8,11 +8,7 @@ package healthcheck
 
 import (
 	"context"
-	"crypto/tls"
-	"net"
 	"net/http"
-
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 )
 
 // Namespace is the module namespace of checkers.
@@ -55,54 +51,6 @@ type Report struct {
 	// Warning is what operators should know of the answer. It is logged when
 	// it is not the same as that of the target's probe before.
 	Warning string
-}
-
-// Target is what one probe is aimed at.
-type Target struct {
-	// Upstream is the upstream's dial address as the configuration has it.
-	Upstream string
-
-	// Dial says where to connect. Its port is the check's own where the
-	// check has one.
-	Dial reverseproxy.DialInfo
-
-	// Host is the Host header and the TLS server name to use, from the
-	// check's option `host`. Empty: those of the upstream itself.
-	Host string
-
-	// Transport is what the handler's requests go through, without the
-	// observer: probes are no load. Its TLS server name is Host where Host
-	// is set. It is never nil.
-	Transport http.RoundTripper
-
-	// TLS is the client configuration of Transport; nil if its connections
-	// are not encrypted. It must be cloned before it is changed.
-	TLS *tls.Config
-}
-
-// Connect opens a plain connection to the target: where the transport is Caddy's
-// own, with its dialer, and so with its name servers, local address and PROXY
-// header.
-func (t Target) Connect(ctx context.Context) (net.Conn, error) {
-	if m, ok := t.Transport.(*reverseproxy.HTTPTransport); ok && m.Transport != nil && m.Transport.DialContext != nil {
-		return m.Transport.DialContext(transportContext(ctx, t, newReplacer(t)), t.Dial.Network, t.Dial.Address)
-	}
-	var d net.Dialer
-	return d.DialContext(ctx, t.Dial.Network, t.Dial.Address)
-}
-
-// ServerName is the name that the target's certificate should bear.
-func (t Target) ServerName() string {
-	if t.Host != "" {
-		if host, _, err := net.SplitHostPort(t.Host); err == nil {
-			return host
-		}
-		return t.Host
-	}
-	if t.Dial.Host == "" {
-		return "localhost"
-	}
-	return t.Dial.Host
 }
 
 // TransportOwner is a checker that can bring its own transport, which then

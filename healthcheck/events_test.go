@@ -13,13 +13,13 @@ import (
 
 // Of two pools with one check of one address, one probes it, and both have it
 // fail by a response: whoever listens, however slowly, hears of it in order.
-func TestEventsOfATargetComeInOrder(t *testing.T) {
+func TestEventsOfASubjectComeInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench()
+		b := newRecorder()
 		options := `{"interval":"1s","timeout":"500ms","jitter":0,"passes":1,"on_response":{}}`
 		first := newConfig(t, options, b.probe).watch(1, nil).start()
 		second := *first.check
-		second.group = NewGroup(first.check.app, first.check.logger)
+		second.group = newGroup(t, first.check.ctx)
 		other, err := second.Watch(address(0), func() {}, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -47,7 +47,7 @@ func TestEventsOfATargetComeInOrder(t *testing.T) {
 			sleep(2 * time.Second)
 		}
 		sleep(time.Minute)
-		second.group.CloseWatches(other)
+		Close(time.Now(), other)
 		mu.Lock()
 		defer mu.Unlock()
 		want := slices.Repeat([]string{"unhealthy", "healthy"}, 10)
@@ -59,7 +59,7 @@ func TestEventsOfATargetComeInOrder(t *testing.T) {
 
 func TestSlowListenersHoldUpNoProbes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench()
+		b := newRecorder()
 		b.set(0, errFailed)
 		c := newConfig(t, `{"interval":"1s","timeout":"500ms","jitter":0}`, b.probe)
 		finish := make(chan struct{})

@@ -16,6 +16,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/caddy-evenkeel/evenkeel/internal/app"
 	"github.com/caddy-evenkeel/evenkeel/internal/cfg"
 )
 
@@ -79,11 +80,11 @@ func (*Exec) CaddyModule() caddy.ModuleInfo {
 
 // Provision looks the command up, where commands are allowed.
 func (c *Exec) Provision(ctx caddy.Context) error {
-	app, err := AppOf(ctx)
+	a, err := app.Of(ctx)
 	if err != nil {
 		return err
 	}
-	if !app.AllowExec {
+	if !a.AllowExec {
 		return errors.New("running commands is not allowed: set allow_exec in the global option load_balancer")
 	}
 	if err := c.validate(); err != nil {

@@ -15,8 +15,8 @@ import (
 	"cel.dev/cel-go/ext"
 )
 
-// answer is what an expression is about.
-type answer struct {
+// response is what an expression is about.
+type response struct {
 	status   int
 	header   http.Header
 	body     []byte
@@ -81,18 +81,18 @@ func compileExpression(source string, limit uint64) (*expression, error) {
 	return &expression{source: strings.Join(strings.Fields(source), " "), program: program}, nil
 }
 
-// check returns nil if the expression is true of the answer. The context ends
+// check returns nil if the expression is true of the response. The context ends
 // the evaluation, too.
-func (e *expression) check(ctx context.Context, a answer) error {
+func (e *expression) check(ctx context.Context, r response) error {
 	notJSON := false
 	out, _, err := e.program.ContextEval(ctx, map[string]any{
-		"status":   a.status,
-		"headers":  func() any { return bothCases(a.header) },
-		"body":     func() any { return string(a.body) },
-		"duration": a.duration,
+		"status":   r.status,
+		"headers":  func() any { return bothCases(r.header) },
+		"body":     func() any { return string(r.body) },
+		"duration": r.duration,
 		"json": func() ref.Val {
 			var value any
-			if err := json.Unmarshal(a.body, &value); err != nil {
+			if err := json.Unmarshal(r.body, &value); err != nil {
 				notJSON = true
 				return types.NewErr("body is not JSON")
 			}

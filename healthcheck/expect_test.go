@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-var aNumberOfThings = answer{
+var aNumberOfThings = response{
 	status: 200,
 	header: http.Header{"X-State": {"ready"}, "Via": {"a", "b"}},
 	body: []byte(`{"state":"ok","count":4,"ratio":0.25,"big":1e3,"deep":{"flag":true},
@@ -84,7 +84,7 @@ func TestExpectJSON(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			expectReason(t, e.check(t.Context(), answer{status: 200, body: []byte(test.body)}), test.reason)
+			expectReason(t, e.check(t.Context(), response{status: 200, body: []byte(test.body)}), test.reason)
 		})
 	}
 }
@@ -92,7 +92,7 @@ func TestExpectJSON(t *testing.T) {
 // endless loops a billion times over what an upstream may send.
 const endless = `json.all(a, json.all(b, json.all(c, a + b + c > 0)))`
 
-var aThousand = answer{body: []byte("[" + strings.Repeat("1,", 999) + "1]")}
+var aThousand = response{body: []byte("[" + strings.Repeat("1,", 999) + "1]")}
 
 func TestExpectIsBounded(t *testing.T) {
 	t.Run("by the deadline", func(t *testing.T) {
@@ -121,7 +121,7 @@ func TestExpectManyAtOnce(t *testing.T) {
 	results := make(chan error)
 	for i := range 8 {
 		digit := string(rune('0' + i))
-		a := answer{status: i, header: http.Header{"N": {digit}}, body: []byte(`{"n":` + digit + `}`)}
+		a := response{status: i, header: http.Header{"N": {digit}}, body: []byte(`{"n":` + digit + `}`)}
 		go func() { results <- e.check(t.Context(), a) }()
 	}
 	for range 8 {

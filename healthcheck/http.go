@@ -163,19 +163,19 @@ func (h *HTTP) Report(ctx context.Context, t Target) (Report, error) {
 		return Report{Header: header}, err
 	}
 	// Not every transport heeds the context: FastCGI's does not.
-	done := make(chan outcome, 1)
+	done := make(chan answer, 1)
 	go func() {
 		defer func() {
 			if r := recover(); r != nil {
-				done <- outcome{err: failf("transport panicked: %v", r)}
+				done <- answer{err: failf("transport panicked: %v", r)}
 			}
 		}()
 		header, err := h.probe(ctx, t)
-		done <- outcome{Report{Header: header}, err}
+		done <- answer{Report{Header: header}, err}
 	}()
 	select {
-	case o := <-done:
-		return o.report, o.err
+	case a := <-done:
+		return a.report, a.err
 	case <-ctx.Done():
 		return Report{}, reason(ctx, ctx.Err())
 	}
@@ -221,7 +221,7 @@ func (h *HTTP) judge(ctx context.Context, resp *http.Response, duration time.Dur
 	if h.expression == nil {
 		return nil
 	}
-	return h.expression.check(ctx, answer{
+	return h.expression.check(ctx, response{
 		status:   resp.StatusCode,
 		header:   resp.Header,
 		body:     body,

@@ -5,80 +5,79 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/app"
 )
 
-// Monitor runs the probes of all checks of the process: one goroutine sleeps
+// Monitor runs the probes of all checks of the process. One goroutine sleeps
 // until the next probe is due and starts it in a goroutine of its own, so an
-// upstream between two probes costs no goroutine and no timer. How many run at
-// once is bounded, and shared fairly by pools.
+// upstream between two probes costs no goroutine and no timer. The number of
+// probes that run at once is bounded, and shared fairly by pools.
 //
-// What a check knows of an upstream is a target, shared by all watches that ask
+// What a check knows of an upstream is a subject, shared by all watches that ask
 // for the same check of the same address over the same transport. Only one of
 // them runs the probes: the latest started. When it goes, as in a reload, the
 // next takes over, and the verdict stays.
 type Monitor struct {
 	random func() float64 // 0 to 1
 
-	mu      sync.Mutex
-	targets map[targetKey]*target
-	named   map[nameOf]map[*target]struct{}
+	mu       sync.Mutex // guards what follows
+	subjects map[subjectKey]*subject
+	named    map[subjectName]map[*subject]struct{}
 
-	// What was known of addresses of dynamic sources whose last watch has gone
-	// with its configuration: the next one learns of them by its requests only.
-	remembered map[nameOf]map[string]remembered // by the checks' keys
-	purged     time.Time                        // when what is out of date was last dropped of those
+	// States of addresses of dynamic sources whose last watch has gone with its
+	// configuration, by the checks' keys: the next configuration learns of these
+	// addresses by its requests only.
+	remembered map[subjectName]map[string]remembered
+	purged     time.Time // when those out of date were last dropped
 
-	apps    []*App // of configurations that have started, the latest last
-	places  [works]places
-	seen    uint64        // targets ever made
-	epoch   time.Time     // where the grids of all targets begin
-	roused  time.Time     // when the loop looks next by itself
-	wake    chan struct{} // makes the loop look again
-	stop    chan struct{} // closed to end the loop; nil while there is none
-	stopped chan struct{} // closed when it has ended
+	configurations []*configuration // those that have started, the latest last
+	slots          [slotClasses]slots
+	seen           uint64        // subjects ever made
+	epoch          time.Time     // where the grids of all subjects begin
+	nextLook       time.Time     // when the loop looks next by itself
+	woken          chan struct{} // makes the loop look again
+	stop           chan struct{} // closed to end the loop; nil while there is none
+	stopped        chan struct{} // closed when it has ended
 }
 
-// targetKey is a check of an address, with the check's options.
-type targetKey struct{ key, address string }
-
-// NewMonitor returns a monitor without targets.
+// NewMonitor returns a monitor without subjects.
 func NewMonitor() *Monitor {
 	return &Monitor{
 		random:     rand.Float64,
-		targets:    make(map[targetKey]*target),
-		named:      make(map[nameOf]map[*target]struct{}),
-		remembered: make(map[nameOf]map[string]remembered),
-		places:     [works]places{newPlaces(defaultConcurrency), newPlaces(defaultExecConcurrency)},
+		subjects:   make(map[subjectKey]*subject),
+		named:      make(map[subjectName]map[*subject]struct{}),
+		remembered: make(map[subjectName]map[string]remembered),
+		slots:      [slotClasses]slots{newSlots(app.DefaultProbeConcurrency), newSlots(app.DefaultExecConcurrency)},
 	}
 }
 
 // monitor is the process's own: verdicts outlive configurations.
 var monitor = NewMonitor()
 
-// watch adds a watch of the check on the address. No probe goes out before it
-// is started. Notify is called after each change that matters, from any
-// goroutine. Before a probe, expired may say that the watch has ended.
-func (m *Monitor) watch(c *Check, aim Target, notify func(), expired func(time.Time) bool) *Watch {
+// watch adds a watch of the check on the target. No probe goes out before the
+// watch is started. For notify and expired, see [Check.Watch].
+func (m *Monitor) watch(c *Check, target Target, notify func(), expired func(time.Time) bool) *Watch {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	at := targetKey{c.key, aim.Upstream}
-	t := m.targets[at]
-	if t == nil {
-		t = &target{key: c.key, kind: c.kind, name: nameOf{c.Name, aim.Upstream}, work: c.work, phase: m.phase()}
-		state := m.heritage(t, c)
-		t.state.Store(&state)
-		m.targets[at] = t
-		if m.named[t.name] == nil {
-			m.named[t.name] = make(map[*target]struct{})
+	at := subjectKey{c.key, target.Upstream}
+	s := m.subjects[at]
+	if s == nil {
+		s = &subject{key: c.key, kind: c.kind, name: subjectName{c.Name, target.Upstream}, slotClass: c.slotClass, phase: m.phase()}
+		state := m.initialState(s, c)
+		s.state.Store(&state)
+		m.subjects[at] = s
+		if m.named[s.name] == nil {
+			m.named[s.name] = make(map[*subject]struct{})
 		}
-		m.named[t.name][t] = struct{}{}
+		m.named[s.name][s] = struct{}{}
 	}
-	w := &Watch{monitor: m, target: t, check: c, aim: aim, notify: notify, expired: expired}
-	w.place = t.watches.PushFront(w)
+	w := &Watch{monitor: m, subject: s, check: c, target: target, notify: notify, expired: expired}
+	w.element = s.watches.PushFront(w)
 	return w
 }
 
-// phase returns the next target's place in the interval. Multiples of the
+// phase returns the next subject's position in the interval. Multiples of the
 // golden ratio are spread evenly whatever their number.
 func (m *Monitor) phase() float64 {
 	const golden = 0.6180339887498949
@@ -87,7 +86,7 @@ func (m *Monitor) phase() float64 {
 	return phase - float64(int(phase))
 }
 
-// start lets the watches' probes go out.
+// start lets the probes of the watches go out.
 func (m *Monitor) start(watches []*Watch) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -97,94 +96,86 @@ func (m *Monitor) start(watches []*Watch) {
 			m.startOne(w, now)
 		}
 	}
-	if m.stop == nil && m.scheduled() {
+	if m.stop == nil && !m.idle() {
 		m.epoch = now
-		m.wake, m.stop, m.stopped = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
-		go m.loop(m.wake, m.stop, m.stopped)
+		m.woken, m.stop, m.stopped = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
+		go m.loop(m.woken, m.stop, m.stopped)
 	}
 }
 
-// startOne makes the watch the one that probes its target.
+// startOne makes the watch the one that probes its subject. The mutex is held.
 func (m *Monitor) startOne(w *Watch, now time.Time) {
-	t := w.target
+	s := w.subject
 	w.started = true
-	t.watches.MoveToBack(w.place)
+	s.watches.MoveToBack(w.element)
 	switch {
-	case t.probe != nil: // its end schedules the next
-	case t.line != nil:
-		m.move(t, now)
+	case s.probe != nil: // its end schedules the next
+	case s.queue != nil:
+		m.reschedule(s, now)
 	default:
-		window := max(min(time.Duration(w.check.Interval), time.Second)-beat, 0) // a beat is how late it may be
-		m.schedule(t, now.Add(time.Duration(t.phase*float64(window))), now)
+		window := max(min(time.Duration(w.check.Interval), time.Second)-tick, 0) // a tick is how late it may be
+		m.schedule(s, now.Add(time.Duration(s.phase*float64(window))), now)
 	}
 }
 
-// enter has the limits of the configuration hold, which has started.
-func (m *Monitor) enter(a *App) {
+// enter applies the limits of the configuration, which has started.
+func (m *Monitor) enter(c *configuration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.apps = append(m.apps, a)
-	m.limit()
+	m.configurations = append(m.configurations, c)
+	m.applyLimits()
 }
 
-// leave ends that. The configuration that was there before may go on: this one may
-// have failed to start.
-func (m *Monitor) leave(a *App) {
+// leave undoes enter. The configuration before may go on: this one may have failed
+// to start.
+func (m *Monitor) leave(c *configuration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.apps = slices.DeleteFunc(m.apps, func(other *App) bool { return other == a })
-	m.limit()
+	m.configurations = slices.DeleteFunc(m.configurations, func(other *configuration) bool { return other == c })
+	m.applyLimits()
 }
 
-// limit has the limits be those of the latest configuration. The mutex is held.
-func (m *Monitor) limit() {
-	if len(m.apps) == 0 {
+// applyLimits sets the limits of the latest configuration. The mutex is held.
+func (m *Monitor) applyLimits() {
+	if len(m.configurations) == 0 {
 		return
 	}
-	a := m.apps[len(m.apps)-1]
-	m.places[probing].limit, m.places[executing].limit = a.ProbeConcurrency, a.ExecConcurrency
-	m.rouse()
+	a := m.configurations[len(m.configurations)-1].app
+	m.slots[probeSlots].limit, m.slots[commandSlots].limit = a.ProbeConcurrency, a.ExecConcurrency
+	m.wake()
 }
 
-// rouse makes the loop look again, if there is one.
-func (m *Monitor) rouse() {
-	select {
-	case m.wake <- struct{}{}:
-	default:
-	}
-}
-
-// remove takes a watch off its target, cuts off its probe, and forgets the
-// target with its last watch.
+// remove takes a watch off its subject, cancels its probe, and drops the subject
+// with its last watch. The mutex is held.
 func (m *Monitor) remove(w *Watch, now time.Time) {
 	if w.closed.Swap(true) {
 		return
 	}
-	t := w.target
-	t.watches.Remove(w.place)
-	if t.probe != nil && t.probe.watch == w {
-		t.probe.cut = true
-		t.probe.cancel()
+	s := w.subject
+	s.watches.Remove(w.element)
+	if s.probe != nil && s.probe.watch == w {
+		s.probe.canceled = true
+		s.probe.cancel()
 	}
-	if t.line != nil {
-		m.move(t, now)
+	if s.queue != nil {
+		m.reschedule(s, now)
 	}
 	if w.expired != nil && !w.expired(now) {
-		t.wanted = now.Add(time.Duration(w.check.app.DynamicExpiry))
+		s.keepUntil = now.Add(time.Duration(w.check.group.configuration.app.DynamicExpiry))
 	}
-	if t.watches.Len() > 0 {
+	if s.watches.Len() > 0 {
 		return
 	}
-	m.remember(t, now)
-	delete(m.targets, targetKey{t.key, t.name.address})
-	delete(m.named[t.name], t)
-	if len(m.named[t.name]) == 0 {
-		delete(m.named, t.name)
+	m.remember(s, now)
+	delete(m.subjects, subjectKey{s.key, s.name.address})
+	delete(m.named[s.name], s)
+	if len(m.named[s.name]) == 0 {
+		delete(m.named, s.name)
 	}
 }
 
-// closeAll ends watches and waits for what they have under way, until the given
-// time at most. With the last watch of all, the monitor's own goroutine ends.
+// closeAll ends watches, and waits for the probes that they have under way, until
+// the given time at most. With the last watch of all, the monitor's own goroutine ends.
 func (m *Monitor) closeAll(watches []*Watch, until time.Time) {
 	m.mu.Lock()
 	now := time.Now()
@@ -197,14 +188,14 @@ func (m *Monitor) closeAll(watches []*Watch, until time.Time) {
 		}
 	}
 	var stopped chan struct{}
-	if len(m.targets) == 0 && m.stop != nil {
+	if len(m.subjects) == 0 && m.stop != nil {
 		close(m.stop)
 		stopped = m.stopped
-		m.wake, m.stop = nil, nil
+		m.woken, m.stop = nil, nil
 	}
 	m.mu.Unlock()
-	// Those that heed their context end at once, and do so before the patience is
-	// at an end, whoever has used it up.
+	// Checkers that heed their context end at once: they get a moment, even where
+	// others have used up the time.
 	patience := time.NewTimer(max(time.Until(until), closeGrace))
 	defer patience.Stop()
 	for _, p := range running {

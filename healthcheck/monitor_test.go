@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/app"
+	"github.com/caddy-evenkeel/evenkeel/internal/eventqueue"
 )
 
 func init() { caddy.RegisterModule(new(scripted)) }
@@ -41,7 +44,7 @@ func newConfig(t *testing.T, options string, probe func(context.Context, Target)
 	if err := json.Unmarshal([]byte(options), check); err != nil {
 		t.Fatal(err)
 	}
-	if err := check.Provision(ctx, nil, nil); err != nil {
+	if err := check.Provision(ctx, nil, newGroup(t, ctx)); err != nil {
 		t.Fatal(err)
 	}
 	check.checker = &scripted{probe}
@@ -71,6 +74,18 @@ func configContext(t *testing.T, apps string) caddy.Context {
 	return ctx
 }
 
+// newGroup returns the group of a pool of the configuration.
+func newGroup(t *testing.T, ctx caddy.Context) *Group {
+	t.Helper()
+	a, err := app.Of(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := eventqueue.NewEvents(ctx.Logger())
+	a.AtStart(events.Release)
+	return NewGroup(a, events)
+}
+
 func quiet() *caddy.Logging {
 	var l caddy.Logging
 	if err := json.Unmarshal([]byte(`{"logs":{"default":{"writer":{"output":"discard"}}}}`), &l); err != nil {
@@ -98,15 +113,16 @@ func (c *config) watch(n int, notify func()) *config {
 }
 
 func (c *config) start() *config {
-	if err := c.check.app.Start(); err != nil {
+	if err := c.check.group.configuration.app.Start(); err != nil {
 		c.t.Fatal(err)
 	}
 	return c
 }
 
 func (c *config) close() {
-	c.check.group.CloseWatches(c.own...)
-	c.check.group.Close()
+	until := c.check.group.configuration.app.CloseBy()
+	Close(until, c.own...)
+	c.check.group.events.Close(until)
 	if err := c.check.Close(); err != nil {
 		c.t.Error(err)
 	}
@@ -114,8 +130,8 @@ func (c *config) close() {
 
 func (c *config) verdict() Verdict { return c.own[0].State().Verdict }
 
-// bench records probes.
-type bench struct {
+// recorder records probes.
+type recorder struct {
 	mu      sync.Mutex
 	times   map[string][]time.Time
 	running map[string]bool
@@ -125,11 +141,11 @@ type bench struct {
 	err     error
 }
 
-func newBench() *bench {
-	return &bench{times: make(map[string][]time.Time), running: make(map[string]bool)}
+func newRecorder() *recorder {
+	return &recorder{times: make(map[string][]time.Time), running: make(map[string]bool)}
 }
 
-func (b *bench) probe(ctx context.Context, t Target) error {
+func (b *recorder) probe(ctx context.Context, t Target) error {
 	b.mu.Lock()
 	b.times[t.Upstream] = append(b.times[t.Upstream], time.Now())
 	if b.running[t.Upstream] {
@@ -156,13 +172,13 @@ func (b *bench) probe(ctx context.Context, t Target) error {
 	return err
 }
 
-func (b *bench) set(takes time.Duration, err error) {
+func (b *recorder) set(takes time.Duration, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.takes, b.err = takes, err
 }
 
-func (b *bench) count() (n int) {
+func (b *recorder) count() (n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, times := range b.times {
@@ -183,7 +199,7 @@ func TestFirstProbesAreSpreadOverTheFirstSecond(t *testing.T) {
 		within   time.Duration
 	}{{"5s", time.Second}, {"200ms", 200 * time.Millisecond}} {
 		synctest.Test(t, func(t *testing.T) {
-			b := newBench()
+			b := newRecorder()
 			newConfig(t, `{"interval":"`+test.interval+`"}`, b.probe).watch(100, nil).start()
 			start := time.Now()
 			sleep(test.within)
@@ -208,7 +224,7 @@ func TestFirstProbesAreSpreadOverTheFirstSecond(t *testing.T) {
 func TestLaterProbesAreSpreadOverTheInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const upstreams, interval = 10_000, 5
-		b := newBench()
+		b := newRecorder()
 		newConfig(t, `{"interval":"5s"}`, b.probe).watch(upstreams, nil).start()
 		start := time.Now()
 		sleep(60 * time.Second)
@@ -216,7 +232,7 @@ func TestLaterProbesAreSpreadOverTheInterval(t *testing.T) {
 		for _, times := range b.times {
 			for i, at := range times {
 				perSecond[int(at.Sub(start)/time.Second)]++
-				if i > 0 && at.Sub(times[i-1]) > interval*time.Second*11/10+beat {
+				if i > 0 && at.Sub(times[i-1]) > interval*time.Second*11/10+tick {
 					t.Fatalf("%v between two probes", at.Sub(times[i-1]))
 				}
 			}
@@ -232,7 +248,7 @@ func TestLaterProbesAreSpreadOverTheInterval(t *testing.T) {
 
 func TestProbesBeginWithTheConfigurationOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench()
+		b := newRecorder()
 		newConfig(t, `{}`, b.probe).watch(3, nil)
 		sleep(time.Minute)
 		if n := b.count(); n != 0 {
@@ -243,10 +259,10 @@ func TestProbesBeginWithTheConfigurationOnly(t *testing.T) {
 
 func TestProbesAreBoundedAndAllGoOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench()
+		b := newRecorder()
 		b.takes = time.Second
 		c := newConfig(t, `{"interval":"10s"}`, b.probe)
-		c.check.app.ProbeConcurrency = 7
+		c.check.group.configuration.app.ProbeConcurrency = 7
 		c.watch(50, nil).start()
 		sleep(11 * time.Second)
 		if b.most != 5 { // one pool leaves some free
@@ -260,7 +276,7 @@ func TestProbesAreBoundedAndAllGoOut(t *testing.T) {
 
 func TestHungUpstreamIsOutInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench()
+		b := newRecorder()
 		var out time.Time
 		c := newConfig(t, `{"interval":"5s","timeout":"2s","fails":3,"jitter":10}`, b.probe)
 		c.watch(1, func() { out = time.Now() }).start()

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/app"
 )
 
 var (
@@ -124,7 +126,7 @@ func TestProbeFailsTheUpstreamAtOnce(t *testing.T) {
 // answered before.
 func TestProbeOvertakenByAResponse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench()
+		b := newRecorder()
 		b.set(500*time.Millisecond, nil)
 		c := newConfig(t, `{"interval":"10s","passes":1,"fails":1,"on_response":{}}`, b.probe).watch(1, nil).start()
 		for b.count() == 0 {
@@ -226,7 +228,7 @@ func TestCloseWaitsForWhatThereIsToTell(t *testing.T) {
 			happen(c)
 			sleep(time.Second)
 			go func() {
-				time.Sleep(closePatience / 2)
+				time.Sleep(app.ClosePatience / 2)
 				close(release)
 			}()
 			c.close()

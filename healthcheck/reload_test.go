@@ -8,11 +8,13 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/app"
 )
 
 func TestVerdictOutlivesReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench()
+		b := newRecorder()
 		b.set(0, errFailed)
 		old := newConfig(t, `{}`, b.probe).watch(1, nil).start()
 		sleep(2 * time.Second)
@@ -54,7 +56,7 @@ func TestFailedReloadLeavesProbesToTheOldConfiguration(t *testing.T) {
 
 func TestProbeCutOffByReloadCountsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench()
+		b := newRecorder()
 		config := newConfig(t, `{"interval":"1s","timeout":"900ms"}`, b.probe).watch(1, nil).start()
 		sleep(10 * time.Second)
 		b.set(time.Hour, nil)
@@ -105,7 +107,7 @@ func TestCheckerThatDoesNotHeedItsContext(t *testing.T) {
 		}
 		began := time.Now()
 		c.close()
-		if took := time.Since(began); took > 2*closePatience {
+		if took := time.Since(began); took > 2*app.ClosePatience {
 			t.Errorf("closing took %v", took)
 		}
 		time.Sleep(time.Minute) // for the bubble to end, the checkers must
@@ -114,7 +116,7 @@ func TestCheckerThatDoesNotHeedItsContext(t *testing.T) {
 
 func TestChangedCheckStartsFromTheOldVerdict(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench()
+		b := newRecorder()
 		b.set(0, errFailed)
 		old := newConfig(t, `{}`, b.probe).watch(1, nil).start()
 		sleep(10 * time.Second)
@@ -132,7 +134,7 @@ func TestChangedCheckStartsFromTheOldVerdict(t *testing.T) {
 
 func TestSameCheckOfSameAddressIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench()
+		b := newRecorder()
 		var first, second atomic.Int32
 		newConfig(t, `{}`, b.probe).watch(1, func() { first.Add(1) }).start()
 		newConfig(t, `{}`, b.probe).watch(1, func() { second.Add(1) }).start()
@@ -160,7 +162,7 @@ func TestCheckerThatPanicsFails(t *testing.T) {
 
 func TestExpiredWatchEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench()
+		b := newRecorder()
 		c := newConfig(t, `{}`, b.probe)
 		until := time.Now().Add(20 * time.Second)
 		w, err := c.check.Watch(address(0), func() {}, func(now time.Time) bool { return now.After(until) })
@@ -183,7 +185,7 @@ func TestExpiredWatchEnds(t *testing.T) {
 
 func TestIntervalsByState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench()
+		b := newRecorder()
 		c := newConfig(t, `{"interval":"10s","transition_interval":"1s","down_interval":"60s","jitter":0,"passes":3}`, b.probe)
 		c.watch(1, nil).start()
 		sleep(100 * time.Second)
@@ -216,13 +218,16 @@ func TestLimitsAreThoseOfTheConfigurationThatServes(t *testing.T) {
 			t.Helper()
 			monitor.mu.Lock()
 			defer monitor.mu.Unlock()
-			if p := &monitor.places; p[probing].limit != probes || p[executing].limit != commands {
-				t.Errorf("%s: %d probes and %d commands at once", when, p[probing].limit, p[executing].limit)
+			if s := &monitor.slots; s[probeSlots].limit != probes || s[commandSlots].limit != commands {
+				t.Errorf("%s: %d probes and %d commands at once", when, s[probeSlots].limit, s[commandSlots].limit)
 			}
 		}
-		first := &App{ProbeConcurrency: 100, ExecConcurrency: 10}
-		failed := &App{ProbeConcurrency: 1, ExecConcurrency: 1}
-		second := &App{ProbeConcurrency: 200, ExecConcurrency: 20}
+		configured := func(probes, commands int) *app.App {
+			a := &app.App{ProbeConcurrency: probes, ExecConcurrency: commands}
+			configurationOf(a)
+			return a
+		}
+		first, failed, second := configured(100, 10), configured(1, 1), configured(200, 20)
 		first.Start()
 		failed.Start()
 		failed.Stop() // another app did not start

@@ -2,52 +2,104 @@ package healthcheck
 
 import (
 	"container/heap"
-	"container/list"
-	"sync/atomic"
 	"time"
 )
 
-// target is one check of one address.
-type target struct {
-	key   string // the check's
-	kind  string // of checker
-	name  nameOf
-	work  int // what places its probes need
-	state atomic.Pointer[State]
+// tick is the least time between two looks at the schedule: probes that are due
+// within it start together, which saves waking up for each of thousands.
+const tick = 10 * time.Millisecond
 
-	// All below is guarded by the monitor's mu.
-	watches  list.List // of *Watch: those not started, then the others in the order of their starts
-	ancestor *target   // that it took its state over from, until the configuration starts
-	phase    float64   // place in the interval, 0 to 1
-	next     time.Time
-	line     *line // where it is scheduled; nil while it is not
-	index    int   // in line.due
-	probe    *probe
-	warning  string          // of the latest probe
-	hung     <-chan struct{} // closed when the checker ends that did not do so in time; nil if there is none
-	wanted   time.Time       // until when the state is, by those of dynamic sources whose watches have gone
-}
-
-// runner returns the watch whose checker probes the target: the latest started.
-func (t *target) runner() *Watch {
-	if last := t.watches.Back(); last != nil && last.Value.(*Watch).started {
-		return last.Value.(*Watch)
+// loop starts the probes that are due until stop is closed.
+func (m *Monitor) loop(woken, stop, stopped chan struct{}) {
+	defer close(stopped)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-timer.C:
+		case <-woken:
+		}
+		timer.Reset(m.startDue())
 	}
-	return nil
 }
 
-// all returns the watches.
-func (t *target) all() []*Watch {
-	watches := make([]*Watch, 0, t.watches.Len())
-	for e := t.watches.Front(); e != nil; e = e.Next() {
-		watches = append(watches, e.Value.(*Watch))
+// startDue starts the probes that are due and get a slot, and returns the time
+// until the next look.
+func (m *Monitor) startDue() time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now, wait := time.Now(), time.Hour // or until it is woken
+	m.purge(now)
+	for i := range m.slots {
+		slots := &m.slots[i]
+		for q := slots.next(now); q != nil; q = slots.next(now) {
+			s := q.due[0]
+			m.unschedule(s, now)
+			m.launch(s, q, now)
+		}
+		if len(slots.waiting.all) > 0 {
+			wait = min(wait, max(slots.waiting.all[0].due[0].next.Sub(now), tick))
+		}
 	}
-	return watches
+	m.nextLook = now.Add(wait)
+	return wait
 }
 
-// schedule is a heap of the targets that wait for their next probe, the
-// earliest first.
-type schedule []*target
+// wake makes the loop look again, if there is one.
+func (m *Monitor) wake() {
+	select {
+	case m.woken <- struct{}{}:
+	default:
+	}
+}
+
+// schedule makes the subject's next probe due at the given time. The mutex is
+// held, as for the functions below.
+func (m *Monitor) schedule(s *subject, next, now time.Time) {
+	s.next, s.queue = next, s.runner().queue()
+	heap.Push(&s.queue.due, s)
+	m.slots[s.slotClass].update(s.queue, now)
+	if next.Before(m.nextLook) {
+		m.wake()
+	}
+}
+
+// unschedule takes the subject off the schedule.
+func (m *Monitor) unschedule(s *subject, now time.Time) {
+	q := s.queue
+	heap.Remove(&q.due, s.index)
+	s.queue = nil
+	m.slots[s.slotClass].update(q, now)
+}
+
+// reschedule moves the subject, which is scheduled, to the queue of the watch that
+// probes it now; off the schedule if there is none.
+func (m *Monitor) reschedule(s *subject, now time.Time) {
+	runner := s.runner()
+	if runner != nil && runner.queue() == s.queue {
+		return
+	}
+	m.unschedule(s, now)
+	if runner != nil {
+		m.schedule(s, s.next, now)
+	}
+}
+
+// idle reports whether no subject is scheduled.
+func (m *Monitor) idle() bool {
+	for i := range m.slots {
+		if !m.slots[i].empty() {
+			return false
+		}
+	}
+	return true
+}
+
+// schedule is a heap of the subjects that wait for their next probe, the earliest
+// first.
+type schedule []*subject
 
 func (s schedule) Len() int           { return len(s) }
 func (s schedule) Less(i, j int) bool { return s[i].next.Before(s[j].next) }
@@ -58,57 +110,15 @@ func (s schedule) Swap(i, j int) {
 }
 
 func (s *schedule) Push(x any) {
-	t := x.(*target)
-	t.index = len(*s)
-	*s = append(*s, t)
+	next := x.(*subject)
+	next.index = len(*s)
+	*s = append(*s, next)
 }
 
 func (s *schedule) Pop() any {
 	last := len(*s) - 1
-	t := (*s)[last]
+	popped := (*s)[last]
 	(*s)[last] = nil
 	*s = (*s)[:last]
-	return t
-}
-
-// schedule lets the target's next probe be due at the given time.
-func (m *Monitor) schedule(t *target, next, now time.Time) {
-	runner := t.runner()
-	t.next, t.line = next, runner.line()
-	heap.Push(&t.line.due, t)
-	m.places[t.work].settle(t.line, now)
-	if next.Before(m.roused) {
-		m.rouse()
-	}
-}
-
-// unschedule takes the target off the schedule.
-func (m *Monitor) unschedule(t *target, now time.Time) {
-	l := t.line
-	heap.Remove(&l.due, t.index)
-	t.line = nil
-	m.places[t.work].settle(l, now)
-}
-
-// move puts the target, which is scheduled, in the line of the watch that probes
-// it now, if there is one.
-func (m *Monitor) move(t *target, now time.Time) {
-	runner := t.runner()
-	if runner != nil && runner.line() == t.line {
-		return
-	}
-	m.unschedule(t, now)
-	if runner != nil {
-		m.schedule(t, t.next, now)
-	}
-}
-
-// scheduled reports whether any target is.
-func (m *Monitor) scheduled() bool {
-	for i := range m.places {
-		if len(m.places[i].resting.all)+len(m.places[i].ready.all) > 0 {
-			return true
-		}
-	}
-	return false
+	return popped
 }

@@ -107,7 +107,7 @@ func (s State) Next(r Result, passes, fails int) (next State, flipped bool) {
 			verdict = Unhealthy
 		}
 	}
-	return next.turn(verdict, r.Ended)
+	return next.withVerdict(verdict, r.Ended)
 }
 
 // Answered returns the state after a response to a request that says that the
@@ -124,11 +124,11 @@ func (s State) Answered(degraded bool, failed string, now time.Time) (next State
 	if s.Verdict != Unhealthy {
 		next.Reason = failed
 	}
-	return next.turn(Unhealthy, now)
+	return next.withVerdict(Unhealthy, now)
 }
 
-// turn gives the state its verdict.
-func (s State) turn(v Verdict, now time.Time) (next State, flipped bool) {
+// withVerdict returns the state with the verdict, and whether it flipped.
+func (s State) withVerdict(v Verdict, now time.Time) (next State, flipped bool) {
 	if v == s.Verdict {
 		return s, false
 	}
@@ -149,9 +149,9 @@ func (s State) differs(before State) bool {
 // known reports whether the state is more than the initial one.
 func (s State) known() bool { return s.Decided || s.Degraded || s.Orders != Orders{} }
 
-// Swaying reports whether the latest results speak against the verdict, not
+// InTransition reports whether the latest results speak against the verdict, not
 // yet often enough to change it.
-func (s State) Swaying() bool {
+func (s State) InTransition() bool {
 	if s.Verdict == Healthy {
 		return s.Fails > 0
 	}

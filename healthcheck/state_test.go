@@ -182,8 +182,8 @@ func TestStateTellsWhy(t *testing.T) {
 	if state != want {
 		t.Errorf("got %+v, want %+v", state, want)
 	}
-	if !(State{Passes: 1, Verdict: Unhealthy}).Swaying() || !(State{Fails: 1}).Swaying() ||
-		(State{Fails: 1, Verdict: Unhealthy}).Swaying() || (State{Passes: 1}).Swaying() {
+	if !(State{Passes: 1, Verdict: Unhealthy}).InTransition() || !(State{Fails: 1}).InTransition() ||
+		(State{Fails: 1, Verdict: Unhealthy}).InTransition() || (State{Passes: 1}).InTransition() {
 		t.Error("only results against the verdict make it sway")
 	}
 }

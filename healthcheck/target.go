@@ -1,17 +1,65 @@
 package healthcheck
 
 import (
-	"errors"
-	"fmt"
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
 	"strconv"
-	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 )
 
-// target returns what a probe of the upstream at the given dial address is
-// aimed at.
+// Target is what a checker probes.
+type Target struct {
+	// Upstream is the upstream's dial address as the configuration has it.
+	Upstream string
+
+	// Dial says where to connect. Its port is the check's own where the
+	// check has one.
+	Dial reverseproxy.DialInfo
+
+	// Host is the Host header and the TLS server name to use, from the
+	// check's option `host`. Empty: those of the upstream itself.
+	Host string
+
+	// Transport is what the handler's requests go through, without the
+	// observer: probes are no load. Its TLS server name is Host where Host
+	// is set. It is never nil.
+	Transport http.RoundTripper
+
+	// TLS is the client configuration of Transport; nil if its connections
+	// are not encrypted. It must be cloned before it is changed.
+	TLS *tls.Config
+}
+
+// Connect opens a plain connection to the target: where the transport is Caddy's
+// own, with its dialer, and so with its name servers, local address and PROXY
+// header.
+func (t Target) Connect(ctx context.Context) (net.Conn, error) {
+	if m, ok := t.Transport.(*reverseproxy.HTTPTransport); ok && m.Transport != nil && m.Transport.DialContext != nil {
+		return m.Transport.DialContext(transportContext(ctx, t, newReplacer(t)), t.Dial.Network, t.Dial.Address)
+	}
+	var d net.Dialer
+	return d.DialContext(ctx, t.Dial.Network, t.Dial.Address)
+}
+
+// ServerName is the name that the target's certificate should bear.
+func (t Target) ServerName() string {
+	if t.Host != "" {
+		if host, _, err := net.SplitHostPort(t.Host); err == nil {
+			return host
+		}
+		return t.Host
+	}
+	if t.Dial.Host == "" {
+		return "localhost"
+	}
+	return t.Dial.Host
+}
+
+// target returns the target of probes of the upstream at the given dial address.
 func (c *Check) target(address string) (Target, error) {
 	dial, err := Resolve(address)
 	if err != nil {
@@ -32,48 +80,5 @@ func (c *Check) target(address string) (Target, error) {
 		Host:      c.Host,
 		Transport: c.transport.RoundTripper,
 		TLS:       c.transport.tls,
-	}, nil
-}
-
-// ErrPlaceholder means that an address has placeholders that only a request
-// can fill in, so that there is nothing to probe.
-var ErrPlaceholder = errors.New("address depends on the request")
-
-// ErrUnset means that an address has placeholders without a value, such as an
-// environment variable that is not set: no request can fill those in.
-var ErrUnset = errors.New("a placeholder in the address has no value")
-
-// Fill returns an upstream's dial address with global placeholders filled in; the
-// error is [ErrPlaceholder] where others remain, and [ErrUnset] where one has no
-// value.
-func Fill(address string) (string, error) {
-	filled, err := caddy.NewReplacer().ReplaceOrErr(address, true, true)
-	if err != nil && strings.HasPrefix(err.Error(), "evaluated") { // but to nothing
-		return "", fmt.Errorf("%w: %v", ErrUnset, err)
-	}
-	if err != nil {
-		return "", fmt.Errorf("%w: %v", ErrPlaceholder, err)
-	}
-	return filled, nil
-}
-
-// Resolve parses an upstream's dial address: see [Fill].
-func Resolve(address string) (reverseproxy.DialInfo, error) {
-	filled, err := Fill(address)
-	if err != nil {
-		return reverseproxy.DialInfo{}, err
-	}
-	addr, err := caddy.ParseNetworkAddress(filled)
-	if err != nil {
-		return reverseproxy.DialInfo{}, err
-	}
-	if n := addr.PortRangeSize(); n != 1 {
-		return reverseproxy.DialInfo{}, fmt.Errorf("address %s stands for %d sockets", address, n)
-	}
-	return reverseproxy.DialInfo{
-		Network: addr.Network,
-		Address: addr.JoinHostPort(0),
-		Host:    addr.Host,
-		Port:    strconv.Itoa(int(addr.StartPort)),
 	}, nil
 }

@@ -7,28 +7,48 @@ import (
 	"time"
 )
 
-// Watch is one configuration's interest in a target.
+// Watch is one pool's interest in a subject.
 type Watch struct {
 	monitor *Monitor
-	target  *target
+	subject *subject
 	check   *Check
-	aim     Target
+	target  Target
 	notify  func()
 	expired func(now time.Time) bool
 
 	closed atomic.Bool
 
-	// Guarded by the monitor's mu.
-	place   *list.Element // in target.watches
+	// The monitor's mu guards what follows.
+	element *list.Element // in subject.watches
 	started bool
 	latest  *probe
 }
 
-// line returns where the targets wait that the watch probes.
-func (w *Watch) line() *line { return &w.check.group.lines[w.check.work] }
+// Watch probes the upstream at the given dial address from the start of the
+// configuration on, or from now on where it has started. Notify is called
+// after each change of the [State] that decides who may be picked (verdict,
+// Degraded, Orders, Mended), from any goroutine. Expired, unless nil, is
+// asked before each probe whether the watch has ended. The error is
+// [ErrPlaceholder] where the address depends on the request.
+func (c *Check) Watch(address string, notify func(), expired func(now time.Time) bool) (*Watch, error) {
+	target, err := c.target(address)
+	if err != nil {
+		return nil, err
+	}
+	w := monitor.watch(c, target, notify, expired)
+	c.group.configuration.startWatch(w)
+	return w, nil
+}
+
+// Close ends watches, and waits until the given time at most for the probes that
+// they have under way. Their results do not count.
+func Close(until time.Time, watches ...*Watch) { monitor.closeAll(watches, until) }
+
+// queue returns where the subjects wait that the watch probes.
+func (w *Watch) queue() *slotQueue { return &w.check.group.queues[w.check.slotClass] }
 
 // State returns what the check knows of the upstream.
-func (w *Watch) State() State { return *w.target.state.Load() }
+func (w *Watch) State() State { return *w.subject.state.Load() }
 
 // Name returns the check's name.
 func (w *Watch) Name() string { return w.check.Name }
@@ -36,24 +56,22 @@ func (w *Watch) Name() string { return w.check.Name }
 // Closed reports whether the watch has ended.
 func (w *Watch) Closed() bool { return w.closed.Load() }
 
-// Response takes note of what the upstream says of itself in the header of its
-// response to a request, where the check has the option `on_response`. It may
-// be called for every response: for one that says nothing new it costs next to
-// nothing.
+// Response reads what the upstream says of itself in the header of its response to
+// a request, where the check has the option `on_response`. It may be called for
+// every response: one that says nothing new costs next to nothing.
 func (w *Watch) Response(header http.Header) {
 	degraded, fail := w.check.OnResponse.in(header)
 	if !degraded && !fail {
 		return
 	}
-	s := w.target.state.Load()
+	s := w.subject.state.Load()
 	if (!degraded || s.Degraded) && (!fail || s.Verdict == Unhealthy && s.Passes == 0) {
 		return
 	}
 	w.monitor.answered(w, degraded, fail)
 }
 
-// answered carries what comes of a response to a request where it belongs. The
-// request does not wait for log and events.
+// answered applies a response to a request, which does not wait for log and events.
 func (m *Monitor) answered(w *Watch, degraded, fail bool) {
 	now := time.Now()
 	reason := ""
@@ -61,23 +79,23 @@ func (m *Monitor) answered(w *Watch, degraded, fail bool) {
 		reason = w.check.OnResponse.reason(w.check.OnResponse.fail)
 	}
 	m.mu.Lock()
-	t := w.target
-	before := *t.state.Load()
+	s := w.subject
+	before := *s.state.Load()
 	after, _ := before.Answered(degraded, reason, now)
 	if w.closed.Load() || after == before {
 		m.mu.Unlock()
 		return
 	}
-	t.state.Store(&after)
-	if t.probe != nil {
-		t.probe.overtaken = true
+	s.state.Store(&after)
+	if s.probe != nil {
+		s.probe.overtaken = true
 	}
-	teller := w
-	if runner := t.runner(); runner != nil {
-		teller = runner // so that all that is told of a target is told in one order
+	reporter := w
+	if runner := s.runner(); runner != nil {
+		reporter = runner // its event queue has all events of the subject, in order
 	}
-	teller.check.report(teller, before, after, 0)
-	watches := t.all()
+	reporter.check.report(reporter, before, after, 0)
+	watches := s.all()
 	m.mu.Unlock()
 	if after.differs(before) {
 		for _, w := range watches {

@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/caddy-evenkeel/evenkeel/healthcheck"
+	lbapp "github.com/caddy-evenkeel/evenkeel/internal/app"
 	"github.com/caddy-evenkeel/evenkeel/internal/cfg"
 	"github.com/caddy-evenkeel/evenkeel/pool"
 )
@@ -23,7 +24,7 @@ func TestPolicyErrorsKnowWhereOptionsBelong(t *testing.T) {
 		"health_check":      reflect.TypeFor[healthcheck.Check](),
 		"on_response":       reflect.TypeFor[healthcheck.OnResponse](),
 		"tls":               reflect.TypeFor[healthcheck.TLS](),
-		"load_balancer":     reflect.TypeFor[healthcheck.App](),
+		"load_balancer":     reflect.TypeFor[lbapp.App](),
 	}
 	for namespace, block := range map[string]string{
 		"http.reverse_proxy.selection_policies": "lb_policy ",

@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/caddy-evenkeel/evenkeel/healthcheck"
+	"github.com/caddy-evenkeel/evenkeel/internal/app"
 )
 
 func init() { caddy.RegisterModule(new(stubborn)) }
@@ -35,7 +36,7 @@ func (*stubborn) Check(ctx context.Context, _ healthcheck.Target) error {
 type configured struct {
 	t   *testing.T
 	ctx caddy.Context
-	app *healthcheck.App
+	app *app.App
 }
 
 func newConfigured(t *testing.T) *configured {
@@ -46,11 +47,11 @@ func newConfigured(t *testing.T) *configured {
 	}
 	ctx, cancel := caddy.NewContext(ctx)
 	t.Cleanup(cancel)
-	app, err := healthcheck.AppOf(ctx)
+	a, err := app.Of(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &configured{t, ctx, app}
+	return &configured{t, ctx, a}
 }
 
 // pool adds a pool of dynamic upstreams.
@@ -60,7 +61,7 @@ func (c *configured) pool(o Options) *Handle {
 	if err := h.Provision(c.ctx, &o, inOrder{}, Features{}); err != nil {
 		c.t.Fatal(err)
 	}
-	if err := h.pool.equip(c.ctx); err != nil {
+	if err := h.pool.loadApps(c.ctx); err != nil {
 		c.t.Fatal(err)
 	}
 	if err := h.Start(); err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/caddy-evenkeel/evenkeel/healthcheck"
+	"github.com/caddy-evenkeel/evenkeel/internal/app"
 	"github.com/caddy-evenkeel/evenkeel/internal/cache"
 	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 	"github.com/caddy-evenkeel/evenkeel/internal/wakeup"
@@ -239,7 +240,7 @@ func (p *Pool) sweep(now int64) {
 		return true
 	})
 	// Not under the locks: a checker may take its time to end.
-	end := func() { healthcheck.Close(watches...) }
+	end := func() { healthcheck.Close(time.Now().Add(app.ClosePatience), watches...) }
 	if len(watches) > 0 && !p.background(end) {
 		end()
 	}

@@ -51,7 +51,7 @@ func (h *Handle) Provision(ctx caddy.Context, o *Options, policy Policy, f Featu
 	p.dynamic.expiry.Run = p.expire
 	p.identity.config = configOf(ctx.Module(), handler)
 	if handler != nil {
-		if err := p.equip(ctx); err != nil {
+		if err := p.loadApps(ctx); err != nil {
 			return err
 		}
 		if err := p.attach(ctx, handler, nested); err != nil {
@@ -59,12 +59,17 @@ func (h *Handle) Provision(ctx caddy.Context, o *Options, policy Policy, f Featu
 		}
 	}
 	p.take(h)
+	if len(o.HealthChecks) > 0 { // without a handler, too
+		if err := p.joinApp(ctx); err != nil {
+			return err
+		}
+	}
 	for _, check := range o.HealthChecks {
 		var inner http.RoundTripper
 		if p.observer != nil {
 			inner = p.observer.inner
 		}
-		if err := check.Provision(ctx, inner, p.group); err != nil {
+		if err := check.Provision(ctx, inner, p.checks); err != nil {
 			return err
 		}
 	}

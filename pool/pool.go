@@ -15,6 +15,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/caddy-evenkeel/evenkeel/healthcheck"
+	"github.com/caddy-evenkeel/evenkeel/internal/app"
+	"github.com/caddy-evenkeel/evenkeel/internal/eventqueue"
 	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 	"github.com/caddy-evenkeel/evenkeel/internal/ratelimit"
 	"github.com/caddy-evenkeel/evenkeel/internal/wakeup"
@@ -61,7 +63,9 @@ type Pool struct {
 	wakeUp    wakeup.Timer        // of what changes by itself
 	intervals wakeup.Timer        // of the ends of outlier detection's intervals
 
-	group *healthcheck.Group // of the checks, and of all events; nil where there are neither
+	app        *app.App           // nil where the pool has neither handler nor checks, as the next two
+	checks     *healthcheck.Group // what its checks share
+	eventQueue *eventqueue.Events // of its events and of those of its checks
 
 	rested   atomic.Int64 // instant before which no further build begins
 	round    uint64       // number of the latest build; guarded by ejecting
@@ -71,23 +75,6 @@ type Pool struct {
 	stale    bool           // a build is due
 	closed   bool           // no more builds
 	builds   sync.WaitGroup // those under way, and what else goes on in the background
-}
-
-// equip gets what the pool needs of the configuration.
-func (p *Pool) equip(ctx caddy.Context) error {
-	app, err := healthcheck.AppOf(ctx)
-	if err != nil {
-		return err
-	}
-	p.generation = app.Generation()
-	p.expiry, p.limit = time.Duration(app.DynamicExpiry), app.DynamicLimit
-	events, err := ctx.App("events")
-	if err != nil {
-		return err
-	}
-	p.events = events.(*caddyevents.App)
-	p.group = healthcheck.NewGroup(app, p.logger)
-	return registerMetrics(ctx)
 }
 
 // Close ends the pool's checks and waits for what they have under way. Picks go
@@ -123,9 +110,13 @@ func (h *Handle) Close() error {
 	if p.memory != nil {
 		memories.release(p, instant.Now())
 	}
-	p.group.CloseWatches(watches...)
+	if p.app != nil {
+		healthcheck.Close(p.app.CloseBy(), watches...)
+	}
 	p.builds.Wait()
-	p.group.Close()
+	if p.app != nil {
+		p.eventQueue.Close(p.app.CloseBy())
+	}
 	var err error
 	for _, check := range p.options.HealthChecks {
 		if check == nil {
@@ -157,14 +148,6 @@ func (p *Pool) background(f func()) bool {
 	}
 	p.builds.Go(f)
 	return true
-}
-
-// emit tells those who have subscribed to the event.
-func (p *Pool) emit(event string, data map[string]any) {
-	if p.events == nil {
-		return
-	}
-	p.group.Tell(func() { p.events.Emit(p.ctx, event, data) })
 }
 
 // member returns the one with the given address; nil if there is none.

@@ -23,6 +23,14 @@ func DurationFrom(d *caddyfile.Dispenser, least time.Duration) (caddy.Duration, 
 	return value, err
 }
 
+// InRange returns an error unless the option's value is from min to max.
+func InRange(option string, n, min, max int) error {
+	if n < min || n > max {
+		return fmt.Errorf("%s: %d is not between %d and %d", option, n, min, max)
+	}
+	return nil
+}
+
 // CheckDuration returns an error unless the value, of an option that may have come
 // from JSON, is zero for unset, or from the least up to [MaxDuration].
 func CheckDuration(option string, value caddy.Duration, least time.Duration) error {

@@ -92,8 +92,8 @@ func parseInt(d *caddyfile.Dispenser, option, arg string, min, max int) (int, er
 	if err != nil {
 		return 0, d.WrapErr(notA(anInteger, option, arg))
 	}
-	if n < min || n > max {
-		return 0, d.Errf("%s: %d is not between %d and %d", option, n, min, max)
+	if err := InRange(option, n, min, max); err != nil {
+		return 0, d.WrapErr(err)
 	}
 	return n, nil
 }

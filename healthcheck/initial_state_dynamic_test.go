@@ -8,7 +8,7 @@ import (
 
 func TestDynamicVerdictIsRememberedForAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench()
+		b := newRecorder()
 		b.set(0, errFailed)
 		watch := func(options string) *config {
 			c := newConfig(t, options, b.probe)
@@ -46,9 +46,9 @@ func TestDynamicVerdictIsRememberedForAWhile(t *testing.T) {
 // its own verdict again, whichever was closed last.
 func TestRememberedVerdictIsThatOfTheSameCheck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		well, down := newBench(), newBench()
+		well, down := newRecorder(), newRecorder()
 		down.set(0, errFailed)
-		watch := func(b *bench, options string) *config {
+		watch := func(b *recorder, options string) *config {
 			c := newConfig(t, options, b.probe)
 			w, err := c.check.Watch(address(0), func() {}, func(time.Time) bool { return false })
 			if err != nil {
@@ -77,7 +77,7 @@ func TestRememberedVerdictIsThatOfTheSameCheck(t *testing.T) {
 func TestDynamicVerdictIsRememberedWhoeverElseHadIt(t *testing.T) {
 	for _, last := range []string{"dynamic", "static"} {
 		synctest.Test(t, func(t *testing.T) {
-			b := newBench()
+			b := newRecorder()
 			b.set(0, errFailed)
 			static := newConfig(t, `{}`, b.probe).watch(1, nil).start()
 			dynamic := newConfig(t, `{}`, b.probe)

@@ -116,13 +116,13 @@ func TestHungUpstreamsOfOnePoolDelayNoOthers(t *testing.T) {
 	}
 }
 
-func TestPoolAloneLeavesPlacesFree(t *testing.T) {
+func TestPoolAloneLeavesSlotsFree(t *testing.T) {
 	for limit, want := range map[int]int{1: 1, 2: 1, 5: 4, 16: 12, 1024: 819} {
 		synctest.Test(t, func(t *testing.T) {
-			b := newBench()
+			b := newRecorder()
 			b.takes = time.Hour
 			c := newConfig(t, `{"interval":"1s","timeout":"20s"}`, b.probe)
-			c.check.app.ProbeConcurrency = limit
+			c.check.group.configuration.app.ProbeConcurrency = limit
 			c.watch(2000, nil).start()
 			sleep(10 * time.Second)
 			if b.most != want {
@@ -134,10 +134,10 @@ func TestPoolAloneLeavesPlacesFree(t *testing.T) {
 
 func TestCommandsHaveABoundOfTheirOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench()
+		b := newRecorder()
 		b.takes = time.Hour
 		commands := newConfig(t, `{"interval":"1s","timeout":"20s"}`, b.probe)
-		commands.check.work = executing
+		commands.check.slotClass = commandSlots
 		commands.watch(100, nil).start()
 		g := newGaps(0)
 		newConfig(t, `{"interval":"1s","jitter":0}`, g.probe).watchFrom(100, 100).start()
@@ -145,14 +145,14 @@ func TestCommandsHaveABoundOfTheirOwn(t *testing.T) {
 		if b.most != 12 { // of 16
 			t.Errorf("%d commands at once", b.most)
 		}
-		if late := g.longest(100) - time.Second; late > 2*beat {
+		if late := g.longest(100) - time.Second; late > 2*tick {
 			t.Errorf("another check was %v late", late)
 		}
 		other := newGaps(0)
 		c := newConfig(t, `{"interval":"1s","jitter":0}`, other.probe)
-		c.check.work = executing
+		c.check.slotClass = commandSlots
 		c.watchFrom(200, 10).start()
-		sleep(30 * time.Second) // among them one wait for the first place
+		sleep(30 * time.Second) // among them one wait for the first slot
 		other.mu.Lock()
 		other.most = 0
 		other.mu.Unlock()
@@ -163,15 +163,15 @@ func TestCommandsHaveABoundOfTheirOwn(t *testing.T) {
 	})
 }
 
-// More pools that hang than there are places get them by turns.
-func TestPlacesGoRoundWherePoolsAreMany(t *testing.T) {
+// More pools that hang than there are slots get them by turns.
+func TestSlotsGoRoundWherePoolsAreMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var all []*bench
+		var all []*recorder
 		for i := range 40 {
-			b := newBench()
+			b := newRecorder()
 			b.takes = time.Hour
 			c := newConfig(t, fmt.Sprintf(`{"interval":"1s","timeout":"%ds"}`, 1+i%2), b.probe)
-			c.check.app.ProbeConcurrency = 10
+			c.check.group.configuration.app.ProbeConcurrency = 10
 			c.watchFrom(10*i, 10).start()
 			all = append(all, b)
 		}

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/app"
 )
 
 // Two sites have a check of the same name on one upstream. The second comes with
@@ -12,12 +14,12 @@ import (
 func TestNewCheckTakesOverNothingOfAnotherThatStays(t *testing.T) {
 	for _, newFirst := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
-			b := newBench()
+			b := newRecorder()
 			b.set(0, errFailed)
 			old := newConfig(t, `{}`, b.probe).watch(1, nil).start()
 			sleep(10 * time.Second)
 			told := 0
-			next := newConfig(t, `{"port":81}`, newBench().probe)
+			next := newConfig(t, `{"port":81}`, newRecorder().probe)
 			kept := *next.check
 			kept.key, kept.Port, kept.checker = old.check.key, 0, old.check.checker
 			watchKept := func() *Watch {
@@ -58,10 +60,9 @@ func BenchmarkManyChecksOfOneAddress(b *testing.B) {
 			for b.Loop() {
 				m := NewMonitor()
 				watchAll := func() (watches []*Watch) {
-					app := &App{ancestors: make(map[nameOf]*target), DynamicExpiry: 1}
+					group := &Group{configuration: configurationOf(&app.App{DynamicExpiry: 1})}
 					for i := range n {
-						c := &Check{Name: "http", key: fmt.Sprint(i), app: app, Interval: 1e9}
-						c.group = &Group{app: app}
+						c := &Check{Name: "http", key: fmt.Sprint(i), group: group, Interval: 1e9}
 						watches = append(watches, m.watch(c, Target{Upstream: "10.0.0.1:80"}, func() {}, nil))
 					}
 					return watches
