@@ -60,12 +60,15 @@ func (*Agent) CaddyModule() caddy.ModuleInfo {
 
 // Provision rejects what Check could not use.
 func (c *Agent) Provision(caddy.Context) error {
-	if c.Port < 1 || c.Port > 65535 {
+	if !validPort(c.Port) {
 		return fmt.Errorf("port: %d is not between 1 and 65535", c.Port)
 	}
 	return c.compile()
 }
 
+func validPort(port int) bool { return 1 <= port && port <= maxPort }
+
+// compile prepares what is to be sent.
 func (c *Agent) compile() (err error) {
 	if c.send, err = unescape(c.Send); err != nil {
 		return fmt.Errorf("send: %w", err)
@@ -148,7 +151,7 @@ func (c *Agent) UnmarshalCaddyfile(d *caddyfile.Dispenser) (err error) {
 	if c.Port, err = strconv.Atoi(d.Val()); err != nil {
 		return d.WrapErr(cfg.NotAnInteger("agent: port", d.Val()))
 	}
-	if c.Port < 1 || c.Port > 65535 {
+	if !validPort(c.Port) {
 		return d.Errf("agent: port %d is not between 1 and 65535", c.Port)
 	}
 	if d.NextArg() {

@@ -106,58 +106,76 @@ func known(name string) error {
 // unmarshalCommon parses the option at the cursor, if it is one that all
 // checks have.
 func (c *Check) unmarshalCommon(d *caddyfile.Dispenser, seen cfg.Seen) (common bool, err error) {
-	const most = 1 << 30
-	option := d.Val()
-	duration := map[string]*caddy.Duration{
-		"interval":            &c.Interval,
-		"transition_interval": &c.TransitionInterval,
-		"down_interval":       &c.DownInterval,
-		"timeout":             &c.Timeout,
-	}[option]
-	number := map[string]*int{"passes": &c.Passes, "fails": &c.Fails}[option]
-	text := map[string]*string{"initial": &c.Initial, "host": &c.Host, "name": &c.Name}[option]
-	if duration == nil && number == nil && text == nil && !slices.Contains([]string{"jitter", "port", "on_response"}, option) {
+	parse := c.parserOf(d.Val())
+	if parse == nil {
 		return false, nil
 	}
 	if err := seen.Once(d); err != nil {
 		return true, err
 	}
-	switch {
-	case duration != nil:
-		least := cfg.MinInterval
-		if option == "timeout" {
-			least = minTimeout
-		}
-		*duration, err = cfg.DurationFrom(d, least)
-	case number != nil:
-		*number, err = cfg.Int(d, 1, most)
-	case text != nil:
-		*text, err = cfg.Arg(d)
-		if err == nil && *text == "" {
-			err = d.Errf("%s: empty", option)
-		}
-		if err == nil && option == "host" {
-			if err := validHost(c.Host); err != nil {
-				return true, d.WrapErr(err)
+	if err := parse(d); err != nil {
+		return true, err
+	}
+	if err := c.validate(); err != nil {
+		return true, d.WrapErr(err)
+	}
+	return true, nil
+}
+
+// parserOf returns what parses an option that all checks have; nil for another.
+func (c *Check) parserOf(option string) func(*caddyfile.Dispenser) error {
+	for _, o := range c.durations() {
+		if o.name == option {
+			return func(d *caddyfile.Dispenser) (err error) {
+				*o.value, err = cfg.DurationFrom(d, o.least)
+				return err
 			}
 		}
-		if option == "name" {
-			c.nameAt = d.Token()
-		}
-		if err == nil && option == "initial" && *text != Healthy.String() && *text != Checking.String() {
-			err = d.Errf("initial: '%s' is neither healthy nor checking", *text)
-		}
-	case option == "port":
-		c.portAt = d.Token()
-		c.Port, err = cfg.Int(d, 1, 65535)
-	case option == "on_response":
-		c.OnResponse = new(OnResponse)
-		err = c.OnResponse.UnmarshalCaddyfile(d.NewFromNextSegment())
-	default:
-		c.Jitter = new(float64)
-		*c.Jitter, err = cfg.Percent(d, 0, 100)
 	}
-	return true, err
+	for _, o := range c.counts() {
+		if o.name == option {
+			return func(d *caddyfile.Dispenser) (err error) {
+				*o.value, err = cfg.Int(d, 1, cfg.MaxCount)
+				return err
+			}
+		}
+	}
+	switch option {
+	case "jitter":
+		return func(d *caddyfile.Dispenser) (err error) {
+			c.Jitter = new(float64)
+			*c.Jitter, err = cfg.Percent(d, 0, 100)
+			return err
+		}
+	case "initial":
+		return func(d *caddyfile.Dispenser) (err error) {
+			c.Initial, err = nonEmpty(d)
+			return err
+		}
+	case "host":
+		return func(d *caddyfile.Dispenser) (err error) {
+			c.Host, err = nonEmpty(d)
+			return err
+		}
+	case "name":
+		return func(d *caddyfile.Dispenser) (err error) {
+			c.Name, err = nonEmpty(d)
+			c.nameAt = d.Token()
+			return err
+		}
+	case "port":
+		return func(d *caddyfile.Dispenser) (err error) {
+			c.portAt = d.Token()
+			c.Port, err = cfg.Int(d, 1, maxPort)
+			return err
+		}
+	case "on_response":
+		return func(d *caddyfile.Dispenser) error {
+			c.OnResponse = new(OnResponse)
+			return c.OnResponse.UnmarshalCaddyfile(d.NewFromNextSegment())
+		}
+	}
+	return nil
 }
 
 // Interface guard

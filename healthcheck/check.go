@@ -1,11 +1,9 @@
 package healthcheck
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -82,24 +80,14 @@ type Check struct {
 	logger    *zap.Logger
 }
 
-// Defaults of checks.
-const (
-	defaultInterval = 5 * time.Second
-	defaultTimeout  = 2 * time.Second
-	defaultJitter   = 10
-	defaultPasses   = 2
-	defaultFails    = 3
-
-	minTimeout = time.Millisecond
-)
-
 // Provision loads the checker and sets defaults. The transport is the one of
 // the handler whose upstreams are checked; nil where there is none. The group is
 // that of the pool.
 func (c *Check) Provision(ctx caddy.Context, handlers http.RoundTripper, group *Group) error {
-	if err := c.setDefaults(); err != nil {
-		return err
+	if err := c.validate(); err != nil {
+		return fmt.Errorf("health_check: %v", err)
 	}
+	c.setDefaults()
 	if c.CheckerRaw == nil {
 		return fmt.Errorf("health_check: missing checker; %s", cfg.There(checkers()))
 	}
@@ -165,69 +153,6 @@ func (c *Check) Kind() string {
 	}
 	_ = json.Unmarshal(c.CheckerRaw, &checker) // Provision says what is wrong
 	return checker.Type
-}
-
-func (c *Check) setDefaults() error {
-	for _, d := range []struct {
-		option string
-		value  caddy.Duration
-		least  time.Duration
-	}{
-		{"interval", c.Interval, cfg.MinInterval},
-		{"timeout", c.Timeout, minTimeout},
-		{"transition_interval", c.TransitionInterval, cfg.MinInterval},
-		{"down_interval", c.DownInterval, cfg.MinInterval},
-	} {
-		if err := cfg.CheckDuration(d.option, d.value, d.least); err != nil {
-			return fmt.Errorf("health_check: %v", err)
-		}
-	}
-	c.Interval = cmp.Or(c.Interval, caddy.Duration(defaultInterval))
-	c.Timeout = cmp.Or(c.Timeout, min(caddy.Duration(defaultTimeout), c.Interval))
-	c.TransitionInterval = cmp.Or(c.TransitionInterval, c.Interval)
-	c.DownInterval = cmp.Or(c.DownInterval, c.Interval)
-	if c.Jitter == nil {
-		c.Jitter = new(float64)
-		*c.Jitter = defaultJitter
-	}
-	if *c.Jitter < 0 || *c.Jitter > 100 {
-		return fmt.Errorf("health_check: jitter: %v%% is not between 0%% and 100%%", *c.Jitter)
-	}
-	c.Passes = cmp.Or(c.Passes, defaultPasses)
-	c.Fails = cmp.Or(c.Fails, defaultFails)
-	if c.Passes < 0 {
-		return fmt.Errorf("health_check: passes: %d is not above zero", c.Passes)
-	}
-	if c.Fails < 0 {
-		return fmt.Errorf("health_check: fails: %d is not above zero", c.Fails)
-	}
-	switch c.Initial {
-	case "":
-		c.Initial = Healthy.String()
-	case Healthy.String(), Checking.String():
-	default:
-		return fmt.Errorf("health_check: initial: '%s' is neither healthy nor checking", c.Initial)
-	}
-	if c.Port < 0 || c.Port > 65535 {
-		return fmt.Errorf("health_check: port: %d is not between 1 and 65535", c.Port)
-	}
-	if err := validHost(c.Host); err != nil {
-		return fmt.Errorf("health_check: %v", err)
-	}
-	if c.OnResponse != nil {
-		if err := c.OnResponse.provision(); err != nil {
-			return fmt.Errorf("health_check: %v", err)
-		}
-	}
-	return nil
-}
-
-// validHost returns an error for what cannot be a Host header.
-func validHost(host string) error {
-	if strings.ContainsAny(host, "/?#@ \t\r\n") {
-		return fmt.Errorf("host: '%s' is not a host with or without a port", host)
-	}
-	return nil
 }
 
 // DuplicateName is the error for a check whose name another one has, where a

@@ -32,21 +32,25 @@ type OnResponse struct {
 	degraded, fail string // canonical; empty: none
 }
 
-// provision sets defaults, and rejects what is no field.
-func (o *OnResponse) provision() error {
-	if o.Degraded == "" && o.Fail == "" {
-		o.Degraded, o.Fail = degradedField, failField
-	}
-	for option, name := range map[string]string{"degraded": o.Degraded, "fail": o.Fail} {
-		if name != "" && !isToken(name) {
-			return fmt.Errorf("on_response: %s: '%s' is not a field name", option, name)
+// validate returns an error for what is no field.
+func (o *OnResponse) validate() error {
+	for _, f := range []struct{ option, name string }{{"degraded", o.Degraded}, {"fail", o.Fail}} {
+		if f.name != "" && !isToken(f.name) {
+			return fmt.Errorf("on_response: %s: '%s' is not a field name", f.option, f.name)
 		}
 	}
-	o.degraded, o.fail = http.CanonicalHeaderKey(o.Degraded), http.CanonicalHeaderKey(o.Fail)
 	return nil
 }
 
-// in returns what the header says. A nil OnResponse hears nothing.
+// setDefaults sets what is unset.
+func (o *OnResponse) setDefaults() {
+	if o.Degraded == "" && o.Fail == "" {
+		o.Degraded, o.Fail = degradedField, failField
+	}
+	o.degraded, o.fail = http.CanonicalHeaderKey(o.Degraded), http.CanonicalHeaderKey(o.Fail)
+}
+
+// in returns what the header says. A nil OnResponse sees nothing.
 func (o *OnResponse) in(h http.Header) (degraded, fail bool) {
 	if o == nil {
 		return false, false
@@ -54,7 +58,7 @@ func (o *OnResponse) in(h http.Header) (degraded, fail bool) {
 	return o.degraded != "" && len(h[o.degraded]) > 0, o.fail != "" && len(h[o.fail]) > 0
 }
 
-// reason is why an upstream is what the field says.
+// reason is the reason for a state that the field has brought about.
 func (o *OnResponse) reason(field string) string { return "response has the header " + field }
 
 func init() { cfg.Options("on_response", "", "degraded", "fail") }
@@ -75,8 +79,7 @@ func (o *OnResponse) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		if err := seen.Once(d); err != nil {
 			return err
 		}
-		option := d.Val()
-		field := map[string]*string{"degraded": &o.Degraded, "fail": &o.Fail}[option]
+		field := map[string]*string{"degraded": &o.Degraded, "fail": &o.Fail}[d.Val()]
 		if field == nil {
 			return cfg.Unknown(d, "on_response")
 		}
@@ -84,8 +87,8 @@ func (o *OnResponse) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		if *field, err = nonEmpty(d); err != nil {
 			return err
 		}
-		if !isToken(*field) {
-			return d.Errf("on_response: %s: '%s' is not a field name", option, *field)
+		if err := o.validate(); err != nil {
+			return d.WrapErr(err)
 		}
 	}
 	return nil

@@ -62,9 +62,10 @@ func TestOnResponseFields(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := test.config
-			if err := o.provision(); err != nil {
+			if err := o.validate(); err != nil {
 				t.Fatal(err)
 			}
+			o.setDefaults()
 			for _, field := range []string{"X-Envoy-Degraded", "X-Envoy-Immediate-Health-Check-Fail", "X-Slow", "X-Down", ""} {
 				degraded, fail := o.in(http.Header{field: {""}})
 				if degraded != (field != "" && field == test.degraded) || fail != (field != "" && field == test.fail) {
@@ -77,5 +78,5 @@ func TestOnResponseFields(t *testing.T) {
 		})
 	}
 	c := Check{OnResponse: &OnResponse{Fail: "x y"}}
-	expectReason(t, c.setDefaults(), "health_check: on_response: fail: 'x y' is not a field name")
+	expectReason(t, c.validate(), "on_response: fail: 'x y' is not a field name")
 }

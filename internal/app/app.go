@@ -56,9 +56,6 @@ const (
 	defaultDynamicLimit  = 10_000
 )
 
-// maxNumber is the most that an option can be that counts something.
-const maxNumber = 1 << 30
-
 // CaddyModule returns the Caddy module information.
 func (*App) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
@@ -108,7 +105,7 @@ func (a *App) Validate() error {
 		{"probe_concurrency", a.ProbeConcurrency},
 		{"exec_concurrency", a.ExecConcurrency},
 	} {
-		if err := cfg.InRange(n.option, n.value, 1, maxNumber); err != nil {
+		if err := cfg.CheckCount(n.option, n.value); err != nil {
 			return err
 		}
 	}
@@ -142,11 +139,11 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) (err error) {
 		case "dynamic_expiry":
 			a.DynamicExpiry, err = cfg.Duration(d)
 		case "dynamic_limit":
-			a.DynamicLimit, err = cfg.Int(d, 1, maxNumber)
+			a.DynamicLimit, err = cfg.Int(d, 1, cfg.MaxCount)
 		case "probe_concurrency":
-			a.ProbeConcurrency, err = cfg.Int(d, 1, maxNumber)
+			a.ProbeConcurrency, err = cfg.Int(d, 1, cfg.MaxCount)
 		case "exec_concurrency":
-			a.ExecConcurrency, err = cfg.Int(d, 1, maxNumber)
+			a.ExecConcurrency, err = cfg.Int(d, 1, cfg.MaxCount)
 		case "allow_exec":
 			a.AllowExec = true
 			err = cfg.Flag(d)

@@ -72,11 +72,11 @@ func TestCaddyfile(t *testing.T) {
 
 func TestJSONOutOfRange(t *testing.T) {
 	for config, want := range map[string]string{
-		`{"dynamic_expiry":"-1s"}`:   "dynamic_expiry: -1s is not above zero and below ten years",
-		`{"dynamic_limit":-1}`:       "dynamic_limit: -1 is not between 1 and 1073741824",
-		`{"probe_concurrency":-2}`:   "probe_concurrency: -2 is not between 1 and 1073741824",
-		`{"exec_concurrency":-3}`:    "exec_concurrency: -3 is not between 1 and 1073741824",
-		`{"exec_concurrency":65536}`: "",
+		`{"dynamic_expiry":"-1s"}`:        "dynamic_expiry: -1s is not above zero and below ten years",
+		`{"dynamic_limit":-1}`:            "dynamic_limit: -1 is not above zero",
+		`{"probe_concurrency":-2}`:        "probe_concurrency: -2 is not above zero",
+		`{"exec_concurrency":1073741825}`: "exec_concurrency: 1073741825 is not between 1 and 1073741824",
+		`{"exec_concurrency":65536}`:      "",
 	} {
 		a := new(App)
 		if err := json.Unmarshal([]byte(config), a); err != nil {

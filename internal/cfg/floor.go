@@ -23,10 +23,29 @@ func DurationFrom(d *caddyfile.Dispenser, least time.Duration) (caddy.Duration, 
 	return value, err
 }
 
-// InRange returns an error unless the option's value is from min to max.
-func InRange(option string, n, min, max int) error {
+// MaxCount is the most that an option can be that counts something.
+const MaxCount = 1 << 30
+
+// CheckRange returns an error unless the option's value is from min to max.
+func CheckRange(option string, n, min, max int) error {
 	if n < min || n > max {
 		return fmt.Errorf("%s: %d is not between %d and %d", option, n, min, max)
+	}
+	return nil
+}
+
+// CheckCount returns an error unless the option's value is from 1 to [MaxCount].
+func CheckCount(option string, n int) error {
+	if n <= 0 {
+		return fmt.Errorf("%s: %d is not above zero", option, n)
+	}
+	return CheckRange(option, n, 1, MaxCount)
+}
+
+// CheckPercent returns an error unless the option's percentage is from min to max.
+func CheckPercent(option string, p, min, max float64) error {
+	if p < min || p > max {
+		return fmt.Errorf("%s: %v%% is not between %v%% and %v%%", option, p, min, max)
 	}
 	return nil
 }

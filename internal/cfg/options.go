@@ -92,7 +92,7 @@ func parseInt(d *caddyfile.Dispenser, option, arg string, min, max int) (int, er
 	if err != nil {
 		return 0, d.WrapErr(notA(anInteger, option, arg))
 	}
-	if err := InRange(option, n, min, max); err != nil {
+	if err := CheckRange(option, n, min, max); err != nil {
 		return 0, d.WrapErr(err)
 	}
 	return n, nil
@@ -135,8 +135,8 @@ func Percent(d *caddyfile.Dispenser, min, max float64) (float64, error) {
 	if err != nil || p != p {
 		return 0, d.WrapErr(notA(aPercentage, option, arg))
 	}
-	if p < min || p > max {
-		return 0, d.Errf("%s: %v%% is not between %v%% and %v%%", option, p, min, max)
+	if err := CheckPercent(option, p, min, max); err != nil {
+		return 0, d.WrapErr(err)
 	}
 	return p, nil
 }
