@@ -64,6 +64,9 @@ func (a *agent) heard(t *testing.T) {
 }
 
 func TestAgentsDrainAndReweigh(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	b, agents, port := startAgents(t, "a", "b", "c")
 	p := run(t, policy(addrs(b...), "smooth_weighted_round_robin", "weight 2 "+addrs(b...)+"\n"+
 		"health_check agent "+port+" {\n interval 50ms\n timeout 500ms\n}"))

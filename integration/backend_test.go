@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -53,37 +52,23 @@ func backends(t *testing.T, names ...string) (all []*backend) {
 	return all
 }
 
-const anyPort = "127.0.0.1:0"
-
-// had are the addresses that backends have had. A new one gets none of these: what
-// is known of an address, such as its ejections, outlives the test that it was
-// learned in.
-var had sync.Map
-
 func newBackend(name string) *backend {
-	b := &backend{name: name, addr: anyPort}
+	b := &backend{name: name, addr: freeAddr()}
 	b.set(ok)
 	return b
 }
 
-// start listens, on the same address as before if there was one.
+// start listens, on the same address each time.
 func (b *backend) start(t *testing.T) {
 	t.Helper()
 	var l net.Listener
 	var err error
 	if !await(5*time.Second, func() bool {
-		if l, err = net.Listen("tcp", b.addr); err != nil {
-			return false
-		}
-		if _, again := had.LoadOrStore(l.Addr().String(), b); again && b.addr == anyPort {
-			l.Close()
-			return false
-		}
-		return true
+		l, err = net.Listen("tcp", b.addr)
+		return err == nil
 	}) {
 		t.Fatal(err)
 	}
-	b.addr = l.Addr().String()
 	if b.wrap != nil {
 		l = b.wrap(l)
 	}
@@ -205,7 +190,7 @@ type child struct {
 // startChild starts a backend in a process of its own.
 func startChild(t *testing.T, name string) *child {
 	t.Helper()
-	c := &child{name: name, addr: anyPort, takes: 20 * time.Millisecond}
+	c := &child{name: name, addr: freeAddr(), takes: 20 * time.Millisecond}
 	c.start(t)
 	return c
 }

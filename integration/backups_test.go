@@ -7,6 +7,9 @@ import (
 )
 
 func TestBackupsGetTrafficOnlyWhenNobodyElseIsLeft(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	a, b, spare := start(t, "a"), start(t, "b"), start(t, "spare")
 	p := run(t, policy(addrs(a, b, spare), "weighted_random", "backup "+addrs(spare)+"\n"+patient()))
 	l := p.load(atLength(500, 1500))

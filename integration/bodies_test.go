@@ -43,7 +43,7 @@ func TestBodyThatWasBegunIsNotSentAgain(t *testing.T) {
 			b[0].set(takesSome)
 			b[1].set(echo)
 			// With this much time, a request that is not over would not end.
-			p := run(t, policy(addrs(b...), "managed first", "outlier_detection off", test.buffers, "lb_try_duration 1h",
+			p := run(t, policy(addrs(b...), "managed first", "outlier_detection off", test.buffers, "lb_try_duration 1h", "lb_try_interval 10ms",
 				"lb_retry_match {\n method GET POST\n}"))
 			for n := range int64(20) {
 				a := p.do(test.method, "/", body)

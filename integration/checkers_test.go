@@ -30,6 +30,9 @@ func awaitProbes(t *testing.T, p *proxy, during time.Duration) {
 }
 
 func TestTCPCheckExpectsAnAnswer(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	b := backends(t, "a", "b")
 	p := run(t, policy(addrs(b...), "smooth_weighted_round_robin", check("tcp",
 		`send "GET `+healthPath+` HTTP/1.0\r\n\r\n"`, `expect_regexp "^HTTP/1.0 200"`)), recordAll)
@@ -53,6 +56,9 @@ func healthServer(t *testing.T) (*health.Server, string) {
 }
 
 func TestGRPCCheckTakesTheBrokenOutAndBack(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	b := start(t, "a")
 	service, port := healthServer(t) // tells of b's health
 	service.SetServingStatus("shop", healthpb.HealthCheckResponse_SERVING)

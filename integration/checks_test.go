@@ -111,6 +111,9 @@ func expectFlip(t *testing.T, to, upstream, host, check, reason string) {
 }
 
 func TestHTTPCheckTakesTheBrokenOutAndBack(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	refused := func(b *backend) string { return "connection refused" }
 	for name, c := range map[string]struct {
 		how    http.HandlerFunc // nil: the listener is closed
@@ -134,6 +137,9 @@ func TestHTTPCheckTakesTheBrokenOutAndBack(t *testing.T) {
 }
 
 func TestHTTPCheckExpectsWhatItIsTold(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	answer := func(text, version string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("X-Version", version)
@@ -165,6 +171,7 @@ func TestAllChecksMustPass(t *testing.T) {
 	b := backends(t, "a", "b")
 	p := run(t, policy(addrs(b...), "smooth_weighted_round_robin",
 		check("http "+healthPath)+"\n"+check("http /deep", "name deep")), recordAll)
+	eventually(t, 2*time.Second, "the first probe of the second check", func() bool { return b[1].requests.Load() > 0 })
 	// Only the second fails.
 	how := func() {
 		b[1].set(status(500))
@@ -199,6 +206,9 @@ func TestProbesThatAgreeLogNothing(t *testing.T) {
 }
 
 func TestOneFailureAmongPassesIsForgiven(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	b := backends(t, "a", "b")
 	b[1].setHealth(func(w http.ResponseWriter, r *http.Request) {
 		if b[1].probes.Load()%2 == 0 {

@@ -16,6 +16,9 @@ func saying(field string) http.HandlerFunc {
 }
 
 func TestTheDegradedServeOnlyWhereOthersFallShort(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	b := backends(t, "a", "b", "c", "degraded")
 	p := run(t, policy(addrs(b...), "weighted_random", patient("on_response")))
 	b[3].setHealth(saying("X-Envoy-Degraded"))

@@ -63,14 +63,14 @@ func (s *nameServer) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 func startOn(t *testing.T, name, host, port string) *backend {
 	t.Helper()
 	b := newBackend(name)
-	if port == "" {
-		port = "0"
-	}
-	b.addr = net.JoinHostPort(host, port)
 	if l, err := net.Listen("tcp", net.JoinHostPort(host, "0")); err != nil {
 		t.Skipf("no address %s here: %v", host, err)
 	} else {
 		l.Close()
+	}
+	b.addr = net.JoinHostPort(host, port)
+	if port == "" {
+		b.addr = freeAddrOf(host)
 	}
 	b.start(t)
 	return b
@@ -101,6 +101,9 @@ func TestDynamicA(t *testing.T) {
 }
 
 func TestDynamicSRV(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	for name, checker := range map[string]string{"http": "http " + healthPath, "tcp": "tcp"} {
 		t.Run(name, func(t *testing.T) {
 			service := "_http._tcp." + name + ".test" // Caddy remembers answers over configs
@@ -138,6 +141,9 @@ func TestDynamicSRV(t *testing.T) {
 // TestWhenDNSIsGone breaks the name server under load. Requests go on where
 // there is somebody whose address is known.
 func TestWhenDNSIsGone(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	const dynamicA = "dynamic a dynamic.test PORT {\n resolvers DNS\n refresh 100ms\n versions ipv4\n}"
 	for name, c := range map[string]struct{ upstreams, source, serves string }{
 		"an upstream with a name":       {"static.test:PORT OTHER", "", "other"},

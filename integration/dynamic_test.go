@@ -17,6 +17,9 @@ func dynamic(name, source, options string, directives ...string) string {
 const expireSoon = "load_balancer {\n dynamic_expiry 1s\n}"
 
 func TestDynamicDownUpstreamGetsNothing(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	for _, name := range policies {
 		t.Run(name, func(t *testing.T) {
 			b := backends(t, "a", "b", "down")
@@ -70,6 +73,9 @@ func TestDynamicRetriesAvoidTheTried(t *testing.T) {
 }
 
 func TestDynamicUpstreamsComeAndGo(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	b := backends(t, "a", "b", "c")
 	members.set("test", b[:2]...)
 	p := run(t, dynamic("smooth_weighted_round_robin", "shuffled test", quick), expireSoon)

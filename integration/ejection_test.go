@@ -28,6 +28,9 @@ func ejectLast(t *testing.T, p *proxy, b []*backend) {
 }
 
 func TestOnlyACheckThatHasFailedAndPassedEndsAnEjection(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	b := backends(t, "a", "b", "c")
 	p := run(t, policy(addrs(b...), "smooth_weighted_round_robin", forAnHour+quick), recordAll)
 	c := b[2]

@@ -8,6 +8,9 @@ import (
 )
 
 func TestAKilledUpstreamCostsNoRequest(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	quick := check("http " + healthPath)
 	for _, name := range policies {
 		t.Run(name, func(t *testing.T) {
@@ -48,6 +51,9 @@ func killAndRestart(t *testing.T, site func(addrs []string) string) {
 }
 
 func TestAHungUpstreamIsLeftAlone(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	b := backends(t, "a", "b", "c")
 	for _, b := range b {
 		b.set(working)
@@ -86,6 +92,9 @@ func TestBothOfTwoDeadUpstreamsAreGotPast(t *testing.T) {
 }
 
 func TestWhenHalfOfTheBackendsDie(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	for _, name := range policies {
 		t.Run(name, func(t *testing.T) {
 			b := backends(t, "a", "b", "c", "d")
@@ -107,6 +116,9 @@ func TestWhenHalfOfTheBackendsDie(t *testing.T) {
 }
 
 func TestWhenABackendDiesInTheMiddleOfReloads(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	b, c := backends(t, "a", "b"), startChild(t, "killed")
 	setAll(b, working)
 	site := policy(addrs(b...)+" "+c.addr, "peak_ewma", "slow_start 1s\n"+check("http "+healthPath))

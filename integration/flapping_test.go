@@ -40,6 +40,9 @@ func (f *flapping) serve(w http.ResponseWriter, r *http.Request) {
 }
 
 func TestWhenAllAreFlapping(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	t.Run("seen by requests", func(t *testing.T) { allFlap(t, "") })
 	t.Run("seen by checks as well", func(t *testing.T) {
 		allFlap(t, "health_check http "+healthPath+" {\n interval 50ms\n timeout 50ms\n fails 1\n passes 1\n}")

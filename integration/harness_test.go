@@ -1,5 +1,6 @@
 // Package integration tests the plugin in a running Caddy, with real backends.
-// There is one Caddy in a process: its tests run one after the other.
+// There is one Caddy in a process, so its tests run one after the other; those that
+// take long run in processes of their own.
 package integration
 
 import (
@@ -47,17 +48,8 @@ func testMain(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	setParallel()
 	return m.Run()
-}
-
-// freeAddr returns an address that nobody listens on.
-func freeAddr() string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		panic(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // proxy is the running Caddy, with a site that a test has written.

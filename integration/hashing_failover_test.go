@@ -10,9 +10,12 @@ import (
 // TestKeysOfTheDead has one of four killed while requests are made for all keys:
 // its keys move, each to one place, and come back with it; no other key moves.
 func TestKeysOfTheDead(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	for _, name := range hashes {
 		t.Run(name, func(t *testing.T) {
-			b, killed := backends(t, "a", "b", "c"), &child{name: "killed", addr: "127.0.0.1:0"}
+			b, killed := backends(t, "a", "b", "c"), &child{name: "killed", addr: freeAddr()}
 			killed.start(t)
 			p := run(t, policy(addrs(b...)+" "+killed.addr, name+" "+user, patient()))
 			all := keys(atLength(100, 2000))
@@ -62,6 +65,9 @@ func TestKeysOfTheDead(t *testing.T) {
 // TestARetryHashesWhatTheClientSent has header_up change what is the key before
 // the first attempt, so that all retries would have the same.
 func TestARetryHashesWhatTheClientSent(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	const changes = "header_up X-User changed\nheader_up Host other.example"
 	for _, name := range hashes {
 		for _, by := range keyed {

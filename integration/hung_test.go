@@ -9,6 +9,9 @@ import (
 // TestWhenABackendHangs has one of four accept requests and leave them waiting
 // for longer than the transport does.
 func TestWhenABackendHangs(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	b := backends(t, "a", "b", "c", "hung")
 	setAll(b, working)
 	hung := b[3]

@@ -16,6 +16,9 @@ const settled = 200 * time.Millisecond
 // the policy: no request may fail, and the dead one must be left alone but for
 // one request after each ejection.
 func TestWhenABackendIsKilled(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	t.Run("by default", func(t *testing.T) {
 		oneOfFourIsKilled(t, "", func(tries *atomic.Int64, ejection func(int) time.Time) {
 			if !*long {
@@ -39,7 +42,7 @@ func TestWhenABackendIsKilled(t *testing.T) {
 // oneOfFourIsKilled watches over how often the dead one is tried once it is
 // ejected.
 func oneOfFourIsKilled(t *testing.T, options string, watch func(tries *atomic.Int64, ejection func(int) time.Time)) {
-	b, c := backends(t, "a", "b", "c"), &child{name: "killed", addr: "127.0.0.1:0", takes: 80 * time.Millisecond}
+	b, c := backends(t, "a", "b", "c"), &child{name: "killed", addr: freeAddr(), takes: 80 * time.Millisecond}
 	setAll(b, after(c.takes))
 	c.start(t)
 	p := run(t, policy(strings.Join([]string{b[0].addr, b[1].addr, b[2].addr, c.addr}, " "), "peak_ewma", options))

@@ -27,6 +27,9 @@ func tiers(t *testing.T, perLevel int, options string) (first, second []*backend
 }
 
 func TestALevelTakesOverAsTheOneBeforeFails(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	first, second, site := tiers(t, 5, "")
 	p := run(t, site)
 	l := p.load(atLength(500, 1500))
@@ -79,6 +82,9 @@ func (l *barrage) expectShare(t *testing.T, when, prefix string, want float64) {
 }
 
 func TestFailbackIsDelayedOverAReload(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	const delay = 1500 * time.Millisecond
 	for _, reloads := range []bool{false, true} {
 		t.Run(fmt.Sprint("reloads ", reloads), func(t *testing.T) {

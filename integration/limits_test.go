@@ -33,6 +33,9 @@ func inFlight(t *testing.T) (n int) {
 // Bursts of requests to two upstreams that are idle: each gets as many as its limit,
 // and not one more; the rest is refused. There is no queue.
 func TestALimitIsALimit(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	const bursts, atOnce = 60, 8
 	b := backends(t, "a", "b")
 	members.set("limited", b...)

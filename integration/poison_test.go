@@ -15,6 +15,9 @@ const poisonPath = "/poison"
 // the connection without an answer, beside those of others: the others must not
 // notice, and no upstream is to blame.
 func TestPoisonEjectsNobody(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	for _, name := range []string{"smooth_weighted_round_robin", "least_request", "peak_ewma", "sticky"} {
 		t.Run(name, func(t *testing.T) {
 			b := backends(t, "a", "b", "c", "d")

@@ -102,6 +102,9 @@ func (o *order) note(path string) {
 }
 
 func TestAQueueIsServedInOrderWithoutLosingTime(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	const slots, takes = 4, 50 * time.Millisecond
 	b := backends(t, "a", "b")
 	open := make(chan struct{})

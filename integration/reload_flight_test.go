@@ -14,6 +14,9 @@ import (
 // reload has cleaned up their handler: they must not notice, and what they hold
 // must go with them.
 func TestRequestsInFlightOutliveTheirConfig(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	ca := newAuthority(t)
 	trusting := "transport http {\n tls_trust_pool file " + ca.file + "\n}"
 	plain := func(t *testing.T, b *backend) string {

@@ -65,6 +65,7 @@ func expectNoMore(t *testing.T, p *proxy, first resources) {
 const unhurried = "health_check http " + healthPath + " {\n interval 100ms\n timeout 10s\n fails 2\n}"
 
 func TestReloadsUnderLoad(t *testing.T) {
+	t.Parallel() // its subtests are in processes of their own
 	ca := newAuthority(t)
 	trusting := "transport http {\n tls_trust_pool file " + ca.file + "\n}"
 	for name, c := range map[string]struct {
@@ -79,6 +80,9 @@ func TestReloadsUnderLoad(t *testing.T) {
 		"dynamic upstreams":       {dynamic: true},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if forked(t) {
+				return
+			}
 			var all []*backend
 			upstreams := ""
 			for _, name := range []string{"a", "b", "down"} {

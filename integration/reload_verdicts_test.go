@@ -9,6 +9,9 @@ import (
 )
 
 func TestAFailedReloadLeavesTheRunningConfigAlone(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	b := backends(t, "a", "b")
 	good := policy(addrs(b...), "smooth_weighted_round_robin", check("http "+healthPath))
 	for name, bad := range map[string]string{
@@ -37,6 +40,9 @@ func TestAFailedReloadLeavesTheRunningConfigAlone(t *testing.T) {
 }
 
 func TestAReloadKeepsTheVerdict(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	b := backends(t, "a", "b", "c")
 	site := func(policyName, check string) string { return policy(addrs(b...), policyName, check) }
 	before := site("smooth_weighted_round_robin", check("http "+healthPath))
@@ -90,6 +96,9 @@ func TestAReloadToAnInitialCheckNeverLeavesAGap(t *testing.T) {
 }
 
 func TestProbesAndEventsOfTheOldConfigStop(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	b := backends(t, "a", "b")
 	p := run(t, policy(addrs(b...), "smooth_weighted_round_robin", quick), recordAll)
 	eventually(t, 2*time.Second, "probes", func() bool { return b[0].probes.Load() > 1 && b[1].probes.Load() > 1 })
@@ -110,6 +119,9 @@ func TestProbesAndEventsOfTheOldConfigStop(t *testing.T) {
 }
 
 func TestOneProbeForEqualChecks(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	b := start(t, "a")
 	one := policy(b.addr, "smooth_weighted_round_robin", "health_check http "+healthPath+" {\n interval 200ms\n jitter 0%\n}")
 	two := strings.Replace(one, "smooth_weighted_round_robin", "peak_ewma", 1)

@@ -9,6 +9,7 @@ import (
 // TestRollingRestarts has all upstreams restarted, one after the other, with
 // nothing configured but the policy: no GET may fail.
 func TestRollingRestarts(t *testing.T) {
+	t.Parallel() // its subtests are in processes of their own
 	rounds := atLength([]struct{ upstreams, rate int }{{2, 100}, {3, 100}}, []struct{ upstreams, rate int }{
 		{2, 30}, {2, 300}, {3, 30}, {3, 300}, {5, 30}, {5, 300},
 	})
@@ -19,6 +20,9 @@ func TestRollingRestarts(t *testing.T) {
 	for _, name := range names {
 		for _, r := range rounds {
 			t.Run(fmt.Sprintf("%s, %d at %d per second", name, r.upstreams, r.rate), func(t *testing.T) {
+				if forked(t) {
+					return
+				}
 				b := backends(t, []string{"a", "b", "c", "d", "e"}[:r.upstreams]...)
 				p := run(t, "reverse_proxy "+addrs(b...)+" {\n lb_policy "+name+"\n}")
 				l := p.load(r.rate)
@@ -40,6 +44,9 @@ func TestRollingRestarts(t *testing.T) {
 // none is left, and an outage that lasts longer than ejections do. From the
 // moment that one is back no GET may fail, whoever dies next.
 func TestWhenAllAreDownAndOneIsBackAnotherMayDie(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	options := atLength("outlier_detection {\n base_ejection_time 2500ms\n}", "")
 	for _, name := range atLength([]string{"least_request"}, []string{"smooth_weighted_round_robin", "least_request", "peak_ewma"}) {
 		t.Run(name, func(t *testing.T) {

@@ -9,6 +9,9 @@ import (
 // TestAnUpstreamThatShedsLoadIsSpared has one of four ask to be spared for a
 // while: by 429, or by 503 with Retry-After.
 func TestAnUpstreamThatShedsLoadIsSpared(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	const spared = 2 * time.Second
 	for _, code := range []int{http.StatusTooManyRequests, http.StatusServiceUnavailable} {
 		t.Run(http.StatusText(code), func(t *testing.T) {

@@ -12,6 +12,9 @@ import (
 // started again: no request may fail, and its share of the traffic must grow as
 // slow_start says.
 func TestWhenAKilledBackendComesBackCold(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	b, c := backends(t, "a", "b", "d"), startChild(t, "cold")
 	setAll(b, working)
 	window := atLength(3*time.Second, 10*time.Second)

@@ -53,7 +53,10 @@ func TestSessionsOfADrainedUpstreamStayAndThoseOfADeadOneMove(t *testing.T) {
 // TestSessionsOfTheKilledMoveOnce has one of four killed, and started again, while
 // the sessions are in use.
 func TestSessionsOfTheKilledMoveOnce(t *testing.T) {
-	b, killed := backends(t, "a", "b", "c"), &child{name: "killed", addr: "127.0.0.1:0", takes: 5 * time.Millisecond}
+	if forked(t) {
+		return
+	}
+	b, killed := backends(t, "a", "b", "c"), &child{name: "killed", addr: freeAddr(), takes: 5 * time.Millisecond}
 	killed.start(t)
 	p := run(t, policy(addrs(b...)+" "+killed.addr, "sticky", "secret a-secret-of-some-length\n"+patient()))
 	total := atLength(300, 5000)
