@@ -22,6 +22,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/dialaddr"
 )
 
 func caddyContext(t *testing.T) caddy.Context {
@@ -58,7 +60,7 @@ func targetAt(t *testing.T, address string) Target {
 // handler, as a check with the host has it.
 func targetOver(t *testing.T, address, host string, rt http.RoundTripper) Target {
 	t.Helper()
-	dial, err := Resolve(address)
+	dial, err := dialaddr.Resolve(address)
 	if err != nil {
 		t.Fatal(err)
 	}

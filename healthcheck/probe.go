@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/resources"
 )
 
 // probe is one that is under way.
@@ -103,7 +105,7 @@ func (m *Monitor) finish(s *subject, p *probe, r *Result, warning string) (lastW
 // result returns what the check makes of a checker's answer.
 func (c *Check) result(report Report, err error) Result {
 	r := Result{Err: bounded(err), Force: report.Force, Order: report.Order}
-	if Exhausted(err) {
+	if resources.Exhausted(err) {
 		r.Force = Abstains
 	}
 	degraded, fail := c.OnResponse.in(report.Header)

@@ -9,6 +9,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/dialaddr"
 )
 
 // Target is what a checker probes.
@@ -60,8 +62,8 @@ func (t Target) ServerName() string {
 }
 
 // target returns the target of probes of the upstream at the given dial address.
-func (c *Check) target(address string) (Target, error) {
-	dial, err := Resolve(address)
+func (c *Check) target(upstream string) (Target, error) {
+	dial, err := dialaddr.Resolve(upstream)
 	if err != nil {
 		return Target{}, err
 	}
@@ -75,7 +77,7 @@ func (c *Check) target(address string) (Target, error) {
 		}).JoinHostPort(0)
 	}
 	return Target{
-		Upstream:  address,
+		Upstream:  upstream,
 		Dial:      dial,
 		Host:      c.Host,
 		Transport: c.transport.RoundTripper,

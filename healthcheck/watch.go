@@ -29,7 +29,7 @@ type Watch struct {
 // after each change of the [State] that decides who may be picked (verdict,
 // Degraded, Orders, Mended), from any goroutine. Expired, unless nil, is
 // asked before each probe whether the watch has ended. The error is
-// [ErrPlaceholder] where the address depends on the request.
+// [dialaddr.ErrPlaceholder] where the address depends on the request.
 func (c *Check) Watch(address string, notify func(), expired func(now time.Time) bool) (*Watch, error) {
 	target, err := c.target(address)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-evenkeel/evenkeel/healthcheck"
+	"github.com/caddy-evenkeel/evenkeel/internal/dialaddr"
 	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 )
 
@@ -70,7 +71,7 @@ func welcome(members []*member, fresh func(*member) bool, now int64) {
 // clients choose which.
 func (p *Pool) newMember(address string, now int64) (m *member, isNew, wasIdle bool) {
 	m = p.loner(address)
-	dialled, err := healthcheck.Fill(address)
+	dialled, err := dialaddr.Fill(address)
 	if err != nil {
 		return m, false, false
 	}
@@ -109,8 +110,8 @@ func (p *Pool) loner(address string) *member {
 // watch has the pool's checks watch the member. Expired, unless nil, tells when
 // the watches end.
 func (p *Pool) watch(m *member, expired func(time.Time) bool) error {
-	switch _, err := healthcheck.Fill(m.address); {
-	case errors.Is(err, healthcheck.ErrUnset):
+	switch _, err := dialaddr.Fill(m.address); {
+	case errors.Is(err, dialaddr.ErrUnset):
 		p.logger.Warn("upstream is not checked, and cannot be reached: a placeholder in its address has no value; set the variable that it names",
 			zap.String("upstream", m.address), zap.Error(err))
 		return nil

@@ -11,7 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
-	"github.com/caddy-evenkeel/evenkeel/healthcheck"
+	"github.com/caddy-evenkeel/evenkeel/internal/resources"
 )
 
 // observer sees all attempts of a handler: it stands before the handler's
@@ -218,7 +218,7 @@ func (o *observer) failed(r *http.Request, f *flight, body *requestBody, err err
 	}
 	// A client whose body broke off, and what this machine lacks, are not the
 	// upstream's failure.
-	if body.broken() || healthcheck.Exhausted(err) {
+	if body.broken() || resources.Exhausted(err) {
 		f.abandon()
 		return
 	}

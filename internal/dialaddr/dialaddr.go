@@ -1,4 +1,5 @@
-package healthcheck
+// Package dialaddr parses the dial addresses of upstreams.
+package dialaddr
 
 import (
 	"errors"
@@ -10,19 +11,18 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 )
 
-// ErrPlaceholder means that an address has placeholders that only a request
-// can fill in, so that there is nothing to probe.
+// ErrPlaceholder means that an address has placeholders that only a request can
+// fill in.
 var ErrPlaceholder = errors.New("address depends on the request")
 
 // ErrUnset means that an address has placeholders without a value, such as an
 // environment variable that is not set: no request can fill those in.
 var ErrUnset = errors.New("a placeholder in the address has no value")
 
-// Fill returns an upstream's dial address with global placeholders filled in; the
-// error is [ErrPlaceholder] where others remain, and [ErrUnset] where one has no
-// value.
-func Fill(address string) (string, error) {
-	filled, err := caddy.NewReplacer().ReplaceOrErr(address, true, true)
+// Fill returns the address with global placeholders filled in. The error is
+// [ErrPlaceholder] where others remain, and [ErrUnset] where one has no value.
+func Fill(text string) (string, error) {
+	filled, err := caddy.NewReplacer().ReplaceOrErr(text, true, true)
 	if err != nil && strings.HasPrefix(err.Error(), "evaluated") { // but to nothing
 		return "", fmt.Errorf("%w: %v", ErrUnset, err)
 	}
@@ -32,9 +32,10 @@ func Fill(address string) (string, error) {
 	return filled, nil
 }
 
-// Resolve parses an upstream's dial address: see [Fill].
-func Resolve(address string) (reverseproxy.DialInfo, error) {
-	filled, err := Fill(address)
+// Resolve fills in an address, as [Fill] does, and parses it. It must stand for one
+// socket.
+func Resolve(text string) (reverseproxy.DialInfo, error) {
+	filled, err := Fill(text)
 	if err != nil {
 		return reverseproxy.DialInfo{}, err
 	}
@@ -43,7 +44,7 @@ func Resolve(address string) (reverseproxy.DialInfo, error) {
 		return reverseproxy.DialInfo{}, err
 	}
 	if n := addr.PortRangeSize(); n != 1 {
-		return reverseproxy.DialInfo{}, fmt.Errorf("address %s stands for %d sockets", address, n)
+		return reverseproxy.DialInfo{}, fmt.Errorf("address %s stands for %d sockets", text, n)
 	}
 	return reverseproxy.DialInfo{
 		Network: addr.Network,
