@@ -17,7 +17,7 @@ import (
 
 func init() { caddy.RegisterModule(new(Agent)) }
 
-// maxLine is how long a line an agent may send, in bytes.
+// maxLine is the greatest length of an agent's line, in bytes.
 const maxLine = 4 << 10
 
 // Agent is the checker `agent`. It asks a helper on the upstream's host, which
@@ -58,7 +58,7 @@ func (*Agent) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Provision rejects what Check could not use.
+// Provision checks the port and compiles the text to send.
 func (c *Agent) Provision(caddy.Context) error {
 	if !validPort(c.Port) {
 		return fmt.Errorf("port: %d is not between 1 and 65535", c.Port)
@@ -68,7 +68,7 @@ func (c *Agent) Provision(caddy.Context) error {
 
 func validPort(port int) bool { return 1 <= port && port <= maxPort }
 
-// compile prepares what is to be sent.
+// compile resolves the escapes of the text to send.
 func (c *Agent) compile() (err error) {
 	if c.send, err = unescape(c.Send); err != nil {
 		return fmt.Errorf("send: %w", err)
@@ -114,7 +114,7 @@ func (c *Agent) ask(ctx context.Context, t Target) (line string, err error) {
 	return readLine(conn)
 }
 
-// readLine reads up to the first CR, LF or the end.
+// readLine reads to the first CR or LF, or to the end.
 func readLine(conn io.Reader) (string, error) {
 	received := make([]byte, 0, 128) // as much as most ever need
 	for len(received) < maxLine {

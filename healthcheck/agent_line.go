@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// The most that an agent's numbers may be. Those of weights are HAProxy's.
+// Maxima of an agent's numbers. Those of weights are HAProxy's.
 const (
 	maxAbsolute = 256
 	maxPercent  = 100 * maxAbsolute
 	maxLimit    = math.MaxInt32
 )
 
-// parseLine returns what an agent's line means. Words that it does not have are
-// warned of; a line without any other is not an agent's, and so no verdict.
+// parseLine returns what an agent's line means. The report warns of unknown words. A
+// line that has only those is not an agent's, and gives no verdict.
 func parseLine(line string) (r Report, err error) {
 	r.Force = Abstains
 	list, text, _ := strings.Cut(line, "#")
@@ -59,8 +59,8 @@ func parseLine(line string) (r Report, err error) {
 	return r, err
 }
 
-// parse adds a word with a number to the order. It reports whether there is such
-// a word, and warns of a number that cannot be.
+// parse adds a word with a number to the order. It reports whether the word is
+// known, and warns of a number out of range.
 func (o *Order) parse(word string) (known bool, warning string) {
 	if text, ok := strings.CutPrefix(word, "maxconn:"); ok {
 		n, ok := parseNumber(text, maxLimit)

@@ -52,8 +52,8 @@ type Check struct {
 	// down. Default: 3.
 	Fails int `json:"fails,omitempty"`
 
-	// What an upstream is held to be before its first probe has ended:
-	// healthy, or checking, which gets no traffic. Default: healthy.
+	// Verdict on an upstream before its first probe has ended: healthy, or
+	// checking, which gets no traffic. Default: healthy.
 	Initial string `json:"initial,omitempty"`
 
 	// Port to probe instead of the upstream's own. Default: 0, the
@@ -67,7 +67,7 @@ type Check struct {
 	// degraded or has failed. Default: none.
 	OnResponse *OnResponse `json:"on_response,omitempty"`
 
-	nameAt    caddyfile.Token // where a Caddyfile has the name
+	nameAt    caddyfile.Token // of the name in a Caddyfile
 	portAt    caddyfile.Token // likewise
 	kind      string          // of checker
 	checker   Checker
@@ -80,10 +80,10 @@ type Check struct {
 	logger    *zap.Logger
 }
 
-// Provision loads the checker and sets defaults. The transport is the one of
-// the handler whose upstreams are checked; nil where there is none. The group is
-// that of the pool.
-func (c *Check) Provision(ctx caddy.Context, handlers http.RoundTripper, group *Group) error {
+// Provision loads the checker and sets defaults. The transport is that of the
+// handler whose upstreams are checked; nil if there is none. The group is that of
+// the pool.
+func (c *Check) Provision(ctx caddy.Context, transport http.RoundTripper, group *Group) error {
 	if err := c.validate(); err != nil {
 		return fmt.Errorf("health_check: %v", err)
 	}
@@ -107,7 +107,7 @@ func (c *Check) Provision(ctx caddy.Context, handlers http.RoundTripper, group *
 			zap.Duration("timeout", time.Duration(c.Timeout)),
 			zap.Duration("interval", time.Duration(c.Interval)))
 	}
-	if names := unset(c.CheckerRaw); len(names) > 0 {
+	if names := unsetVariables(c.CheckerRaw); len(names) > 0 {
 		c.logger.Warn("health_check has a placeholder for an environment variable that is not set: probes have nothing in its place",
 			zap.String("check", c.Name), zap.Strings("variables", names))
 	}
@@ -128,7 +128,7 @@ func (c *Check) Provision(ctx caddy.Context, handlers http.RoundTripper, group *
 	}
 	if owner, ok := checker.(TransportOwner); ok {
 		if own := owner.OwnTransport(); own != nil {
-			handlers = own
+			transport = own
 		}
 	}
 	if owner, ok := checker.(PortOwner); ok {
@@ -138,7 +138,7 @@ func (c *Check) Provision(ctx caddy.Context, handlers http.RoundTripper, group *
 			c.Port = port
 		}
 	}
-	c.transport, err = newTransport(ctx, handlers, c.Host)
+	c.transport, err = newTransport(ctx, transport, c.Host)
 	if err != nil {
 		return fmt.Errorf("health_check: %v", err)
 	}
@@ -155,13 +155,13 @@ func (c *Check) Kind() string {
 	return checker.Type
 }
 
-// DuplicateName is the error for a check whose name another one has, where a
-// Caddyfile has it.
+// DuplicateName returns the error for a check whose name another one has, with the
+// name's place in the Caddyfile.
 func (c *Check) DuplicateName() error {
 	return cfg.ErrAt(c.nameAt, "health_check: duplicate name '%s'", c.Name)
 }
 
-// Close releases the transport, if it is the check's own. Watches are closed
+// Close closes the transport, if it is the check's own. The watches must be closed
 // before.
 func (c *Check) Close() error {
 	if c.transport == nil {
@@ -170,7 +170,7 @@ func (c *Check) Close() error {
 	return c.transport.close()
 }
 
-// initial is the state of an upstream that was never probed.
+// initial returns the state of an upstream that was never probed.
 func (c *Check) initial() State {
 	if c.Initial == Checking.String() {
 		return State{Verdict: Checking, Unproven: true}
@@ -178,8 +178,8 @@ func (c *Check) initial() State {
 	return State{}
 }
 
-// pause is the time until the next probe of an upstream in the given state,
-// and whether that is the regular interval.
+// pause returns the time until the next probe of an upstream in the given state,
+// and whether it is the regular interval.
 func (c *Check) pause(s State) (time.Duration, bool) {
 	d := c.Interval
 	switch {

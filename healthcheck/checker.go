@@ -1,9 +1,9 @@
-// Package healthcheck probes upstreams and holds a verdict on each.
+// Package healthcheck probes upstreams and keeps a verdict on each.
 //
 // A [Checker] is one kind of probe. A [Check] is a checker with the options
 // that all checks have: when to probe, and how many results it takes to
 // change a verdict. The [Monitor] runs the probes of all checks and calls
-// back when an upstream's [State] changes in what decides who may be picked.
+// back when an upstream's [State] changes in a way that matters for picking.
 package healthcheck
 
 import (
@@ -24,44 +24,43 @@ type Checker interface {
 	Check(ctx context.Context, t Target) error
 }
 
-// A Reporter is a checker whose probes tell more than whether the target
-// passes. Its method Report is called in place of Check.
+// A Reporter is a checker whose probes return more than whether the target
+// passes. Its method Report is called instead of Check.
 type Reporter interface {
 	Checker
 
-	// Report probes the target once, as Check does. What it reports counts
-	// whatever the error.
+	// Report probes the target once, as Check does. The report counts even if
+	// there is an error.
 	Report(ctx context.Context, t Target) (Report, error)
 }
 
-// Report is what a probe tells beside whether the target passes. The zero
-// Report tells nothing.
+// Report is what a probe returns besides the error. The zero Report says
+// nothing.
 type Report struct {
-	// Header is that of the target's response, in which the option
-	// `on_response` looks for its fields. Nil: there was no response, or it
-	// has none.
+	// Header of the target's response, where the option `on_response` looks
+	// for its fields. Nil if there was no response.
 	Header http.Header
 
-	// Force is what the error, or that there is none, does to the verdict.
+	// Force is how much the result counts for the verdict.
 	Force Force
 
-	// Order is what the target asks for itself.
+	// Order is what the target orders for itself.
 	Order Order
 
-	// Warning is what operators should know of the answer. It is logged when
-	// it is not the same as that of the target's probe before.
+	// Warning is what operators should know of the answer. It is logged
+	// unless the target's probe before had the same.
 	Warning string
 }
 
-// TransportOwner is a checker that can bring its own transport, which then
-// takes the place of the handler's.
+// TransportOwner is a checker that can have a transport of its own, which then
+// replaces the handler's.
 type TransportOwner interface {
 	// OwnTransport returns nil where the handler's transport is to be used.
 	OwnTransport() http.RoundTripper
 }
 
-// PortOwner is a checker that can have a port of its own, which then takes the
-// place of the check's and of the upstream's.
+// PortOwner is a checker that can have a port of its own, which then replaces the
+// check's and the upstream's.
 type PortOwner interface {
 	// OwnPort returns 0 where it has none.
 	OwnPort() int

@@ -23,12 +23,12 @@ import (
 func init() { caddy.RegisterModule(new(Exec)) }
 
 const (
-	// maxOutput is how much of a command's output is kept, in bytes: enough
-	// for a reason.
+	// maxOutput is how much of a command's output is kept for a reason, in
+	// bytes.
 	maxOutput = 4 * maxReason
 
-	// drainTime is how long a command's output may last longer than the
-	// command itself, where a process that it left behind holds on to it.
+	// drainTime is how long the output is read after the command has exited,
+	// where a process that it left behind keeps it open.
 	drainTime = 500 * time.Millisecond
 )
 
@@ -78,7 +78,7 @@ func (*Exec) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Provision looks the command up, where commands are allowed.
+// Provision looks up the command, if commands are allowed.
 func (c *Exec) Provision(ctx caddy.Context) error {
 	a, err := app.Of(ctx)
 	if err != nil {
@@ -174,7 +174,7 @@ func (c *Exec) command(ctx context.Context, t Target) *exec.Cmd {
 		"HAPROXY_SERVER_SSL=" + ssl,
 		"HAPROXY_SERVER_PROTO=",
 	}
-	for name, value := range c.Env { // of a name that is there twice, the last counts
+	for name, value := range c.Env { // the last of a name counts
 		cmd.Env = append(cmd.Env, name+"="+repl.ReplaceKnown(value, ""))
 	}
 	cmd.WaitDelay = drainTime
@@ -182,7 +182,7 @@ func (c *Exec) command(ctx context.Context, t Target) *exec.Cmd {
 	return cmd
 }
 
-// output keeps the beginning of what a command writes, and lets the rest go.
+// output keeps the beginning of what a command writes, and drops the rest.
 type output struct{ kept []byte }
 
 func (o *output) Write(p []byte) (int, error) {

@@ -14,7 +14,7 @@ func ownGroup(cmd *exec.Cmd) {
 	cmd.Cancel = func() error { return killGroup(cmd) }
 }
 
-// killGroup kills what is left of the command's process group. As long as
-// somebody is left, the system gives the number to nobody else; where nobody is,
-// it has been free for too short a time for that.
+// killGroup kills what is left of the command's process group. The system does not
+// give the group's number to another while a process is left in it, nor so soon
+// after.
 func killGroup(cmd *exec.Cmd) error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }

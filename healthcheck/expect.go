@@ -24,12 +24,12 @@ type response struct {
 }
 
 const (
-	// maxCost ends an expression that computes for too long, in CEL's units:
-	// about one for every step and ten bytes of text.
+	// maxCost is the cost at which an expression is stopped, in CEL's units:
+	// about one for each step and each ten bytes of text.
 	maxCost = 100_000_000
 
-	// interruptFrequency is after how many rounds of a loop an expression
-	// looks whether the probe's time is up.
+	// interruptFrequency is the number of rounds of a loop after which an
+	// expression checks whether the probe's time is up.
 	interruptFrequency = 100
 )
 
@@ -81,8 +81,8 @@ func compileExpression(source string, limit uint64) (*expression, error) {
 	return &expression{source: strings.Join(strings.Fields(source), " "), program: program}, nil
 }
 
-// check returns nil if the expression is true of the response. The context ends
-// the evaluation, too.
+// check returns nil if the expression is true of the response. It ends with the
+// context.
 func (e *expression) check(ctx context.Context, r response) error {
 	notJSON := false
 	out, _, err := e.program.ContextEval(ctx, map[string]any{

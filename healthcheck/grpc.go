@@ -26,9 +26,8 @@ import (
 func init() { caddy.RegisterModule(new(GRPC)) }
 
 // GRPC is the checker `grpc`. A target passes when its service
-// grpc.health.v1.Health answers SERVING. Each probe makes a connection of its
-// own: encrypted as tls says, else as the transport of the handler's requests
-// does it.
+// grpc.health.v1.Health answers SERVING. Each probe opens a connection of its own,
+// encrypted as tls says, else like those of the handler's transport.
 type GRPC struct {
 	// Service to ask for. Default: empty, the server as a whole.
 	Service string `json:"service,omitempty"`
@@ -59,7 +58,7 @@ func (*GRPC) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Provision rejects what Check could not use, and reads the files of tls.
+// Provision validates the options, and reads the files of tls.
 func (c *GRPC) Provision(ctx caddy.Context) (err error) {
 	if err := c.validate(); err != nil {
 		return err
@@ -96,8 +95,8 @@ func (c *GRPC) validate() error {
 	return nil
 }
 
-// validMetadata returns an error for what gRPC would refuse to send, or would
-// leave out without a word.
+// validMetadata returns an error for what gRPC does not send, with or without an
+// error of its own.
 func validMetadata(key, value string) error {
 	lower := strings.ToLower(key)
 	if key == "" || strings.Trim(lower, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "" {
@@ -129,7 +128,7 @@ func (c *GRPC) Check(ctx context.Context, t Target) error {
 	ctx = metadata.NewOutgoingContext(ctx, metadata.New(c.Metadata))
 	answer, err := healthpb.NewHealthClient(client).Check(ctx, &healthpb.HealthCheckRequest{Service: c.Service})
 	if err != nil {
-		conn.Close() // or closing the client may wait to say goodbye
+		conn.Close() // else closing the client may wait for a last frame
 		return reason(ctx, c.describe(err))
 	}
 	if answer.Status != healthpb.HealthCheckResponse_SERVING {
@@ -138,7 +137,7 @@ func (c *GRPC) Check(ctx context.Context, t Target) error {
 	return nil
 }
 
-// describe turns the status of a failed call into a reason.
+// describe returns the reason for the status of a failed call.
 func (c *GRPC) describe(err error) error {
 	s := status.Convert(err)
 	if s.Code() == codes.NotFound {
@@ -154,11 +153,11 @@ func (c *GRPC) describe(err error) error {
 	return failf("%s: %s", codeName(s.Code()), plain(text))
 }
 
-// codeName returns the name that gRPC's documents give the code, such as
-// DEADLINE_EXCEEDED for DeadlineExceeded.
+// codeName returns the code's name in gRPC's documents, such as DEADLINE_EXCEEDED
+// for DeadlineExceeded.
 func codeName(code codes.Code) string {
 	if code == codes.Canceled {
-		return "CANCELLED" // they spell it differently
+		return "CANCELLED" // spelt differently there
 	}
 	var name strings.Builder
 	for i, r := range code.String() {

@@ -42,8 +42,8 @@ func (c *GRPC) security(t Target) *tls.Config {
 	return config
 }
 
-// client returns a client that speaks over conn, and over nothing else: when
-// that ends, so does the probe.
+// client returns a client that uses conn and never dials again: when conn ends, so
+// does the probe.
 func (c *GRPC) client(conn net.Conn, t Target) (*grpc.ClientConn, error) {
 	secure := insecure.NewCredentials()
 	if over, ok := conn.(*tls.Conn); ok {
@@ -51,7 +51,7 @@ func (c *GRPC) client(conn net.Conn, t Target) (*grpc.ClientConn, error) {
 		if state.NegotiatedProtocol != "h2" {
 			return nil, errors.New("tls: the upstream does not offer HTTP/2 (ALPN h2)")
 		}
-		secure = shaken{secure, state}
+		secure = handshaken{secure, state}
 	}
 	only := make(chan net.Conn, 1)
 	only <- conn
@@ -89,14 +89,14 @@ func (c *GRPC) authority(t Target) string {
 	return hostPort(t)
 }
 
-// shaken is the credentials of a connection whose TLS handshake is done. gRPC's
-// own would do it with the authority for server name.
-type shaken struct {
+// handshaken are the credentials of a connection whose TLS handshake is done. gRPC's
+// own handshake would use the authority as server name.
+type handshaken struct {
 	credentials.TransportCredentials
 	state tls.ConnectionState
 }
 
-func (s shaken) ClientHandshake(_ context.Context, _ string, conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
+func (s handshaken) ClientHandshake(_ context.Context, _ string, conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	return conn, credentials.TLSInfo{
 		State:          s.state,
 		CommonAuthInfo: credentials.CommonAuthInfo{SecurityLevel: credentials.PrivacyAndIntegrity},
@@ -104,8 +104,8 @@ func (s shaken) ClientHandshake(_ context.Context, _ string, conn net.Conn) (net
 }
 
 // Info makes the request's :scheme https.
-func (s shaken) Info() credentials.ProtocolInfo {
+func (s handshaken) Info() credentials.ProtocolInfo {
 	return credentials.ProtocolInfo{SecurityProtocol: "tls"}
 }
 
-func (s shaken) Clone() credentials.TransportCredentials { return s }
+func (s handshaken) Clone() credentials.TransportCredentials { return s }

@@ -113,8 +113,7 @@ func (*HTTP) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Provision sets defaults, rejects what Check could not use, and loads the
-// transport.
+// Provision sets defaults, compiles the options, and loads the transport.
 func (h *HTTP) Provision(ctx caddy.Context) error {
 	if h.URI == "" {
 		h.URI = "/"
@@ -162,7 +161,7 @@ func (h *HTTP) Report(ctx context.Context, t Target) (Report, error) {
 		header, err := h.probe(ctx, t)
 		return Report{Header: header}, err
 	}
-	// Not every transport heeds the context: FastCGI's does not.
+	// Some transports ignore the context, as FastCGI's does.
 	done := make(chan answer, 1)
 	go func() {
 		defer func() {
@@ -181,7 +180,7 @@ func (h *HTTP) Report(ctx context.Context, t Target) (Report, error) {
 	}
 }
 
-// probe makes the request and judges its answer.
+// probe sends the request and judges the response.
 func (h *HTTP) probe(ctx context.Context, t Target) (http.Header, error) {
 	req, err := h.request(ctx, t)
 	if err != nil {
@@ -196,8 +195,8 @@ func (h *HTTP) probe(ctx context.Context, t Target) (http.Header, error) {
 	return resp.Header, h.judge(ctx, resp, time.Since(start))
 }
 
-// judge returns nil if the response is as expected. What came after the header
-// came after the given duration.
+// judge returns nil if the response is as expected. Duration is the time until its
+// header.
 func (h *HTTP) judge(ctx context.Context, resp *http.Response, duration time.Duration) error {
 	if !h.statuses.Contain(resp.StatusCode) {
 		return failf("status %d, expected %s", resp.StatusCode, h.statuses)
@@ -229,10 +228,10 @@ func (h *HTTP) judge(ctx context.Context, resp *http.Response, duration time.Dur
 	})
 }
 
-// read reads the body, and keeps it if an expectation needs it.
+// read reads the body, and returns it if an expectation needs it.
 func (h *HTTP) read(resp *http.Response) (body []byte, err error) {
 	if resp.StatusCode == http.StatusSwitchingProtocols {
-		return nil, nil // what follows is another protocol's
+		return nil, nil // another protocol follows
 	}
 	limited := io.LimitReader(resp.Body, h.MaxBody+1)
 	var n int64

@@ -60,7 +60,7 @@ func (h *HTTP) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		if err := h.unmarshalOption(d); err != nil {
 			return err
 		}
-		// What was there before compiles: an error is about this option.
+		// The options before compile: an error is about this one.
 		if err := h.compile(); err != nil {
 			return d.WrapErr(err)
 		}
@@ -100,28 +100,8 @@ func (h *HTTP) unmarshalOption(d *caddyfile.Dispenser) (err error) {
 	return err
 }
 
-// addPair parses the option's two arguments, a key and its value, into the
-// map. A key that is there already is an error, whatever its spelling.
-func addPair(d *caddyfile.Dispenser, m *map[string]string, canonical func(string) string) error {
-	option := d.Val()
-	pair, err := cfg.Args(d, 2, 2)
-	if err != nil {
-		return err
-	}
-	key := canonical(pair[0])
-	if _, ok := (*m)[key]; ok {
-		return d.Errf("%s: duplicate '%s'", option, pair[0])
-	}
-	if *m == nil {
-		*m = make(map[string]string)
-	}
-	(*m)[key] = pair[1]
-	return nil
-}
-
-// unmarshalExpression parses the option's argument. As for Caddy's matcher
-// `expression`, it need not be quoted: several tokens are put together as they
-// were written.
+// unmarshalExpression parses the option's argument. It need not be quoted, as in
+// Caddy's matcher `expression`: tokens are joined as they were written.
 func unmarshalExpression(d *caddyfile.Dispenser) (string, error) {
 	option := d.Val()
 	if d.CountRemainingArgs() < 2 {
@@ -148,8 +128,7 @@ func (h *HTTP) unmarshalTransport(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// compile prepares what the options say; unset ones have no effect. Its errors
-// name option and value.
+// compile compiles the options that are set. Its errors name option and value.
 func (h *HTTP) compile() (err error) {
 	if h.uri, err = parseURI(h.URI); err != nil {
 		return err
@@ -204,7 +183,7 @@ func parseURI(uri string) (*url.URL, error) {
 	return u, nil
 }
 
-// requestFields returns the fields to send, in a fixed order.
+// requestFields returns the fields to send, sorted by name.
 func requestFields(header map[string]string) ([]headerField, error) {
 	names, err := fieldNames("header", header)
 	if err != nil {
@@ -226,8 +205,8 @@ func requestFields(header map[string]string) ([]headerField, error) {
 	return fields, nil
 }
 
-// fieldPatterns returns what to expect of the response's fields, in a fixed
-// order, so that a probe that fails twice does so for the same reason.
+// fieldPatterns returns the patterns of the response's fields, sorted by name, so that
+// two probes that fail alike have the same reason.
 func fieldPatterns(header map[string]string) ([]fieldPattern, error) {
 	names, err := fieldNames("expect_header", header)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy/fastcgi"
 )
 
-// request returns the request for one probe of the target.
+// request returns the request of one probe.
 func (h *HTTP) request(ctx context.Context, t Target) (*http.Request, error) {
 	u := *h.uri
 	u.Scheme, u.Host = "http", hostPort(t)
@@ -43,8 +43,8 @@ func (h *HTTP) request(ctx context.Context, t Target) (*http.Request, error) {
 	return req, nil
 }
 
-// hostPort is the target's address in a URL, where a socket's path has no
-// place.
+// hostPort returns the target's address for a URL, which cannot have the path of a
+// socket.
 func hostPort(t Target) string {
 	if caddy.IsUnixNetwork(t.Dial.Network) || caddy.IsFdNetwork(t.Dial.Network) {
 		return "localhost"
@@ -52,8 +52,8 @@ func hostPort(t Target) string {
 	return t.Dial.Address
 }
 
-// newReplacer returns a replacer that knows the target, by the names that
-// Caddy gives it in requests and in its own probes.
+// newReplacer returns a replacer with the placeholders of the target that Caddy has
+// in requests and in its own probes.
 func newReplacer(t Target) *caddy.Replacer {
 	repl := caddy.NewReplacer()
 	repl.Set("http.reverse_proxy.active.target_upstream", t.Upstream)
@@ -64,12 +64,12 @@ func newReplacer(t Target) *caddy.Replacer {
 	return repl
 }
 
-// noServer is the server of probes, of which transports ask how it logs.
+// noServer is the server in the context of probes: transports read how it logs.
 var noServer = new(caddyhttp.Server)
 
-// transportContext adds what transports look for in a request's context: where
-// to dial, placeholders (in a server name, say), the client that a PROXY
-// protocol header is about, and for FastCGI the server.
+// transportContext adds what transports read from a request's context: where to
+// dial, placeholders (in a server name, say), the client for the PROXY protocol, and
+// for FastCGI the server.
 func transportContext(ctx context.Context, t Target, repl *caddy.Replacer) context.Context {
 	ctx = context.WithValue(ctx, caddy.CtxKey("reverse_proxy.dial_info"), t.Dial)
 	ctx = context.WithValue(ctx, caddy.ReplacerCtxKey, repl)
@@ -86,12 +86,12 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// send makes the request over the transport.
+// send sends the request over the transport.
 func (h *HTTP) send(req *http.Request, transport http.RoundTripper) (*http.Response, error) {
 	transport = forProbe(transport, req)
 	trip := roundTripper(func(r *http.Request) (*http.Response, error) {
-		// FastCGI takes the URI from here, and passes on the protocol, which
-		// the request after a redirect lacks.
+		// FastCGI takes the URI from here. It also sends the protocol, which a
+		// request after a redirect lacks.
 		ctx := context.WithValue(r.Context(), caddyhttp.OriginalRequestCtxKey, *r)
 		r = r.WithContext(ctx)
 		r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/1.1", 1, 1
@@ -111,8 +111,8 @@ func limitRedirects(_ *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// forProbe returns what the request is to go through: FastCGI's transport does
-// not heed the context, and would wait for a hung upstream for ever.
+// forProbe returns the transport for the request. FastCGI's ignores the context and
+// would wait for a hung upstream for ever, so its copy gets timeouts.
 func forProbe(transport http.RoundTripper, req *http.Request) http.RoundTripper {
 	t, ok := transport.(*fastcgi.Transport)
 	deadline, bounded := req.Context().Deadline()
@@ -126,8 +126,7 @@ func forProbe(transport http.RoundTripper, req *http.Request) http.RoundTripper 
 	return limited
 }
 
-// shorter returns the shorter of a timeout, of which 0 means none, and the
-// time that is left.
+// shorter returns the shorter of a timeout, where 0 means none, and the time left.
 func shorter(timeout caddy.Duration, left time.Duration) caddy.Duration {
 	if timeout == 0 || time.Duration(timeout) > left {
 		return caddy.Duration(max(left, 1))

@@ -15,9 +15,9 @@ const (
 	failField     = "x-envoy-immediate-health-check-fail"
 )
 
-// OnResponse is what an upstream may say of itself in the header of any
-// response, to requests and to http probes. A field counts whatever its value.
-// Where neither field is named, both are Envoy's.
+// OnResponse has the header fields by which an upstream reports its state in any
+// response, to requests and to http probes. A field counts whatever its value. If
+// neither is set, both are Envoy's.
 type OnResponse struct {
 	// Field that says that the upstream is degraded: up, but not well. The
 	// next probe that passes without the field lifts that. Default: none if
@@ -50,7 +50,7 @@ func (o *OnResponse) setDefaults() {
 	o.degraded, o.fail = http.CanonicalHeaderKey(o.Degraded), http.CanonicalHeaderKey(o.Fail)
 }
 
-// in returns what the header says. A nil OnResponse sees nothing.
+// in returns which fields the header has. A nil OnResponse has none.
 func (o *OnResponse) in(h http.Header) (degraded, fail bool) {
 	if o == nil {
 		return false, false

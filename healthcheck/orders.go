@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// Mode is whether an upstream wants traffic.
+// Mode says which traffic an upstream wants.
 type Mode uint8
 
 // Modes.
 const (
 	SameMode Mode = iota // as before
-	Ready                // it does
-	Drain                // none but that of its sessions
-	Maint                // none at all
+	Ready                // all
+	Drain                // only that of its sessions
+	Maint                // none
 )
 
 // Share is the weight that an upstream asks for. The zero Share is the weight
@@ -33,27 +33,27 @@ const (
 	Absolute                 // instead of the configured weight
 )
 
-// NoLimit is the limit of an [Order] that lifts the one ordered before.
+// NoLimit is the limit of an [Order] that removes the one ordered before.
 const NoLimit = -1
 
-// MayOrder reports whether the check's probes may tell what upstreams ask for
-// themselves. The check is provisioned.
+// MayOrder reports whether the check's probes may return orders. The check is
+// provisioned.
 func (c *Check) MayOrder() bool {
 	_, reports := c.checker.(Reporter)
-	_, only := c.checker.(*HTTP) // reports the header of its response
-	return reports && !only
+	_, headerOnly := c.checker.(*HTTP)
+	return reports && !headerOnly
 }
 
-// Order is what an upstream asks for itself at one time. What it leaves out
-// stays as it was ordered before.
+// Order is one order that an upstream gives for itself. What it leaves out stays as
+// it was ordered before.
 type Order struct {
 	Mode   Mode
 	Weight Share
 	Limit  int // requests at once; 0: as before, [NoLimit]: none
 }
 
-// Orders is what an upstream asks for itself, all in all, and may undo itself
-// only. The zero Orders ask for nothing.
+// Orders is the sum of the orders that an upstream has given. Only the upstream can
+// undo them. The zero Orders change nothing.
 type Orders struct {
 	mode    Mode  // Drain or Maint, else zero
 	weight  Share // zero: as configured
@@ -61,8 +61,8 @@ type Orders struct {
 	resumed time.Time
 }
 
-// Weight returns the weight that counts in place of the configured one: 0
-// where the upstream is to get no new traffic.
+// Weight returns the weight that replaces the configured one; 0 if the upstream
+// gets no new traffic.
 func (o Orders) Weight(configured uint32) float64 {
 	switch {
 	case o.mode != SameMode:
@@ -75,16 +75,14 @@ func (o Orders) Weight(configured uint32) float64 {
 	return float64(configured)
 }
 
-// Limit returns how many requests the upstream takes at once; 0 means any
-// number.
+// Limit returns how many requests the upstream takes at once; 0 for any number.
 func (o Orders) Limit() int { return o.limit }
 
 // Maint reports whether the upstream wants no traffic at all, not even that of
 // its sessions.
 func (o Orders) Maint() bool { return o.mode == Maint }
 
-// Out says why the upstream is to get no new traffic; it is empty where it is
-// to get some.
+// Out returns why the upstream gets no new traffic; empty if it gets some.
 func (o Orders) Out() string {
 	switch {
 	case o.mode == Drain:
@@ -101,7 +99,7 @@ func (o Orders) Out() string {
 // asked for none; zero for never.
 func (o Orders) Resumed() time.Time { return o.resumed }
 
-// String lists what is ordered.
+// String lists the orders.
 func (o Orders) String() string {
 	var all []string
 	switch o.mode {
@@ -125,7 +123,7 @@ func (o Orders) String() string {
 	return strings.Join(all, ", ")
 }
 
-// after returns what is ordered after one more order.
+// after returns the orders after one more.
 func (o Orders) after(order Order, now time.Time) Orders {
 	next := o
 	switch order.Mode {

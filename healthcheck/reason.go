@@ -12,17 +12,17 @@ import (
 	"unicode"
 )
 
-// maxReason is how long a reason gets, in characters. Parts of it may come
-// from an upstream that sends whatever it likes.
+// maxReason is the greatest length of a reason, in characters. Parts of it may come
+// from an upstream that sends anything.
 const maxReason = 300
 
-// errClosed is what the end of a connection means to a probe.
+// errClosed is the error of a probe whose connection ended.
 var errClosed = errors.New("connection closed by the upstream")
 
-// budgetKey is the context key of the time that a probe has from its start.
+// budgetKey is the context key of a probe's timeout.
 type budgetKey struct{}
 
-// withBudget notes how much time the probe has, for its [reason].
+// withBudget adds the probe's timeout to the context, for its [reason].
 func withBudget(ctx context.Context) context.Context {
 	deadline, ok := ctx.Deadline()
 	if !ok {
@@ -31,8 +31,8 @@ func withBudget(ctx context.Context) context.Context {
 	return context.WithValue(ctx, budgetKey{}, time.Until(deadline))
 }
 
-// reason turns an error met during a probe into one whose text is short and
-// means something to operators. The error itself stays in its chain.
+// reason wraps an error of a probe in one whose text is short and made for
+// operators.
 func reason(ctx context.Context, err error) error {
 	if expired(ctx) {
 		return &failure{text: timeout(ctx), cause: context.DeadlineExceeded}
@@ -56,7 +56,7 @@ func failf(format string, args ...any) error {
 	return &failure{text: clip(fmt.Sprintf(format, args...), maxReason)}
 }
 
-// failure is why a target did not pass.
+// failure is the reason why a target did not pass.
 type failure struct {
 	text  string
 	cause error // may be nil
@@ -65,8 +65,8 @@ type failure struct {
 func (f *failure) Error() string { return f.text }
 func (f *failure) Unwrap() error { return f.cause }
 
-// bounded returns the error with a text that is short and on one line: a checker
-// may come from anywhere, and what it says from the upstream.
+// bounded returns the error with a text that is short and on one line. The checker
+// may be a third party's, and its text the upstream's.
 func bounded(err error) error {
 	if _, ok := err.(*failure); ok || err == nil {
 		return err
@@ -74,16 +74,16 @@ func bounded(err error) error {
 	return &failure{text: clip(err.Error(), maxReason), cause: err}
 }
 
-// expired reports whether the probe's time is up. A connection's deadline may
-// fire a moment before the context's, from which it was taken.
+// expired reports whether the probe's time is up. The deadline of a connection may
+// fire a moment before the context does, which it was taken from.
 func expired(ctx context.Context) bool {
 	deadline, ok := ctx.Deadline()
 	return errors.Is(ctx.Err(), context.DeadlineExceeded) ||
 		ok && ctx.Err() == nil && !time.Now().Before(deadline)
 }
 
-// timeout is the text for a probe whose time is up. The budget was noted some
-// microseconds late: three digits of it are what the configuration has.
+// timeout is the text for a probe whose time is up. The budget was taken some
+// microseconds late, so it is rounded to three digits.
 func timeout(ctx context.Context) string {
 	budget, ok := ctx.Value(budgetKey{}).(time.Duration)
 	if !ok || budget <= 0 {
@@ -108,17 +108,17 @@ var (
 		"dialing backend: ", "",
 	)
 
-	// What differs from probe to probe, or is of no interest: the local end
-	// of a connection, and the name server.
+	// The local end of a connection differs from probe to probe, and the name
+	// server is of no interest.
 	localEnd   = regexp.MustCompile(`(read|write) (\w+) \S*->`)
 	nameServer = regexp.MustCompile(`(lookup \S+) on \S+: `)
 )
 
-// maxPlain is how much of a text is looked at, in bytes: more than a reason gets,
-// since what is taken out is short.
+// maxPlain is how much of a text plain reads, in bytes: more than a reason has,
+// since plain makes it shorter.
 const maxPlain = 16 * maxReason
 
-// plain takes out of an error's text what only Go programmers care for.
+// plain removes from an error's text what only Go programmers need.
 func plain(text string) string {
 	text = text[:min(len(text), maxPlain)]
 	text = goNoise.Replace(text)

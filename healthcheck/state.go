@@ -2,7 +2,7 @@ package healthcheck
 
 import "time"
 
-// Verdict is what a check holds an upstream to be.
+// Verdict is a check's judgement of an upstream.
 type Verdict uint8
 
 // Verdicts.
@@ -27,9 +27,9 @@ func (v Verdict) String() string {
 // State is what a check knows of one upstream.
 type State struct {
 	Verdict  Verdict
-	Decided  bool // a probe has had its say; until then one result decides
-	Unproven bool // it gets nothing before a probe has passed, and none has
-	Degraded bool // it says that it is up, but not well
+	Decided  bool // a result has counted; until then one result decides
+	Unproven bool // it gets no traffic before a probe passes, and none has
+	Degraded bool // the upstream says that it is up, but not well
 	Passes   int  // consecutive, up to the latest probe
 	Fails    int  // likewise
 	Orders   Orders
@@ -41,27 +41,26 @@ type State struct {
 	Recovered time.Time     // when it last went from unhealthy to healthy; zero for never
 	Failed    time.Time     // when the latest failed probe ended; zero for never
 
-	// When as many consecutive probes as the option `passes` asks for, or one
-	// that decides, had passed after one that failed, whatever the verdict was;
-	// zero for never.
+	// When enough consecutive probes had passed after one that failed: as many
+	// as the option `passes` says, or one that decides. Whether the verdict had
+	// flipped does not matter. Zero for never.
 	Mended time.Time
 }
 
-// Force is what the result of a probe does to the verdict.
+// Force is how much the result of a probe counts for the verdict.
 type Force uint8
 
 // Forces.
 const (
-	// Counts: as many in a row as the options `passes` and `fails` say change
-	// the verdict.
+	// Counts: it takes as many consecutive results as the options `passes` and
+	// `fails` say to change the verdict.
 	Counts Force = iota
 
-	// Decides: the verdict is as the result, at once.
+	// Decides: the result is the verdict, at once.
 	Decides
 
-	// Abstains: the verdict and what counts for it stay. A pass proves the
-	// upstream to be there, so that it is no longer checking; a fail has learnt
-	// nothing.
+	// Abstains: the verdict and the counts stay. But a pass ends the verdict
+	// checking, since the upstream is there.
 	Abstains
 )
 
@@ -70,14 +69,14 @@ type Result struct {
 	Err      error // nil: passed
 	Force    Force
 	Degraded bool  // the upstream says so
-	Order    Order // what it asks for
+	Order    Order // of the upstream
 	Ended    time.Time
 	Duration time.Duration
 }
 
-// Next returns the state after a probe, and whether its verdict flipped.
-// An undecided upstream is decided by the first result; after that it takes
-// as many consecutive ones against the verdict as passes and fails say.
+// Next returns the state after a probe, and whether its verdict flipped. The first
+// result decides; after that it takes as many consecutive results against the
+// verdict as passes and fails say.
 func (s State) Next(r Result, passes, fails int) (next State, flipped bool) {
 	next = s
 	next.Probed, next.Duration = r.Ended, r.Duration
@@ -110,9 +109,9 @@ func (s State) Next(r Result, passes, fails int) (next State, flipped bool) {
 	return next.withVerdict(verdict, r.Ended)
 }
 
-// Answered returns the state after a response to a request that says that the
-// upstream is degraded, or that has failed it for the given reason, unless that
-// is empty; and whether its verdict flipped.
+// Answered returns the state after a response to a request, and whether its verdict
+// flipped. The response says that the upstream is degraded, or that it has failed:
+// then failed is the reason, else it is empty.
 func (s State) Answered(degraded bool, failed string, now time.Time) (next State, flipped bool) {
 	next = s
 	next.Degraded = s.Degraded || degraded
@@ -120,7 +119,7 @@ func (s State) Answered(degraded bool, failed string, now time.Time) (next State
 		return next, false
 	}
 	next.Decided = true
-	next.Passes = 0 // it takes all of them to come back
+	next.Passes = 0 // passes before the response do not count
 	if s.Verdict != Unhealthy {
 		next.Reason = failed
 	}
@@ -139,8 +138,8 @@ func (s State) withVerdict(v Verdict, now time.Time) (next State, flipped bool) 
 	return s, true
 }
 
-// differs reports whether something has changed since before that decides who
-// may be picked.
+// differs reports whether the state differs from the one before in what matters for
+// picking.
 func (s State) differs(before State) bool {
 	return s.Verdict != before.Verdict || s.Unproven != before.Unproven || s.Degraded != before.Degraded ||
 		s.Orders != before.Orders || s.Mended != before.Mended
@@ -158,9 +157,8 @@ func (s State) InTransition() bool {
 	return s.Passes > 0
 }
 
-// inherited is the state that a changed check starts from: the old verdict,
-// with its results still to be counted; and, where the checker is of the same
-// kind, the orders.
+// inherited returns the state that a changed check starts from: the old verdict,
+// without the counts; and the orders, if the checker is of the same kind.
 func (s State) inherited(sameKind bool) State {
 	s.Passes, s.Fails = 0, 0
 	if !sameKind {

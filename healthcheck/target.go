@@ -18,17 +18,17 @@ type Target struct {
 	// Upstream is the upstream's dial address as the configuration has it.
 	Upstream string
 
-	// Dial says where to connect. Its port is the check's own where the
-	// check has one.
+	// Dial is where to connect. Its port is the check's own if the check has
+	// one.
 	Dial reverseproxy.DialInfo
 
 	// Host is the Host header and the TLS server name to use, from the
 	// check's option `host`. Empty: those of the upstream itself.
 	Host string
 
-	// Transport is what the handler's requests go through, without the
-	// observer: probes are no load. Its TLS server name is Host where Host
-	// is set. It is never nil.
+	// Transport is that of the handler's requests, without the observer:
+	// probes do not count as attempts. Its TLS server name is Host if Host is
+	// set. It is never nil.
 	Transport http.RoundTripper
 
 	// TLS is the client configuration of Transport; nil if its connections
@@ -36,9 +36,8 @@ type Target struct {
 	TLS *tls.Config
 }
 
-// Connect opens a plain connection to the target: where the transport is Caddy's
-// own, with its dialer, and so with its name servers, local address and PROXY
-// header.
+// Connect opens a plain connection to the target. If the transport is Caddy's own,
+// its dialer is used, and so its name servers, local address and PROXY header.
 func (t Target) Connect(ctx context.Context) (net.Conn, error) {
 	if m, ok := t.Transport.(*reverseproxy.HTTPTransport); ok && m.Transport != nil && m.Transport.DialContext != nil {
 		return m.Transport.DialContext(transportContext(ctx, t, newReplacer(t)), t.Dial.Network, t.Dial.Address)

@@ -9,9 +9,6 @@ import (
 	"io"
 	"net"
 	"regexp"
-	"strconv"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -21,7 +18,7 @@ import (
 
 func init() { caddy.RegisterModule(new(TCP)) }
 
-// maxReceived is how much of what an upstream sends a TCP probe looks at.
+// maxReceived is how much a TCP probe reads of what an upstream sends, in bytes.
 const maxReceived = 64 << 10
 
 // TCP is the checker `tcp`. A target passes when it accepts a connection and,
@@ -56,7 +53,7 @@ func (*TCP) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Provision rejects what Check could not use, and reads the files of tls.
+// Provision compiles the options, and reads the files of tls.
 func (c *TCP) Provision(caddy.Context) (err error) {
 	if err := c.compile(); err != nil {
 		return err
@@ -67,7 +64,7 @@ func (c *TCP) Provision(caddy.Context) (err error) {
 	return err
 }
 
-// compile prepares what the options say. Its errors name option and value.
+// compile compiles the options. Its errors name option and value.
 func (c *TCP) compile() (err error) {
 	if c.send, err = unescape(c.Send); err != nil {
 		return fmt.Errorf("send: %w", err)
@@ -118,7 +115,7 @@ func (c *TCP) Check(ctx context.Context, t Target) error {
 	return nil
 }
 
-// await reads until what has been received matches.
+// await reads until what was received matches.
 func (c *TCP) await(conn net.Conn) error {
 	received := make([]byte, 0, 512) // as much as most ever need
 	for len(received) < maxReceived {
@@ -181,34 +178,6 @@ func (c *TCP) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		}
 	}
 	return nil
-}
-
-// unescape resolves the escapes of Go strings, and \0.
-func unescape(text string) ([]byte, error) {
-	var out []byte
-	for rest := text; rest != ""; {
-		if tail, ok := strings.CutPrefix(rest, `\0`); ok && !startsOctal(tail) {
-			out, rest = append(out, 0), tail
-			continue
-		}
-		char, multibyte, tail, err := strconv.UnquoteChar(rest, 0)
-		if err != nil {
-			return nil, fmt.Errorf("'%s' has a bad escape at '%s'", text, clip(rest, 10))
-		}
-		if multibyte {
-			out = utf8.AppendRune(out, char)
-		} else {
-			out = append(out, byte(char))
-		}
-		rest = tail
-	}
-	return out, nil
-}
-
-// startsOctal reports whether the text begins with two octal digits, which
-// make \0 one of Go's own escapes.
-func startsOctal(text string) bool {
-	return len(text) >= 2 && strings.Trim(text[:2], "01234567") == ""
 }
 
 // Interface guards

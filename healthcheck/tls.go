@@ -1,12 +1,10 @@
 package healthcheck
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -14,7 +12,7 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/internal/cfg"
 )
 
-// TLS is how a checker with connections of its own encrypts them.
+// TLS has the options by which a checker encrypts connections of its own.
 type TLS struct {
 	// PEM files with the certificates of the authorities to trust. Default:
 	// those that the system trusts.
@@ -41,9 +39,8 @@ type ClientAuth struct {
 	Key string `json:"key"`
 }
 
-// Config reads the files and returns the client configuration that they make.
-// Without server_name, its server name is left for the probe to set. The
-// error names option and file.
+// Config reads the files and returns the client configuration. Without server_name
+// the server name is empty, for the probe to set. The error names option and file.
 func (t *TLS) Config() (*tls.Config, error) {
 	c := &tls.Config{
 		ServerName:         t.ServerName,
@@ -122,58 +119,6 @@ func (t *TLS) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 func unmarshalTLS(d *caddyfile.Dispenser) (*TLS, error) {
 	t := new(TLS)
 	return t, t.UnmarshalCaddyfile(d.NewFromNextSegment())
-}
-
-// nonEmpty parses the option's only argument, which must not be empty: in
-// JSON, that would mean an option that is not set.
-func nonEmpty(d *caddyfile.Dispenser) (string, error) {
-	option := d.Val()
-	arg, err := cfg.Arg(d)
-	if err == nil && arg == "" {
-		err = d.Errf("%s: empty", option)
-	}
-	return arg, err
-}
-
-// open connects to the target, over TLS if config is not nil. The connection
-// ends when the context does; release closes it before.
-func open(ctx context.Context, t Target, config *tls.Config) (conn net.Conn, release func(), err error) {
-	conn, err = t.Connect(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	raw := conn
-	stop := context.AfterFunc(ctx, func() { raw.Close() })
-	release = func() {
-		conn.Close() // of TLS, this may wait to say goodbye, but not for longer than the context lasts
-		stop()
-	}
-	if deadline, ok := ctx.Deadline(); ok {
-		if err := conn.SetDeadline(deadline); err != nil {
-			release()
-			return nil, nil, err
-		}
-	}
-	if config != nil {
-		client := tls.Client(conn, config)
-		conn = client
-		if err := client.HandshakeContext(ctx); err != nil {
-			release()
-			return nil, nil, err
-		}
-	}
-	return conn, release, nil
-}
-
-// named returns the configuration with the target's server name where it has
-// none of its own. It may be called for many targets at once.
-func named(config *tls.Config, t Target) *tls.Config {
-	if config == nil || config.ServerName != "" {
-		return config
-	}
-	config = config.Clone()
-	config.ServerName = t.ServerName()
-	return config
 }
 
 // Interface guard

@@ -3,12 +3,10 @@ package healthcheck
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
-	"sync"
 
 	"go.uber.org/zap"
 	"golang.org/x/net/http2"
@@ -26,8 +24,8 @@ type transport struct {
 	closers     []func() error
 }
 
-// newTransport returns the transport for probes, over the given one of the
-// handler or the checker. Where host is set, it is the TLS server name.
+// newTransport returns the transport for probes, made from the given one of the
+// handler or the checker. If host is set, it is the TLS server name.
 func newTransport(ctx caddy.Context, rt http.RoundTripper, host string) (*transport, error) {
 	t := &transport{RoundTripper: rt}
 	if rt == nil {
@@ -73,12 +71,12 @@ func newTransport(ctx caddy.Context, rt http.RoundTripper, host string) (*transp
 // probeBuffer is enough for what a probe sends and gets in most cases.
 const probeBuffer = 1024
 
-// singleUse returns a copy of the module that makes a new connection for each
-// request and closes it after: so a probe shows that the upstream accepts
-// connections, and those to thousands of upstreams do not pile up. Over TLS a
-// handshake each time would be too dear, and over HTTP/2 a connection has many
-// streams at once. It would not do to mark the request instead: such a one takes
-// an idle connection where there is one, and closes it to others.
+// singleUse returns a copy of the module that opens a connection for each request
+// and closes it afterwards. So a probe shows that the upstream accepts connections,
+// and idle connections to thousands of upstreams do not pile up. It is not for TLS,
+// where a handshake for each probe costs too much, nor for HTTP/2, where a
+// connection has many streams. Setting Close on the request does not do: it would
+// take an idle connection of the handler's and close it.
 func singleUse(module *reverseproxy.HTTPTransport) *reverseproxy.HTTPTransport {
 	single := *module
 	single.Transport = module.Transport.Clone()
@@ -88,9 +86,8 @@ func singleUse(module *reverseproxy.HTTPTransport) *reverseproxy.HTTPTransport {
 	return &single
 }
 
-// withServerName returns a copy of the module whose connections ask for the
-// given name. Its connections are its own: ones for different names must not
-// be mixed up.
+// withServerName returns a copy of the module with the given TLS server name. It
+// shares no connections with the module, since those are for another name.
 func withServerName(module *reverseproxy.HTTPTransport, name string) (*reverseproxy.HTTPTransport, error) {
 	rt := module.Transport.Clone()
 	if rt.TLSClientConfig == nil {
@@ -110,15 +107,15 @@ func withServerName(module *reverseproxy.HTTPTransport, name string) (*reversepr
 	return &named, nil
 }
 
-// print tells transports apart by what they are configured to do.
+// print returns the fingerprint: what the transport is configured to do.
 func (t *transport) print() string {
 	config, err := json.Marshal(t.RoundTripper)
 	if err != nil {
 		return fmt.Sprintf("%p", t.RoundTripper) // like no other
 	}
 	print := fmt.Sprintf("%T%s", t.RoundTripper, config)
-	// Caddy forgets the configuration of a module's own modules once they are
-	// loaded. What they have brought about still shows.
+	// Caddy drops the configuration of the modules inside a module once they are
+	// loaded: these are told apart by their effect.
 	if t.tls != nil && t.tls.RootCAs != nil {
 		id := roots.acquire(t.tls.RootCAs)
 		t.closers = append(t.closers, func() error { roots.release(id); return nil })
@@ -142,42 +139,4 @@ func (t *transport) close() (err error) {
 	}
 	t.closers = nil
 	return err
-}
-
-// certPools numbers certificate pools by their content.
-type certPools struct {
-	mu   sync.Mutex
-	last int
-	held map[int]*heldPool
-}
-
-type heldPool struct {
-	pool *x509.CertPool
-	refs int
-}
-
-var roots = certPools{held: make(map[int]*heldPool)}
-
-func (c *certPools) acquire(pool *x509.CertPool) int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for id, h := range c.held {
-		if h.pool.Equal(pool) {
-			h.refs++
-			return id
-		}
-	}
-	c.last++
-	c.held[c.last] = &heldPool{pool: pool, refs: 1}
-	return c.last
-}
-
-func (c *certPools) release(id int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if h := c.held[id]; h != nil {
-		if h.refs--; h.refs == 0 {
-			delete(c.held, id)
-		}
-	}
 }
