@@ -12,7 +12,7 @@ import (
 )
 
 // Of two pools with one check of one address, one probes it, and both have it
-// fail by a response: whoever listens, however slowly, hears of it in order.
+// fail by a response: a listener, however slow, gets the events in order.
 func TestEventsOfASubjectComeInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newRecorder()

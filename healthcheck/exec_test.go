@@ -63,7 +63,7 @@ func TestExecThatCannotStart(t *testing.T) {
 }
 
 func TestExecOutputIsBounded(t *testing.T) {
-	// More than a pipe holds: who does not read it to the end hangs.
+	// More than a pipe holds: the command hangs unless all is read.
 	c := shell(t, "head -c 10000000 /dev/zero | tr '\\0' x; exit 3")
 	if err := checkSoon(t, c, execTarget); err == nil || !strings.HasPrefix(err.Error(), "exit status 3: xxx") {
 		t.Errorf("got %v", err)
@@ -94,7 +94,7 @@ func TestExecTimeouts(t *testing.T) {
 	}
 }
 
-// fifo is a named pipe, from which one can tell who is still there.
+// fifo is a named pipe: it shows whether a process still has it open.
 type fifo struct {
 	path   string
 	opened chan *os.File
@@ -121,7 +121,7 @@ func awaitEnd(t *testing.T, file *os.File) {
 		t.Fatal(err)
 	}
 	if _, err := io.Copy(io.Discard, file); err != nil {
-		t.Errorf("somebody is still there: %v", err)
+		t.Errorf("a process still has it open: %v", err)
 	}
 }
 

@@ -43,7 +43,7 @@ func TestNewCheckTakesOverNothingOfAnotherThatStays(t *testing.T) {
 				t.Errorf("new first: %v; the new check begins as %+v", newFirst, s)
 			}
 			if newFirst && told == 0 {
-				t.Error("nobody was told that it gave back what was not its own")
+				t.Error("notify was not called when the inherited state was revoked")
 			}
 			if w.State().Verdict != Unhealthy {
 				t.Error("the check that stays has lost its verdict")

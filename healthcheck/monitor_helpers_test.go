@@ -144,22 +144,22 @@ func newRecorder() *recorder {
 	return &recorder{times: make(map[string][]time.Time), running: make(map[string]bool)}
 }
 
-func (b *recorder) probe(ctx context.Context, t Target) error {
-	b.mu.Lock()
-	b.times[t.Upstream] = append(b.times[t.Upstream], time.Now())
-	if b.running[t.Upstream] {
+func (r *recorder) probe(ctx context.Context, t Target) error {
+	r.mu.Lock()
+	r.times[t.Upstream] = append(r.times[t.Upstream], time.Now())
+	if r.running[t.Upstream] {
 		panic("two probes of one upstream at once")
 	}
-	b.running[t.Upstream] = true
-	b.atOnce++
-	b.most = max(b.most, b.atOnce)
-	takes, err := b.takes, b.err
-	b.mu.Unlock()
+	r.running[t.Upstream] = true
+	r.atOnce++
+	r.most = max(r.most, r.atOnce)
+	takes, err := r.takes, r.err
+	r.mu.Unlock()
 	defer func() {
-		b.mu.Lock()
-		b.running[t.Upstream] = false
-		b.atOnce--
-		b.mu.Unlock()
+		r.mu.Lock()
+		r.running[t.Upstream] = false
+		r.atOnce--
+		r.mu.Unlock()
 	}()
 	if takes > 0 {
 		select {
@@ -171,16 +171,16 @@ func (b *recorder) probe(ctx context.Context, t Target) error {
 	return err
 }
 
-func (b *recorder) set(takes time.Duration, err error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.takes, b.err = takes, err
+func (r *recorder) set(takes time.Duration, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.takes, r.err = takes, err
 }
 
-func (b *recorder) count() (n int) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, times := range b.times {
+func (r *recorder) count() (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, times := range r.times {
 		n += len(times)
 	}
 	return n

@@ -162,7 +162,7 @@ func TestResponseThatSaysNothingNewIsFree(t *testing.T) {
 	out.Response(saysFail)
 	out.Response(saysDegraded)
 	both := http.Header{"X-Envoy-Degraded": {""}, "X-Envoy-Immediate-Health-Check-Fail": {""}}
-	// Whoever asked for the lock would wait for ever.
+	// A call that takes the mutex hangs.
 	monitor.mu.Lock()
 	defer monitor.mu.Unlock()
 	for name, f := range map[string]func(){
@@ -233,7 +233,7 @@ func TestCloseWaitsForWhatThereIsToTell(t *testing.T) {
 			}()
 			c.close()
 			if !told {
-				t.Errorf("%s: closed while somebody was told", name)
+				t.Errorf("%s: closed while a listener was called", name)
 			}
 		})
 	}

@@ -41,7 +41,7 @@ func (m *Monitor) launch(s *subject, q *slotQueue, now time.Time) {
 	go m.run(ctx, s, p)
 }
 
-// run probes the subject, and tells those who watch it when its state has changed.
+// run probes the subject, and notifies its watches if the state has changed.
 func (m *Monitor) run(ctx context.Context, s *subject, p *probe) {
 	defer close(p.ended)
 	began, check := time.Now(), p.watch.check

@@ -40,7 +40,7 @@ func (e *Events) Emit(f func()) {
 	now := time.Now().UnixNano()
 	if last := e.lost.Load(); now-last > int64(time.Minute) && e.lost.CompareAndSwap(last, now) {
 		e.Log(func() {
-			e.logger.Error("events are lost: those who listen are too slow", zap.Int("waiting", Most))
+			e.logger.Error("events are lost: those who listen are too slow", zap.Int("waiting", MaxWaiting))
 		})
 	}
 }

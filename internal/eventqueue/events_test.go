@@ -29,7 +29,7 @@ func TestLossOfEventsIsLoggedOnceAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		core, logs := observer.New(zap.ErrorLevel)
 		e := NewEvents(zap.New(core))
-		for range Most + 100 {
+		for range MaxWaiting + 100 {
 			e.Emit(func() {})
 		}
 		synctest.Wait()

@@ -1,5 +1,5 @@
-// Package eventqueue tells others of what has happened, one thing after the
-// other, without holding up those to whom it happens.
+// Package eventqueue calls listeners in order, without making the caller wait for
+// them.
 package eventqueue
 
 import (
@@ -7,28 +7,28 @@ import (
 	"time"
 )
 
-// Most is how many events wait at most: enough for all upstreams of a large
-// fleet to go down at once, and a bound where a listener hangs.
-const Most = 20_000
+// MaxWaiting is how many functions wait at most: enough for all upstreams of a large
+// fleet to go down at once, and a bound if a listener hangs.
+const MaxWaiting = 20_000
 
 // Queue calls functions in the order in which they were added, in a goroutine of
 // its own that lasts while there is something to call. The zero Queue is ready.
 type Queue struct {
-	mu      sync.Mutex
+	mu      sync.Mutex // guards what follows
 	waiting []func()
-	done    chan struct{} // closed when nothing is left to call; nil if nothing is
+	done    chan struct{} // closed when the goroutine ends; nil if there is none
 	held    bool
 	closed  bool
 }
 
-// Hold has everything wait until [Queue.Release].
+// Hold makes all functions wait until [Queue.Release].
 func (q *Queue) Hold() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.held = true
 }
 
-// Release ends the wait.
+// Release undoes Hold.
 func (q *Queue) Release() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -36,15 +36,15 @@ func (q *Queue) Release() {
 	q.start()
 }
 
-// Add has the function called after those before it; not any more once the queue
-// is closed. It returns false if the queue was full, and the function is lost.
+// Add adds a function to call; once the queue is closed, it does nothing. It returns
+// false if the queue is full: the function is then lost.
 func (q *Queue) Add(f func()) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch {
 	case q.closed:
 		return true
-	case len(q.waiting) >= Most:
+	case len(q.waiting) >= MaxWaiting:
 		return false
 	}
 	q.waiting = append(q.waiting, f)
@@ -52,8 +52,7 @@ func (q *Queue) Add(f func()) bool {
 	return true
 }
 
-// start begins to call, if there is something to call and nobody does. The mutex
-// is held.
+// start starts the goroutine, if it is needed and does not run. The mutex is held.
 func (q *Queue) start() {
 	if !q.held && !q.closed && q.done == nil && len(q.waiting) > 0 {
 		q.done = make(chan struct{})
@@ -78,9 +77,9 @@ func (q *Queue) run(done chan struct{}) {
 	}
 }
 
-// Close waits until all is told, but not longer than until the given time: who
-// listens may be the one who reloads the configuration, and so wait for us. What
-// is left then is lost, but for the call under way.
+// Close waits until all functions have returned, or until the given time: a listener
+// may be what reloads the configuration, and so wait for Close. Functions that have
+// not been called by then are lost.
 func (q *Queue) Close(until time.Time) {
 	q.mu.Lock()
 	q.closed = true

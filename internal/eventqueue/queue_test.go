@@ -7,30 +7,30 @@ import (
 	"time"
 )
 
-func TestQueueTellsInOrderWithoutHoldingUp(t *testing.T) {
+func TestQueueCallsInOrderWithoutMakingAddWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var queue Queue
 		var heard []int
 		began := time.Now()
 		for i := range 100 {
 			queue.Add(func() {
-				time.Sleep(time.Second) // who listens takes its time
+				time.Sleep(time.Second) // a slow listener
 				heard = append(heard, i)
 			})
 		}
 		if waited := time.Since(began); waited > 0 {
-			t.Errorf("telling took %v", waited)
+			t.Errorf("adding took %v", waited)
 		}
 		queue.Close(time.Now().Add(time.Hour))
 		if !slices.Equal(heard, upTo(100)) {
 			t.Errorf("heard %v", heard)
 		}
-		queue.Add(func() { t.Error("told after it was closed") })
+		queue.Add(func() { t.Error("called after it was closed") })
 		synctest.Wait()
 	})
 }
 
-func TestQueueBeginsAnewOnceAllIsTold(t *testing.T) {
+func TestQueueStartsAgainOnceAllIsCalled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var queue Queue
 		told := 0
@@ -49,11 +49,11 @@ func TestQueueBeginsAnewOnceAllIsTold(t *testing.T) {
 	})
 }
 
-func TestClosingQueueIsNotPatientForEver(t *testing.T) {
+func TestCloseWaitsUntilTheGivenTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var queue Queue
 		finish := make(chan struct{})
-		queue.Add(func() { <-finish }) // waits for us, as one who reloads the configuration
+		queue.Add(func() { <-finish }) // waits for Close, as one that reloads the configuration does
 		began := time.Now()
 		queue.Close(time.Now().Add(5 * time.Second))
 		if waited := time.Since(began); waited != 5*time.Second {
@@ -63,7 +63,7 @@ func TestClosingQueueIsNotPatientForEver(t *testing.T) {
 	})
 }
 
-func TestQueueThatIsHeldTellsUponRelease(t *testing.T) {
+func TestHeldQueueCallsOnRelease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var queue Queue
 		var heard []int
@@ -83,7 +83,7 @@ func TestQueueThatIsHeldTellsUponRelease(t *testing.T) {
 	})
 }
 
-func TestQueueThatIsClosedWhileHeldTellsNothing(t *testing.T) {
+func TestQueueClosedWhileHeldCallsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var queue Queue
 		queue.Hold()
@@ -101,25 +101,25 @@ func TestQueueIsBoundedWhileAListenerHangs(t *testing.T) {
 		queue.Add(func() { <-finish })
 		synctest.Wait()
 		heard, lost := 0, 0
-		for range Most + 7 {
+		for range MaxWaiting + 7 {
 			if !queue.Add(func() { heard++ }) {
 				lost++
 			}
 		}
 		close(finish)
 		synctest.Wait()
-		if heard != Most || lost != 7 {
+		if heard != MaxWaiting || lost != 7 {
 			t.Errorf("heard %d, lost %d", heard, lost)
 		}
 	})
 }
 
-func TestClosedQueueEndsWithTheCallUnderWay(t *testing.T) {
+func TestClosedQueueEndsWithTheCallInProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var queue Queue
 		finish := make(chan struct{})
 		queue.Add(func() { <-finish })
-		queue.Add(func() { t.Error("told after patience has passed") })
+		queue.Add(func() { t.Error("called after the time had passed") })
 		queue.Close(time.Now().Add(time.Second))
 		close(finish)
 		synctest.Wait()
