@@ -82,13 +82,13 @@ func (o *Order) parse(word string) (known bool, warning string) {
 		if !ok {
 			return true, fmt.Sprintf("not a percentage from 0 to %d:", maxPercent)
 		}
-		o.Weight = Share{n, Percent}
+		o.Weight = WeightOrder{n, Percent}
 	case prefixed:
 		n, ok := parseNumber(text, maxAbsolute)
 		if !ok {
 			return true, fmt.Sprintf("not a weight from 0 to %d:", maxAbsolute)
 		}
-		o.Weight = Share{n, Absolute}
+		o.Weight = WeightOrder{n, Absolute}
 	default:
 		return false, ""
 	}

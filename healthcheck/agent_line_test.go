@@ -9,7 +9,7 @@ import (
 )
 
 func TestAgentLines(t *testing.T) {
-	weight := func(n uint32, unit Unit) Order { return Order{Weight: Share{n, unit}} }
+	weight := func(n uint32, unit Unit) Order { return Order{Weight: WeightOrder{n, unit}} }
 	neutral := func(o Order) Report { return Report{Force: Abstains, Order: o} }
 	warned := func(warning string, o Order) Report { return Report{Force: Abstains, Order: o, Warning: warning} }
 	decides := Report{Force: Decides}
@@ -47,7 +47,7 @@ func TestAgentLines(t *testing.T) {
 		"maxconn:0":           {neutral(Order{Limit: NoLimit}), "<nil>"},
 		"maxconn:3 maxconn:4": {neutral(Order{Limit: 4}), "<nil>"},
 		"up\tready,,50%  maxconn:9, # fine": {
-			Report{Force: Decides, Order: Order{Ready, Share{50, Percent}, 9}}, "<nil>"},
+			Report{Force: Decides, Order: Order{Ready, WeightOrder{50, Percent}, 9}}, "<nil>"},
 
 		"weight:257":         {warned("not a weight from 0 to 256: 'weight:257'", Order{}), "<nil>"},
 		"weight:-1":          {warned("not a weight from 0 to 256: 'weight:-1'", Order{}), "<nil>"},

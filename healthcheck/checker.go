@@ -4,6 +4,11 @@
 // that all checks have: when to probe, and how many results it takes to
 // change a verdict. The [Monitor] runs the probes of all checks and calls
 // back when an upstream's [State] changes in a way that matters for picking.
+//
+// A probe's way: the monitor's loop finds it due (schedule.go) and launches it
+// (probe.go); the checker is called (checker_call.go, then the checker's own file);
+// [State.Next] turns the result into the next state (state.go); what has changed is
+// logged and emitted (report.go); and the pools that watch are notified.
 package healthcheck
 
 import (

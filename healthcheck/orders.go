@@ -17,14 +17,14 @@ const (
 	Maint                // none
 )
 
-// Share is the weight that an upstream asks for. The zero Share is the weight
-// that it asked for before.
-type Share struct {
+// WeightOrder is the weight that an upstream orders. The zero WeightOrder leaves the
+// weight as it was ordered before.
+type WeightOrder struct {
 	Value uint32
 	Unit  Unit
 }
 
-// Unit is what a [Share] is counted in.
+// Unit is what a [WeightOrder] is counted in.
 type Unit uint8
 
 // Units.
@@ -48,15 +48,15 @@ func (c *Check) MayOrder() bool {
 // it was ordered before.
 type Order struct {
 	Mode   Mode
-	Weight Share
+	Weight WeightOrder
 	Limit  int // requests at once; 0: as before, [NoLimit]: none
 }
 
 // Orders is the sum of the orders that an upstream has given. Only the upstream can
 // undo them. The zero Orders change nothing.
 type Orders struct {
-	mode    Mode  // Drain or Maint, else zero
-	weight  Share // zero: as configured
+	mode    Mode        // Drain or Maint, else zero
+	weight  WeightOrder // zero: as configured
 	limit   int
 	resumed time.Time
 }
@@ -133,9 +133,9 @@ func (o Orders) after(order Order, now time.Time) Orders {
 		next.mode = order.Mode
 	}
 	switch order.Weight {
-	case Share{}:
-	case Share{100, Percent}:
-		next.weight = Share{}
+	case WeightOrder{}:
+	case WeightOrder{100, Percent}:
+		next.weight = WeightOrder{}
 	default:
 		next.weight = order.Weight
 	}

@@ -13,7 +13,7 @@ func TestOrdersOfNothing(t *testing.T) {
 }
 
 func TestOrders(t *testing.T) {
-	weight := func(n uint32, unit Unit) Order { return Order{Weight: Share{n, unit}} }
+	weight := func(n uint32, unit Unit) Order { return Order{Weight: WeightOrder{n, unit}} }
 	drain, maint, ready := Order{Mode: Drain}, Order{Mode: Maint}, Order{Mode: Ready}
 	for name, test := range map[string]struct {
 		orders []Order
@@ -40,7 +40,7 @@ func TestOrders(t *testing.T) {
 		"ready":                   {[]Order{maint, weight(50, Percent), ready}, 4, 0, false, "", "weight 50%"},
 		"ready does not weigh":    {[]Order{weight(0, Absolute), ready}, 0, 0, false, "weight set to 0 by its agent", "weight 0"},
 		"no limit":                {[]Order{{Limit: 3}, {Limit: NoLimit}}, 8, 0, false, "", "none"},
-		"all":                     {[]Order{{Mode: Drain, Weight: Share{5, Absolute}, Limit: 9}}, 0, 9, false, "drained by its agent", "drain, weight 5, limit 9"},
+		"all":                     {[]Order{{Mode: Drain, Weight: WeightOrder{5, Absolute}, Limit: 9}}, 0, 9, false, "drained by its agent", "drain, weight 5, limit 9"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var o Orders
@@ -66,13 +66,13 @@ func TestOrdersResumeWhenTheLastReasonIsGone(t *testing.T) {
 	}{
 		{Order{Mode: Ready}, false}, // it has never been out
 		{Order{Mode: Drain}, false},
-		{Order{Weight: Share{0, Percent}}, false},
+		{Order{Weight: WeightOrder{0, Percent}}, false},
 		{Order{Mode: Ready}, false}, // its weight is still 0
-		{Order{Weight: Share{1, Percent}}, true},
-		{Order{Weight: Share{2, Percent}}, false},
+		{Order{Weight: WeightOrder{1, Percent}}, true},
+		{Order{Weight: WeightOrder{2, Percent}}, false},
 		{Order{Mode: Maint}, false},
 		{Order{Mode: Drain}, false},
-		{Order{Mode: Ready, Weight: Share{100, Percent}}, true},
+		{Order{Mode: Ready, Weight: WeightOrder{100, Percent}}, true},
 	} {
 		now := time.Unix(int64(i+1), 0)
 		if o = o.after(step.order, now); step.resumes {

@@ -18,12 +18,12 @@ func TestOrdersAreTold(t *testing.T) {
 			order    Order
 			from, to string
 		}{
-			{Order{Mode: Ready, Weight: Share{100, Percent}}, "", ""}, // as it is anyway
-			{Order{Weight: Share{50, Percent}}, "none", "weight 50%"},
+			{Order{Mode: Ready, Weight: WeightOrder{100, Percent}}, "", ""}, // as it is anyway
+			{Order{Weight: WeightOrder{50, Percent}}, "none", "weight 50%"},
 			{Order{Mode: Drain}, "weight 50%", "drain, weight 50%"},
 			{Order{}, "", ""},
 			{Order{Mode: Ready, Limit: 7}, "drain, weight 50%", "weight 50%, limit 7"},
-			{Order{Weight: Share{100, Percent}, Limit: NoLimit}, "weight 50%, limit 7", "none"},
+			{Order{Weight: WeightOrder{100, Percent}, Limit: NoLimit}, "weight 50%, limit 7", "none"},
 		} {
 			r.set(ordering(step.order), nil)
 			sleep(time.Second)

@@ -39,7 +39,7 @@ var fates = map[string]struct {
 	undo   func(t *testing.T, h *reverseproxy.Handler, b *browser, address string)
 }{
 	"drained":     {true, order(healthcheck.Order{Mode: healthcheck.Drain}), order(healthcheck.Order{Mode: healthcheck.Ready})},
-	"weight 0":    {true, order(healthcheck.Order{Weight: healthcheck.Share{Unit: healthcheck.Percent}}), order(healthcheck.Order{Weight: healthcheck.Share{Value: 100, Unit: healthcheck.Percent}})},
+	"weight 0":    {true, order(healthcheck.Order{Weight: healthcheck.WeightOrder{Unit: healthcheck.Percent}}), order(healthcheck.Order{Weight: healthcheck.WeightOrder{Value: 100, Unit: healthcheck.Percent}})},
 	"maintenance": {false, order(healthcheck.Order{Mode: healthcheck.Maint}), order(healthcheck.Order{Mode: healthcheck.Ready})},
 	"down": {false,
 		func(_ *testing.T, _ *reverseproxy.Handler, _ *browser, address string) { setDown(address) },
