@@ -171,11 +171,11 @@ func (q *Query) Acceptable() []*reverseproxy.Upstream {
 // [Latency.Expect]. An estimate is believed for as long as given, counted to the
 // latest attempt of the handler.
 func (q *Query) Latency(i int, believed time.Duration) time.Duration {
-	l := q.Candidates[i].Latency
-	if q.fleet == nil {
-		return l.Expect(0, 0, q.now)
+	var mean, since int64
+	if f := q.fleet; f != nil {
+		mean, since = f.mean.Load(), f.written.Load()-int64(believed)
 	}
-	return l.Expect(time.Duration(q.fleet.mean.Load()), q.fleet.written.Load()-int64(believed), q.now)
+	return q.Candidates[i].Latency.Expect(time.Duration(mean), since, q.now)
 }
 
 // Noise returns within what the candidate's latency is uncertain: see
