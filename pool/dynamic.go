@@ -35,8 +35,8 @@ type dynamics struct {
 }
 
 const (
-	maxViews = 1000 // of one pool; the least recently used goes
-	maxSeats = 4    // times dynamic_limit: upstreams in all views together
+	maxViews  = 1000 // of one pool; the least recently used goes
+	maxListed = 4    // times dynamic_limit: upstreams in all views together
 )
 
 var seed = maphash.MakeSeed()
@@ -56,7 +56,7 @@ func (h *Handle) selectDynamic(upstreams reverseproxy.UpstreamPool, q *Query) (p
 		d.asked.Store(now)
 	}
 	if !q.stale && h.owner {
-		p.source.keep(upstreams, q.Request, now, maxSeats*p.limit)
+		p.source.keep(upstreams, q.Request, now, maxListed*p.limit)
 	}
 	q.view, q.listed = v, q.buffers.listed
 	return h.pick(v.snapshot.Load(), q)
@@ -141,7 +141,7 @@ func (p *Pool) viewOf(upstreams []*reverseproxy.Upstream, now int64) *view {
 	p.locate(v)
 	p.build(v)
 	v.item = cache.NewEntry(v, len(v.members), now)
-	d.gone(d.views.Put(print, v.item, maxViews, max(maxSeats*p.limit, len(v.members))))
+	d.gone(d.views.Put(print, v.item, maxViews, max(maxListed*p.limit, len(v.members))))
 	if !closed { // else all was released
 		p.sweep(now)
 	}

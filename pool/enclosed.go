@@ -5,15 +5,15 @@ import (
 	"slices"
 )
 
-// enclosed is the picker of a policy inside another one of ours that has sessions,
-// or a bound of its own.
+// enclosed is the picker of a policy that is inside another one of ours, and has
+// sessions or a bound.
 type enclosed struct {
 	picker   Picker
 	bound    float64  // 0 for none
 	sessions Sessions // nil for none
 }
 
-// Build builds the picker of the policy where it is inside another one of ours.
+// Build builds the policy's picker for the enclosing policy, as [Policy] says.
 func (h *Handle) Build(next *Tier, before Picker) Picker {
 	if h.features.Bound == 0 && h.features.Sessions == nil {
 		return h.policy.Build(next, before)
@@ -33,8 +33,8 @@ func (e *enclosed) Pick(q *Query) int {
 	return e.pickWithin(q)
 }
 
-// pickWithin picks within the tighter of two bounds, the policy's own and that of the
-// one around it; where that has no candidate, within the latter.
+// pickWithin picks within the policy's own bound, if that is tighter than the
+// enclosing policy's. Where no candidate is within it, the latter holds.
 func (e *enclosed) pickWithin(q *Query) int {
 	if outer := q.bound; e.bound > 0 && (outer == 0 || e.bound < outer) {
 		q.bound = e.bound

@@ -155,9 +155,9 @@ func TestAFloodOfAddressesIsBounded(t *testing.T) {
 				time.Sleep(time.Second)
 			}
 		}
-		addresses, views, seats, answers := b.sizes()
-		if addresses > b.limit || views > maxViews || seats > maxSeats*b.limit || answers > maxAsked {
-			t.Errorf("%d addresses, %d views with %d seats, %d answers", addresses, views, seats, answers)
+		addresses, views, listed, answers := b.sizes()
+		if addresses > b.limit || views > maxViews || listed > maxListed*b.limit || answers > maxAsked {
+			t.Errorf("%d addresses, %d views of %d upstreams, %d answers", addresses, views, listed, answers)
 		}
 		if n := endpoints.Len() - others; n > b.limit {
 			t.Errorf("%d addresses are known", n)
@@ -179,13 +179,13 @@ func TestAFloodOfAddressesIsBounded(t *testing.T) {
 }
 
 // sizes returns how much there is of what sources have returned.
-func (b *testPool) sizes() (addresses, views, seats, answers int) {
+func (b *testPool) sizes() (addresses, views, listed, answers int) {
 	d, lasts := &b.dynamic, &b.source.lasts
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	views, seats = d.views.Len()
+	views, listed = d.views.Len()
 	answers, _ = lasts.Len()
-	return d.count, views, seats, answers
+	return d.count, views, listed, answers
 }
 
 // seriesOf returns how many series a metric has.

@@ -156,26 +156,26 @@ func (h *Handle) pass(s *Snapshot, q *Query) (i int, full bool) {
 	return h.fromReserve(s, q), false
 }
 
-// maxTrials is how many on probation a request looks at: they may be many, and all
-// of them busy.
-const maxTrials = 8
+// maxProbing is how many candidates on probation a request looks at: they may be
+// many, and all of them busy.
+const maxProbing = 8
 
-// probe picks a candidate on probation for a request that is as well served by
-// any, and that Caddy will try elsewhere if need be, unless retries are off.
-// Without that, a policy that prefers the proven might never give one a chance.
+// probe picks a candidate on probation for a request that any upstream serves as
+// well, and that Caddy will retry elsewhere if need be, unless retries are off.
+// Without that, a policy that prefers proven upstreams might never test it.
 func (h *Handle) probe(s *Snapshot, q *Query) int {
-	if len(s.trials) == 0 || q.retry || !h.owner || q.Request == nil || q.Request.Method != http.MethodGet {
+	if len(s.probing) == 0 || q.retry || !h.owner || q.Request == nil || q.Request.Method != http.MethodGet {
 		return None
 	}
 	if _, keyed := h.Key(q.Request); keyed {
 		return None
 	}
 	from := 0
-	if len(s.trials) > maxTrials {
-		from = rand.IntN(len(s.trials))
+	if len(s.probing) > maxProbing {
+		from = rand.IntN(len(s.probing))
 	}
-	for n := range min(len(s.trials), maxTrials) {
-		t := s.trials[(from+n)%len(s.trials)]
+	for n := range min(len(s.probing), maxProbing) {
+		t := s.probing[(from+n)%len(s.probing)]
 		q.enter(h, s.tiers[t.tier])
 		if i := t.candidate; q.OK(i) && q.claim(i) {
 			return i

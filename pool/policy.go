@@ -25,7 +25,7 @@ type Picker interface {
 // None is what pickers return where no candidate may be picked.
 const None = -1
 
-// Features are what a policy does besides picking. Each may be missing.
+// Features are what a policy does besides picking. Each is optional.
 type Features struct {
 	// Key returns the same number for requests that should meet the same
 	// upstream: where traffic is split between levels, they go to the same one. It

@@ -30,7 +30,7 @@ type request struct {
 	retry bool   // an attempt has failed, or was answered and is to be repeated
 	ended bool   // there must be no further attempt
 	stale bool   // the upstreams are those that a source returned earlier
-	turn  *turn  // in the queue; nil where nobody is known to wait
+	turn  *turn  // in the queue; nil where no other request is known to wait
 	at    int64  // instant of the look at the upstreams, once it was asked for; 0 before
 }
 

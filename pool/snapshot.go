@@ -56,15 +56,15 @@ func (t *Tier) pickerOf(h *Handle) Picker {
 	return t.called[h]
 }
 
-// Snapshot is who may be picked at a time. It does not change; another one
-// takes its place when something has.
+// Snapshot is the upstreams that may be picked at a time. It does not change; when
+// something has changed, another one replaces it.
 type Snapshot struct {
 	tiers     []*Tier  // in the order of preference, none of them empty
 	bounds    []uint32 // of the draws that fall on each; nil if all fall on the first
 	plain     *Tier    // the only one, if any of its candidates may be picked at any time; else nil
 	unproven  bool     // all candidates are on probation
 	panicking bool
-	trials    []trial
+	probing   []probationCandidate // those that requests should test
 	reserve   reserve
 
 	// Only where a policy has sessions:
@@ -84,8 +84,9 @@ func (s *Snapshot) only(t *Tier) *Snapshot {
 	return alone
 }
 
-// trial is a candidate on probation, by the indices of its tier and in it.
-type trial struct{ tier, candidate int }
+// probationCandidate is a candidate on probation, by the indices of its tier and in
+// it.
+type probationCandidate struct{ tier, candidate int }
 
 // tier returns the index of the one that the draw falls on.
 func (s *Snapshot) tier(draw uint32) int {
@@ -108,12 +109,12 @@ func (s *Snapshot) used(tier int) bool {
 	return s.bounds[tier] > s.bounds[tier-1]
 }
 
-// try notes whom requests should be tried on.
-func (s *Snapshot) try() {
+// findProbing notes which candidates on probation requests should test.
+func (s *Snapshot) findProbing() {
 	for i, t := range s.tiers {
 		for n, c := range t.Candidates {
 			if c.probation && s.used(i) {
-				s.trials = append(s.trials, trial{i, n})
+				s.probing = append(s.probing, probationCandidate{i, n})
 			}
 		}
 	}

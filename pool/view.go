@@ -144,7 +144,7 @@ func (p *Pool) build(v *view) {
 	}
 	p.admit(next, v, stands)
 	p.count(v, stands)
-	next.try()
+	next.findProbing()
 	p.notePanic(v.history, next, serving)
 	v.snapshot.Store(next)
 	if before != nil {

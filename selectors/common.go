@@ -33,7 +33,7 @@ func (c *common) Select(upstreams reverseproxy.UpstreamPool, r *http.Request, w 
 // work, for requests that are still in flight.
 func (c *common) Cleanup() error { return c.handle.Close() }
 
-// base returns what the policy shares with all others, for the one around it.
+// base returns what the policy shares with all others, for the enclosing one.
 func (c *common) base() *common { return c }
 
 // provision gives the policy its pool, with a first snapshot.
@@ -69,6 +69,6 @@ func (c *common) unmarshalBlock(d *caddyfile.Dispenser, policy string, own func(
 	return nil
 }
 
-// attempts is how many choices of its own a policy makes before it settles for
-// any candidate that may be picked.
-const attempts = 8
+// maxDraws is how many choices of its own a picker makes before it settles for any
+// candidate that may be picked.
+const maxDraws = 8

@@ -63,14 +63,14 @@ func (p *hashPicker) Pick(q *pool.Query) int {
 	return p.find(q, k.hash)
 }
 
-// rehashes is how often a key is led on before all candidates are asked: enough
+// rehashes is how often a key is hashed before all candidates are asked: enough
 // for all but one in a million keys where three of four upstreams are down.
 const rehashes = 48
 
 // find returns the candidate that the key leads to.
 func (p *hashPicker) find(q *pool.Query, key uint64) int {
-	for attempt := range rehashes {
-		if i := p.step(q, balance.Rehash(key, attempt)); i >= 0 && q.OK(i) {
+	for n := range rehashes {
+		if i := p.step(q, balance.Rehash(key, n)); i >= 0 && q.OK(i) {
 			return i
 		}
 	}
@@ -91,8 +91,8 @@ func (p *hashPicker) find(q *pool.Query, key uint64) int {
 // one with the least part of its own.
 func (p *hashPicker) spread(q *pool.Query, key uint64, most float64) int {
 	best, least := pool.None, math.Inf(1)
-	for attempt := range rehashes {
-		i := p.step(q, balance.Rehash(key, attempt))
+	for n := range rehashes {
+		i := p.step(q, balance.Rehash(key, n))
 		if i < 0 || !q.OK(i) {
 			continue
 		}
@@ -110,8 +110,8 @@ func (p *hashPicker) spread(q *pool.Query, key uint64, most float64) int {
 	return best
 }
 
-// step returns the candidate that the key of one attempt leads to; [pool.None] if it
-// leads to none, or to one in a slow start that does not take it.
+// step returns the candidate that the key, rehashed or not, leads to; [pool.None] if
+// it leads to none, or to one in a slow start that does not take it.
 func (p *hashPicker) step(q *pool.Query, key uint64) int {
 	member := p.members.table().At(key)
 	i := int(p.at[member])

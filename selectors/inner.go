@@ -86,7 +86,7 @@ func (p *inner) Pick(q *pool.Query) int {
 func (p *inner) ask(upstreams []*reverseproxy.Upstream, r *http.Request, w http.ResponseWriter) *reverseproxy.Upstream {
 	if w == nil {
 		// Policies that set a cookie do not expect this.
-		return p.selector.Select(upstreams, r, nobody{})
+		return p.selector.Select(upstreams, r, unread{})
 	}
 	header := w.Header()
 	p.cookies.undo(r, header)
@@ -127,12 +127,12 @@ func (p *inner) key(r *http.Request) (key uint32, ok bool) {
 
 func hash(text string) uint32 { return uint32(xxhash.Sum64String(text) >> 32) }
 
-// nobody is a response that nobody reads.
-type nobody struct{}
+// unread is a response that is not read.
+type unread struct{}
 
-func (nobody) Header() http.Header         { return make(http.Header) }
-func (nobody) Write(b []byte) (int, error) { return len(b), nil }
-func (nobody) WriteHeader(int)             {}
+func (unread) Header() http.Header         { return make(http.Header) }
+func (unread) Write(b []byte) (int, error) { return len(b), nil }
+func (unread) WriteHeader(int)             {}
 
 // unmarshalInner parses a policy, whose name comes next.
 func unmarshalInner(d *caddyfile.Dispenser) (json.RawMessage, error) {

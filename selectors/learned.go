@@ -14,7 +14,7 @@ import (
 // cookies that it sets.
 type learned struct {
 	names  []string
-	age    time.Duration // after which a session is forgotten that nobody uses
+	age    time.Duration // after which an unused session is forgotten
 	shards *shards       // the pool's, over reloads
 }
 
@@ -158,12 +158,12 @@ func over(c *http.Cookie) bool {
 	return c.Value == "" || c.MaxAge < 0 || c.MaxAge == 0 && !c.Expires.IsZero() && c.Expires.Before(time.Now())
 }
 
-// old reports whether nobody has used the session for too long.
+// old reports whether the session has been unused for too long.
 func (r *remembered) old(now time.Time) bool { return now.Sub(r.used) > r.age }
 
 // bind notes that the session is with the upstream at the address, which has set
-// it, or merely accepted it. Where there are too many, those go first that nobody
-// has set: anyone could make them up.
+// it, or merely accepted it. Where there are too many, those go first that no upstream
+// has set: clients could make them up.
 func (s *shard) bind(key uint64, address string, age time.Duration, set bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -7,7 +7,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// salt hashes keys so that only who knows it can tell the hash.
+// salt hashes keys so that the hash can be told only by those that know the salt.
 //
 // A fast hash with a seed would not do: for such hashes, keys can be found that
 // meet whatever the seed is, and whoever sends those loads one upstream.

@@ -31,7 +31,7 @@ func (s *sampler) draw(q *pool.Query) sample {
 // redraw draws again where the sample's first candidate may not be picked, and
 // returns it; [pool.None] if none was found.
 func (s *sampler) redraw(q *pool.Query, drawn *sample) int {
-	for range attempts - 1 {
+	for range maxDraws - 1 {
 		drawn.first = s.table.Pick(rand.Uint64())
 		if q.OK(drawn.first) {
 			return drawn.first

@@ -95,7 +95,7 @@ func (r *rotation) Pick(q *pool.Query) int {
 	if q.IsRetry() {
 		next = r.any
 	}
-	for range attempts {
+	for range maxDraws {
 		i = next()
 		if q.OK(i) {
 			return i

@@ -10,7 +10,7 @@ import (
 )
 
 // stamps tell whether a cookie was set of late. A stamp is an HMAC of the tick in
-// which that was: nobody else can make one, it reveals no time, and looking for it
+// which that was: no one else can make one, it reveals no time, and looking for it
 // among those of late is all that a request costs.
 type stamps struct {
 	signer signer

@@ -25,7 +25,7 @@ type stickySessions struct {
 }
 
 // signer makes the tokens that clients are given: of equal upstreams the same.
-// Nobody else can make them, or tell what they are of, so that finding one in the
+// No one else can make them, or tell what they are of, so that finding one in the
 // table proves it: no signature need be computed for a request.
 type signer struct{ secret []byte }
 

@@ -17,7 +17,7 @@ var tables = cache{byPrint: make(map[print]weak.Pointer[shared])}
 type cache struct {
 	mu      sync.Mutex
 	byPrint map[print]weak.Pointer[shared]
-	enough  int // entries at which to look for those that nobody uses any more
+	enough  int // entries at which to look for those out of use
 }
 
 // print tells tables apart.
@@ -67,7 +67,7 @@ func (c *cache) known(key print) *shared {
 
 // recent are the tables of lists that a dynamic source has returned, the latest to
 // be built. A source that returns some of its members at random has a list for each
-// selection, most of which nobody asks for again.
+// selection, most of which are never asked for again.
 type recent struct {
 	mu    sync.Mutex // guards the below
 	of    []*hashMembers

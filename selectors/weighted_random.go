@@ -41,7 +41,7 @@ type weightedRandomPicker struct{ table *balance.Alias }
 // Pick implements [pool.Picker].
 func (p *weightedRandomPicker) Pick(q *pool.Query) int {
 	i := 0
-	for range attempts {
+	for range maxDraws {
 		i = p.table.Pick(rand.Uint64())
 		if q.OK(i) {
 			return i

@@ -55,7 +55,7 @@ func TestHashByHostOutlivesAPort(t *testing.T) {
 	}
 }
 
-// Several upstreams of one host have places of their own, which new ports keep if
+// Several upstreams of one host have ids of their own, which new ports keep if
 // they are in the same order: the second is the second.
 func TestHashByHostWithSeveralPorts(t *testing.T) {
 	const users = 2000
