@@ -12,6 +12,7 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/healthcheck"
 	lbapp "github.com/caddy-evenkeel/evenkeel/internal/app"
 	"github.com/caddy-evenkeel/evenkeel/internal/cfg"
+	"github.com/caddy-evenkeel/evenkeel/outlier"
 	"github.com/caddy-evenkeel/evenkeel/pool"
 )
 
@@ -20,7 +21,7 @@ import (
 func TestPolicyErrorsKnowWhereOptionsBelong(t *testing.T) {
 	blocks := map[string]reflect.Type{
 		"lb_policy":         reflect.TypeFor[pool.Options](),
-		"outlier_detection": reflect.TypeFor[pool.OutlierDetection](),
+		"outlier_detection": reflect.TypeFor[outlier.Options](),
 		"health_check":      reflect.TypeFor[healthcheck.Check](),
 		"on_response":       reflect.TypeFor[healthcheck.OnResponse](),
 		"tls":               reflect.TypeFor[healthcheck.TLS](),

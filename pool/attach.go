@@ -6,6 +6,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/attempt"
 )
 
 // attach binds the pool to a handler: to its upstreams, its transport and its
@@ -22,12 +24,12 @@ func (p *Pool) attach(ctx caddy.Context, handler *reverseproxy.Handler, nested b
 		return err
 	}
 	p.warn(handler)
-	o, err := observe(ctx, handler)
+	t, err := attempt.Install(ctx, handler)
 	if err != nil {
 		return err
 	}
-	o.join(p, nested)
-	p.observer, p.statics = o, handler.Upstreams
+	t.Join(p, nested)
+	p.transport, p.statics = t, handler.Upstreams
 	return nil
 }
 

@@ -11,7 +11,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
-	"github.com/caddy-evenkeel/evenkeel/internal/instant"
+	"github.com/caddy-evenkeel/evenkeel/outlier"
 )
 
 // mosts returns how many requests each candidate of the pool's tier may have.
@@ -27,7 +27,7 @@ func (b *testPool) mosts(tier int) (mosts []int64) {
 // fly has so many requests in flight on a member.
 func fly(m *member, requests int) {
 	for range requests {
-		m.load.begin(instant.Now())
+		m.inFlight.add(1)
 	}
 }
 
@@ -113,7 +113,7 @@ func TestBoundIsOfThoseThatMayBePicked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := bounded(t, Options{}, 3, 1.5)
 		fly(b.static.members[0], 30)
-		b.eject(b.static.members[0], "test", false)
+		b.eject(b.static.members[0], outlier.Finding{Rule: outlier.ByLocal})
 		synctest.Wait()
 		expectMosts(t, "nothing in flight on the others", b.mosts(0), 1, 1)
 	})
@@ -139,19 +139,6 @@ func TestBoundIsOfASetOfDynamicUpstreams(t *testing.T) {
 	}
 }
 
-// Picks that have lapsed count no more, whether their upstreams are asked for
-// again or not.
-func TestLapsedPicksOfOthersDoNotCount(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := bounded(t, Options{}, 2, 1.5)
-		for range 30 {
-			b.static.members[1].load.pick(instant.Now(), 100)
-		}
-		time.Sleep(time.Minute)
-		expectMosts(t, "a minute later", b.mosts(0), 1, 1)
-	})
-}
-
 // nest is a picker that lets another one answer, that of a policy inside; other
 // requests come to what that has picked.
 type nest struct {
@@ -163,7 +150,7 @@ func (n *nest) Pick(q *Query) int {
 	picked := n.inner.Pick(q)
 	if n.looks++; n.looks == 1 {
 		for range 3 {
-			q.Candidates[picked].member.load.pick(instant.Now(), 100)
+			q.Candidates[picked].member.inFlight.take(100)
 		}
 	}
 	return picked
@@ -193,11 +180,12 @@ func TestBoundOfAnAddressThatIsStaticAndDynamic(t *testing.T) {
 			dynamic = append(dynamic, &reverseproxy.Upstream{Dial: u.Dial, Host: new(reverseproxy.Host)})
 		}
 		for n, want := range []int{0, 1, 0} { // ⌈3/2⌉ is two
-			picked := b.handle.Select(dynamic, get(), nil)
+			r := get()
+			picked := b.handle.Select(dynamic, r, nil)
 			if picked != dynamic[want] {
 				t.Fatalf("request %d: picked %s, want %s", n+1, picked.Dial, dynamic[want].Dial)
 			}
-			if _, err := b.send(get(), want, func(*http.Request) (*http.Response, error) {
+			if _, err := b.send(r, want, func(*http.Request) (*http.Response, error) {
 				return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(""))}, nil
 			}); err != nil {
 				t.Fatal(err)
@@ -207,32 +195,17 @@ func TestBoundOfAnAddressThatIsStaticAndDynamic(t *testing.T) {
 	})
 }
 
-// Counting allocates nothing, once there is room for as many picks as come at a
-// time.
-func TestCountingAllocatesNothing(t *testing.T) {
-	var l load
-	now := at(0)
-	if n := testing.AllocsPerRun(1000, func() {
-		now++
-		l.pick(now, 10)
-		l.begin(now)
-		l.end()
-	}); n > 0 {
-		t.Errorf("%v allocations", n)
-	}
-}
-
 // What was counted for sets of dynamic upstreams that are forgotten is so, too.
 func TestForgottenSetsAreNotCounted(t *testing.T) {
 	b := bounded(t, Options{}, 0, 1)
-	b.limit = 5 * maxViews
+	b.limit = 5 * maxMemberships
 	address := func(i int) *reverseproxy.Upstream {
 		return &reverseproxy.Upstream{Dial: fmt.Sprint(host(network, 1), ":", i), Host: new(reverseproxy.Host)}
 	}
-	for i := range maxViews + 50 {
+	for i := range maxMemberships + 50 {
 		b.handle.Select([]*reverseproxy.Upstream{address(1), address(2 + i)}, get(), nil)
 	}
-	if n := len(b.member(address(1).Dial).load.tallies); n > maxViews {
-		t.Errorf("one that is in %d sets that are known counts in %d", maxViews, n)
+	if n := len(b.member(address(1).Dial).inFlight.totals); n > maxMemberships {
+		t.Errorf("one that is in %d sets that are known counts in %d", maxMemberships, n)
 	}
 }

@@ -21,22 +21,22 @@ import (
 
 // dynamics are the upstreams that were not configured but returned by a source.
 // A source may return other ones for other requests, so there may be several
-// views; which one is meant is told by the addresses.
+// memberships; which one is meant is told by the addresses.
 type dynamics struct {
-	latest  atomic.Pointer[view] // the one last asked for
-	views   cache.Cache[uint64, *view]
-	members sync.Map     // string → *member
-	asked   atomic.Int64 // instant of the latest pick
-	expiry  wakeup.Timer // of what clients have asked for
+	latest      atomic.Pointer[membership] // the one last asked for
+	memberships cache.Cache[uint64, *membership]
+	members     sync.Map     // string → *member
+	asked       atomic.Int64 // instant of the latest pick
+	expiry      wakeup.Timer // of what clients have asked for
 
-	mu    sync.Mutex // guards changes of views and members, and:
+	mu    sync.Mutex // guards changes of memberships and members, and:
 	count int        // members
 	swept int64
 }
 
 const (
-	maxViews  = 1000 // of one pool; the least recently used goes
-	maxListed = 4    // times dynamic_limit: upstreams in all views together
+	maxMemberships = 1000 // of one pool; the least recently used goes
+	maxListed      = 4    // times dynamic_limit: upstreams in all memberships together
 )
 
 var seed = maphash.MakeSeed()
@@ -47,24 +47,24 @@ func (h *Handle) selectDynamic(upstreams reverseproxy.UpstreamPool, q *Query) (p
 	now := q.now()
 	v := d.latest.Load()
 	if v == nil || !v.item.UsedSince(now-int64(p.expiry)) || !v.fill(&q.buffers.listed, upstreams) {
-		v = p.viewOf(upstreams, now)
+		v = p.membershipOf(upstreams, now)
 		v.fill(&q.buffers.listed, upstreams)
 		d.show(v)
 	}
-	v.sight(now)
+	v.seen(now)
 	if now-d.asked.Load() > int64(cache.Tick) {
 		d.asked.Store(now)
 	}
 	if !q.stale && h.owner {
 		p.source.keep(upstreams, q.Request, now, maxListed*p.limit)
 	}
-	q.view, q.listed = v, q.buffers.listed
+	q.membership, q.listed = v, q.buffers.listed
 	return h.pick(v.snapshot.Load(), q)
 }
 
-// fill puts the upstreams into the buffer in the order of the view's members.
+// fill puts the upstreams into the buffer in the order of the membership's members.
 // It returns false if they are not the members.
-func (v *view) fill(buffer *[]*reverseproxy.Upstream, upstreams []*reverseproxy.Upstream) bool {
+func (v *membership) fill(buffer *[]*reverseproxy.Upstream, upstreams []*reverseproxy.Upstream) bool {
 	clear(*buffer)
 	*buffer = slices.Grow((*buffer)[:0], len(v.members))[:len(v.members)]
 	distinct := 0
@@ -81,8 +81,8 @@ func (v *view) fill(buffer *[]*reverseproxy.Upstream, upstreams []*reverseproxy.
 	return distinct == len(v.members)
 }
 
-// sight notes that the members were returned by a source.
-func (v *view) sight(now int64) {
+// seen notes that the members were returned by a source.
+func (v *membership) seen(now int64) {
 	if !v.item.Use(now) {
 		return
 	}
@@ -92,16 +92,16 @@ func (v *view) sight(now int64) {
 	}
 }
 
-// viewOf returns the view of the upstreams, which it makes if there is none.
-func (p *Pool) viewOf(upstreams []*reverseproxy.Upstream, now int64) *view {
+// membershipOf returns the membership of the upstreams, which it makes if there is none.
+func (p *Pool) membershipOf(upstreams []*reverseproxy.Upstream, now int64) *membership {
 	var print uint64 // the same for any order
 	for _, u := range upstreams {
 		print += maphash.String(seed, u.Dial)
 	}
 	var buffer []*reverseproxy.Upstream
 	d := &p.dynamic
-	known := func() *view {
-		item := d.views.Get(print)
+	known := func() *membership {
+		item := d.memberships.Get(print)
 		// One that was not asked for in a while may have members that are not
 		// checked any more.
 		if item == nil || !item.UsedSince(now-int64(p.expiry)) || !item.Value.fill(&buffer, upstreams) {
@@ -119,7 +119,7 @@ func (p *Pool) viewOf(upstreams []*reverseproxy.Upstream, now int64) *view {
 	if v := known(); v != nil {
 		return v // another request was faster
 	}
-	v := &view{print: print, index: make(map[string]int, len(upstreams))}
+	v := &membership{print: print, index: make(map[string]int, len(upstreams))}
 	v.past = cache.NewEntry(new(history), 1, now)
 	closed := p.isClosed()
 	if !closed {
@@ -131,7 +131,7 @@ func (p *Pool) viewOf(upstreams []*reverseproxy.Upstream, now int64) *view {
 		if _, ok := v.index[u.Dial]; ok {
 			continue
 		}
-		m, isNew := p.sighted(u.Dial, closed, now)
+		m, isNew := p.track(u.Dial, closed, now)
 		fresh[m] = isNew
 		v.index[u.Dial] = len(v.members)
 		v.members = append(v.members, m)
@@ -141,17 +141,17 @@ func (p *Pool) viewOf(upstreams []*reverseproxy.Upstream, now int64) *view {
 	p.locate(v)
 	p.build(v)
 	v.item = cache.NewEntry(v, len(v.members), now)
-	d.gone(d.views.Put(print, v.item, maxViews, max(maxListed*p.limit, len(v.members))))
+	d.gone(d.memberships.Put(print, v.item, maxMemberships, max(maxListed*p.limit, len(v.members))))
 	if !closed { // else all was released
 		p.sweep(now)
 	}
 	return v
 }
 
-// sighted returns the member with the given address; a new one if there is none,
+// track returns the member with the given address; a new one if there is none,
 // or if its watches have ended since it was last seen. It reports whether the pool
 // remembered nothing of the address. The mutex is held.
-func (p *Pool) sighted(address string, closed bool, now int64) (m *member, isNew bool) {
+func (p *Pool) track(address string, closed bool, now int64) (m *member, isNew bool) {
 	d := &p.dynamic
 	if known, ok := d.members.Load(address); ok {
 		m = known.(*member)
@@ -166,7 +166,7 @@ func (p *Pool) sighted(address string, closed bool, now int64) (m *member, isNew
 			p.logger.Warn("dynamic_limit reached: further upstreams are neither checked nor ejected",
 				zap.Int("dynamic_limit", p.limit), zap.String("upstream", address))
 		}
-		return p.loner(address), false
+		return p.untracked(address), false
 	}
 	m, isNew, _ = p.newMember(address, now)
 	m.seen.Store(now)
@@ -215,7 +215,7 @@ func (p *Pool) expire() {
 	}
 }
 
-// sweep drops the views that have not been asked for in a while, and the
+// sweep drops the memberships that have not been asked for in a while, and the
 // members that are in none. Both mutexes are held.
 func (p *Pool) sweep(now int64) {
 	d := &p.dynamic
@@ -224,7 +224,7 @@ func (p *Pool) sweep(now int64) {
 	}
 	d.swept = now
 	p.memory.tidy(now, max(keep, int64(p.expiry), int64(p.options.FailbackDelay)))
-	d.gone(d.views.Expire(now - int64(p.expiry)))
+	d.gone(d.memberships.Expire(now - int64(p.expiry)))
 	kept := make(map[*member]bool)
 	for _, v := range d.all() {
 		for _, m := range v.members {
@@ -246,13 +246,13 @@ func (p *Pool) sweep(now int64) {
 	}
 }
 
-// all returns the views.
-func (d *dynamics) all() (views []*view) {
-	d.views.Each(func(v *view) bool {
-		views = append(views, v)
+// all returns the memberships.
+func (d *dynamics) all() (memberships []*membership) {
+	d.memberships.Each(func(v *membership) bool {
+		memberships = append(memberships, v)
 		return true
 	})
-	return views
+	return memberships
 }
 
 // close returns all members, and forgets them. The views stay, for the requests

@@ -18,15 +18,15 @@ func returns(addresses ...string) (all reverseproxy.UpstreamPool) {
 	return all
 }
 
-// held counts how often members have the places that the pool remembers, and how
+// held counts how often members have the addresses that the pool remembers, and how
 // many of these there are.
-func (b *testPool) held() (refs, places int) {
+func (b *testPool) held() (refs, addresses int) {
 	b.memory.mu.Lock()
 	defer b.memory.mu.Unlock()
-	for _, p := range b.memory.places {
+	for _, p := range b.memory.addresses {
 		refs += p.refs
 	}
-	return refs, len(b.memory.places)
+	return refs, len(b.memory.addresses)
 }
 
 // What a pool holds of the process it gives back when it is closed: no less,
@@ -39,10 +39,10 @@ func TestClosedPoolHoldsNothing(t *testing.T) {
 				t.Errorf("nothing picked of %v", addresses)
 			}
 		}
-		expect := func(when string, b *testPool, refs, places int) {
+		expect := func(when string, b *testPool, refs, addresses int) {
 			t.Helper()
-			if r, p := b.held(); r != refs || p != places {
-				t.Errorf("%s: %d places are held %d times, want %d and %d", when, p, r, places, refs)
+			if r, p := b.held(); r != refs || p != addresses {
+				t.Errorf("%s: %d addresses are held %d times, want %d and %d", when, p, r, addresses, refs)
 			}
 		}
 		running := newPool(t, Options{}, 0)
@@ -64,29 +64,29 @@ func TestClosedPoolHoldsNothing(t *testing.T) {
 	})
 }
 
-// The view last asked for is one of those that are rebuilt, even if it is evicted
+// The membership last asked for is one of those that are rebuilt, even if it is evicted
 // from the cache meanwhile.
-func TestLatestViewIsOneThatIsKept(t *testing.T) {
+func TestLatestMembershipIsOneThatIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newPool(t, Options{}, 0)
 		b.limit = 1 // so that the shelf has room for one of these
 		d := &b.dynamic
-		view := func(addresses ...string) *view {
-			return b.viewOf(returns(addresses...), instant.Now())
+		list := func(addresses ...string) *membership {
+			return b.membershipOf(returns(addresses...), instant.Now())
 		}
-		first := view("a:80", "b:80", "c:80")
+		first := list("a:80", "b:80", "c:80")
 		d.show(first)
-		second := view("d:80", "e:80", "f:80")
+		second := list("d:80", "e:80", "f:80")
 		if v := d.latest.Load(); v != nil {
-			t.Error("the latest view is one that has gone")
+			t.Error("the latest membership is one that has gone")
 		}
 		d.show(second)
 		if d.latest.Load() != second {
-			t.Error("a view that is there is not shown")
+			t.Error("a membership that is there is not shown")
 		}
 		d.show(first) // by a request that has found it before it went
 		if v := d.latest.Load(); v == first {
-			t.Error("the latest view is one that had gone")
+			t.Error("the latest membership is one that had gone")
 		}
 	})
 }

@@ -18,7 +18,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
-	"github.com/caddy-evenkeel/evenkeel/internal/instant"
+	"github.com/caddy-evenkeel/evenkeel/outlier"
+	"github.com/caddy-evenkeel/evenkeel/queue"
 )
 
 // fate is what becomes of one attempt, at random.
@@ -65,17 +66,18 @@ func TestNothingIsLeftOfRequestsThatAreOver(t *testing.T) {
 				o.DefaultMaxRequests = 1 + seeds.IntN(3)
 			}
 			if seeds.IntN(2) == 0 {
-				o.Queue = &Queue{Length: 5, Timeout: caddy.Duration(4 * time.Second)}
+				o.Queue = &queue.Options{Length: 5, Timeout: caddy.Duration(4 * time.Second)}
 			}
 			if seeds.IntN(2) == 0 {
-				o.OutlierDetection = &OutlierDetection{}
+				o.OutlierDetection = &outlier.Options{}
 			}
 			if seeds.IntN(3) == 0 {
 				o.RetrySame = true
 			}
 			b := newPool(t, o, 1+seeds.IntN(4))
-			b.observer.answered = seeds.IntN(2) == 0
-			b.observer.inner = answers(func(r *http.Request) (*http.Response, error) {
+			b.retried = seeds.IntN(2) == 0
+			b.install(t, b.retried)
+			b.upstreams = answers(func(r *http.Request) (*http.Response, error) {
 				return r.Context().Value(fated{}).(answers)(r)
 			})
 			var wg sync.WaitGroup
@@ -88,24 +90,17 @@ func TestNothingIsLeftOfRequestsThatAreOver(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			time.Sleep(2 * time.Second)
 			synctest.Wait()
-			now := instant.Now()
 			for i, m := range b.static.members {
-				if m.latency.flights.first != nil || m.load.is(now) != 0 || m.slots.taken(now, b.statics[i]) != 0 {
-					t.Errorf("seed %d: %s is held to have requests", seed, m.address)
+				if b.inFlight(i) || m.inFlight.count.Load() != 0 || m.slots.Taken(b.statics[i]) != 0 {
+					t.Errorf("seed %d: %s is held to have requests: %t, %d, %d slots", seed, m.address, b.inFlight(i), m.inFlight.count.Load(), m.slots.Taken(b.statics[i]))
 				}
-				m.outlier.mu.Lock()
-				if m.outlier.at(now) == probation && m.outlier.taken(now) {
+				if b.probing(i) {
 					t.Errorf("seed %d: %s: the one request of the probation is held to be under way", seed, m.address)
 				}
-				m.outlier.mu.Unlock()
 			}
-			if n := b.observer.suspects.Load(); n != 0 {
-				t.Errorf("seed %d: %d requests have suspects", seed, n)
-			}
-			if b.line != nil && b.line.waiting.Load() != 0 {
-				t.Errorf("seed %d: somebody waits", seed)
+			if !b.queue.Empty() {
+				t.Errorf("seed %d: a request waits", seed)
 			}
 		})
 	}
@@ -130,7 +125,7 @@ func (b *testPool) live(random *rand.Rand) {
 		}
 		r.URL.Host = u.Dial
 		res, err := b.attempt(r, u, random)
-		if err == nil && !(b.observer.answered && res.StatusCode == 503) {
+		if err == nil && !(b.retried && res.StatusCode == 503) {
 			return
 		}
 	}
@@ -146,7 +141,7 @@ func (b *testPool) attempt(r *http.Request, u *reverseproxy.Upstream, random *ra
 	ctx := context.WithValue(r.Context(), fated{}, fate(random))
 	ctx = context.WithValue(ctx, caddy.CtxKey("reverse_proxy.dial_info"), reverseproxy.DialInfo{Upstream: u, Address: u.Dial})
 	ctx = context.WithValue(ctx, caddyhttp.ServerCtxKey, new(caddyhttp.Server))
-	res, err := b.observer.roundTrip(r.WithContext(ctx))
+	res, err := b.roundTrip(r.WithContext(ctx))
 	if err == nil && random.IntN(10) > 0 {
 		if random.IntN(4) > 0 {
 			_, _ = io.Copy(io.Discard, res.Body)

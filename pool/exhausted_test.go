@@ -11,7 +11,7 @@ import (
 func TestWhatThisMachineLacksIsNobodysFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newPool(t, Options{}, 2)
-		for range 2 * defaultConsecutive {
+		for range 2 * consecutive {
 			_, _ = b.send(get(), 0, func(*http.Request) (*http.Response, error) {
 				return nil, os.NewSyscallError("socket", syscall.EMFILE)
 			})

@@ -9,6 +9,9 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/outlier"
+	"github.com/caddy-evenkeel/evenkeel/queue"
 )
 
 // Handle is what a policy has of a pool.
@@ -37,8 +40,8 @@ func (h *Handle) Provision(ctx caddy.Context, o *Options, policy Policy, f Featu
 		return nil
 	}
 	p := &Pool{
-		options: o, random: rand.Float64,
-		logger: ctx.Logger(), ctx: ctx, expiry: time.Hour, limit: 10_000,
+		options: o,
+		logger:  ctx.Logger(), ctx: ctx, expiry: time.Hour, limit: 10_000,
 	}
 	p.wakeUp.Run, p.intervals.Run = p.changed, p.intervalEnded
 	h.pool, h.owner = p, true
@@ -47,6 +50,9 @@ func (h *Handle) Provision(ctx caddy.Context, o *Options, policy Policy, f Featu
 	}
 	if err := o.provision(); err != nil {
 		return err
+	}
+	if o.rules != nil {
+		p.detector, p.hostChanges = outlier.NewDetector(o.rules, rand.Float64), outlier.Subscribe(p.changed)
 	}
 	p.dynamic.expiry.Run = p.expire
 	p.identity.config = configOf(ctx.Module(), handler)
@@ -66,8 +72,8 @@ func (h *Handle) Provision(ctx caddy.Context, o *Options, policy Policy, f Featu
 	}
 	for _, check := range o.HealthChecks {
 		var inner http.RoundTripper
-		if p.observer != nil {
-			inner = p.observer.inner
+		if p.transport != nil {
+			inner = p.transport.Inner()
 		}
 		if err := check.Provision(ctx, inner, p.checks); err != nil {
 			return err
@@ -77,7 +83,7 @@ func (h *Handle) Provision(ctx caddy.Context, o *Options, policy Policy, f Featu
 		p.findLimits(handler)
 	}
 	if o.Queue != nil {
-		p.line = newLine(o.Queue, metrics.queued.WithLabelValues(p.policy))
+		p.queue, p.refusedKey = queue.New(o.Queue, metrics.queued.WithLabelValues(p.policy)), refusedKeyOf(p)
 	}
 	return nil
 }

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 	"time"
+	"unsafe"
 
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
@@ -15,6 +17,9 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/attempt"
+	"github.com/caddy-evenkeel/evenkeel/outlier"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -33,8 +38,29 @@ func (p picking) Build(*Tier, Picker) Picker { return p.Picker }
 // testPool is a pool on which attempts can be made.
 type testPool struct {
 	*Pool
-	handle *Handle
-	logs   *logged.ObservedLogs
+	handle    *Handle
+	logs      *logged.ObservedLogs
+	roundTrip func(*http.Request) (*http.Response, error)
+	upstreams answers // what those do with an attempt
+	retried   bool    // answered requests are, too
+}
+
+// install puts the pool's transport before one that does as the test says.
+func (b *testPool) install(t testing.TB, retriesAnswered bool) {
+	t.Helper()
+	h := &reverseproxy.Handler{
+		Transport:     answers(func(r *http.Request) (*http.Response, error) { return b.upstreams(r) }),
+		LoadBalancing: new(reverseproxy.LoadBalancing),
+	}
+	if retriesAnswered {
+		h.LoadBalancing.RetryMatchRaw = caddyhttp.RawMatcherSets{{}}
+	}
+	transport, err := attempt.Install(caddy.Context{}, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport.Join(b.Pool, false)
+	b.transport, b.roundTrip = transport, h.Transport.RoundTrip
 }
 
 // network is the number of the network that the latest test has its addresses in:
@@ -68,10 +94,13 @@ func reloaded(t testing.TB, o Options, n int) *testPool {
 	p := h.pool
 	generation++
 	p.generation = generation
-	p.logger, p.policy, p.random = zap.New(core), t.Name(), func() float64 { return 0 }
-	p.observer = &observer{decay: time.Second, key: "tried", picked: "picked", refused: "refused"}
-	p.observer.join(p, false)
-	p.expiry, p.limit, p.timed = time.Hour, 100, true
+	p.logger, p.policy = zap.New(core), t.Name()
+	if o.rules != nil {
+		p.detector = outlier.NewDetector(o.rules, func() float64 { return 0 })
+	}
+	b := &testPool{Pool: p, handle: h, logs: logs}
+	b.install(t, false)
+	p.expiry, p.limit, p.latency = time.Hour, 100, &LatencyFeature{Decay: time.Second}
 	for i := range n {
 		p.statics = append(p.statics, &reverseproxy.Upstream{
 			Dial: host(network, i) + ":80", Host: new(reverseproxy.Host),
@@ -85,7 +114,7 @@ func reloaded(t testing.TB, o Options, n int) *testPool {
 			t.Error(err)
 		}
 	})
-	return &testPool{p, h, logs}
+	return b
 }
 
 // use has the picker pick from now on, and the policy have the features besides what
@@ -111,8 +140,28 @@ func (b *testPool) send(r *http.Request, i int, by answers) (*http.Response, err
 	u := b.statics[i]
 	ctx := context.WithValue(r.Context(), caddy.CtxKey("reverse_proxy.dial_info"), reverseproxy.DialInfo{Upstream: u, Address: u.Dial})
 	ctx = context.WithValue(ctx, caddyhttp.ServerCtxKey, new(caddyhttp.Server))
-	b.observer.inner = by
-	return b.observer.roundTrip(r.WithContext(ctx))
+	b.upstreams = by
+	return b.roundTrip(r.WithContext(ctx))
 }
 
-func get() *http.Request { return httptest.NewRequest(http.MethodGet, "/", nil) }
+// get returns a request as Caddy has it.
+func get() *http.Request { return withReplacer(httptest.NewRequest(http.MethodGet, "/", nil)) }
+
+func withReplacer(r *http.Request) *http.Request {
+	return r.WithContext(context.WithValue(r.Context(), caddy.ReplacerCtxKey, caddy.NewReplacer()))
+}
+
+// until returns the request with an end.
+func until(r *http.Request) (ending *http.Request, end context.CancelFunc) {
+	ctx, end := context.WithCancel(r.Context())
+	return r.WithContext(ctx), end
+}
+
+// consecutive is the default of failures in a row that eject.
+const consecutive = 5
+
+// busy sets how many requests Caddy counts for an upstream: the number is the first
+// field of its Host.
+func busy(u *reverseproxy.Upstream, requests int) {
+	(*atomic.Int64)(unsafe.Pointer(u.Host)).Store(int64(requests))
+}

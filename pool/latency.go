@@ -13,41 +13,39 @@ import (
 // line of 64 bytes, which it so shares with no other. Nil is that of an upstream of
 // which nothing is kept: it is as fast as the mean.
 type Latency struct {
-	flights *inFlight // to the address, of all pools
-
 	estimate atomic.Int64 // nanoseconds; 0 for none
 	noise    atomic.Int64 // mean deviation of the samples from it; 0 for no sample
 	written  atomic.Int64 // when the estimate was made
-	shed     atomic.Int64 // until when the upstream wants to be spared; 0 for not at all
+	until    atomic.Int64 // when the upstream no longer asks to back off; 0 for never asked
 
 	mu sync.Mutex // guards writes of the above
-	_  [16]byte
+	_  [24]byte
 }
 
-// Expect returns the latency to expect, where the mean of the fleet is as given:
-// the estimate, if there is one; the mean for a newcomer, and for one that is
-// idle and of which nothing was heard since the given instant. In any case it is
-// the age of the oldest attempt in flight at least, and where the upstream has
-// asked to be spared, the time that this still lasts, or five seconds if that is
-// more. Now is called only if it is needed.
-func (l *Latency) Expect(mean time.Duration, since int64, now func() int64) time.Duration {
+// Expect returns the latency to expect of an upstream whose oldest attempt in flight
+// began at the given instant (0 for none): the estimate; the mean of the fleet for a
+// newcomer, and for an idle upstream of which nothing was heard since the given
+// instant. It is at least the age of the oldest attempt. Where the upstream has asked
+// to back off, it is at least the time that this still lasts, and five seconds. Now is
+// called only if it is needed.
+func (l *Latency) Expect(mean time.Duration, since, oldest int64, now func() int64) time.Duration {
 	if l == nil {
 		return mean
 	}
-	estimate, oldest := l.estimate.Load(), l.flights.oldest.Load()
+	estimate := l.estimate.Load()
 	if estimate == 0 || oldest == 0 && l.written.Load() < since {
 		estimate = int64(mean)
 	}
-	shed := l.shed.Load()
-	if oldest == 0 && shed == 0 {
+	until := l.until.Load()
+	if oldest == 0 && until == 0 {
 		return time.Duration(estimate)
 	}
 	at := now()
 	if oldest != 0 {
 		estimate = max(estimate, at-oldest)
 	}
-	if left := shed - at; left > 0 {
-		estimate = max(estimate, left, int64(leastShed))
+	if left := until - at; left > 0 {
+		estimate = max(estimate, left, int64(shortestBackOff))
 	}
 	return time.Duration(estimate)
 }
@@ -63,35 +61,15 @@ func (l *Latency) Noise() time.Duration {
 	return math.MaxInt64
 }
 
-// What an answer that sheds load counts as, at least, and how long it may ask to
-// be spared.
-const (
-	leastShed = 5 * time.Second
-	mostShed  = 300 * time.Second
-)
-
-// spare notes that the upstream wants to be spared for some time.
-func (l *Latency) spare(now int64, wait time.Duration) {
+// backOff notes that the upstream asks to back off for some time.
+func (l *Latency) backOff(now int64, wait time.Duration) {
 	if l == nil {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.shed.Store(max(l.shed.Load(), now+int64(min(wait, mostShed))))
+	l.until.Store(max(l.until.Load(), now+int64(min(wait, longestBackOff))))
 }
-
-// begin notes that the attempt is in flight from now on, where a pool heeds how
-// long attempts on the address are, and reports whether it does.
-func (l *Latency) begin(a *attempt, now int64) (tracked bool) {
-	if l == nil || l.flights.readers.Load() == 0 {
-		return false
-	}
-	l.flights.begin(a, now)
-	return true
-}
-
-// end notes that the attempt, which is tracked, is not in flight any more.
-func (l *Latency) end(a *attempt) { l.flights.end(a) }
 
 // observe takes in how long an attempt took, or that it failed.
 func (l *Latency) observe(now int64, took time.Duration, failed bool, decay time.Duration) {
@@ -119,7 +97,7 @@ func (l *Latency) forget() {
 	defer l.mu.Unlock()
 	l.estimate.Store(0)
 	l.noise.Store(0)
-	l.shed.Store(0)
+	l.until.Store(0)
 }
 
 // fleet is the mean latency of all of a pool's attempts.

@@ -10,6 +10,7 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/healthcheck"
 	"github.com/caddy-evenkeel/evenkeel/internal/balance"
 	"github.com/caddy-evenkeel/evenkeel/internal/cache"
+	"github.com/caddy-evenkeel/evenkeel/outlier"
 )
 
 // history is what a view was before, which counts for now.
@@ -19,12 +20,12 @@ type history struct {
 	levels    map[int]*balance.SlidingMinimum
 }
 
-// historyOf returns what the view was before, which is told by its upstreams and by
+// historyOf returns what the membership was before, which is told by its upstreams and by
 // the options that say what its levels are.
 func (p *Pool) historyOf(upstreams string, dynamic bool, now int64) *cache.Entry[*history] {
 	of, most := &p.memory.histories, maxStaticHistories
 	if dynamic {
-		of, most = &p.memory.dynamicHistories, 2*maxViews // those of two configurations
+		of, most = &p.memory.dynamicHistories, 2*maxMemberships // those of two configurations
 	}
 	key := maphash.String(seed, p.options.signature()+" "+upstreams) // thousands of addresses make long texts
 	if h := of.Get(key); h != nil {
@@ -77,10 +78,10 @@ func (h *history) forget(level int) {
 
 // share says which share of the draws falls on each of the snapshot's tiers.
 // Backups have all of it or none.
-func (p *Pool) share(next *Snapshot, v *view, stands []standing, onBackups bool, now int64) {
+func (p *Pool) share(next *Snapshot, v *membership, states []state, onBackups bool, now int64) {
 	byLevel := make(map[int]*balance.Level)
 	unproven := make(map[int]int)
-	for i, s := range stands {
+	for i, s := range states {
 		m := v.members[i]
 		if m.weight == 0 || (m.level == backups) != onBackups {
 			continue
@@ -92,8 +93,8 @@ func (p *Pool) share(next *Snapshot, v *view, stands []standing, onBackups bool,
 		}
 		l.Upstreams++
 		switch {
-		case s.weight == 0 || s.verdict != healthcheck.Healthy || s.phase == ejected:
-		case s.phase == probation:
+		case s.weight == 0 || s.verdict != healthcheck.Healthy || s.phase == outlier.Ejected:
+		case s.phase == outlier.Probation:
 			unproven[m.level]++
 		case s.degraded:
 			l.Degraded++

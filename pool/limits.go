@@ -38,8 +38,8 @@ func (o *Options) checkDefaultLimit() error {
 	return nil
 }
 
-// least returns the tighter of two limits, of which 0 is none.
-func least(a, b int) int {
+// tighter returns the tighter of two limits, of which 0 is none.
+func tighter(a, b int) int {
 	if a == 0 || b > 0 && b < a {
 		return b
 	}
@@ -73,7 +73,7 @@ func (p *Pool) findLimits(handler *reverseproxy.Handler) {
 // limitOf returns how many requests the static upstream may have at once, by
 // configuration; 0 for any number.
 func (p *Pool) limitOf(u *reverseproxy.Upstream) int {
-	return least(p.options.limits.get(u.Dial, p.options.DefaultMaxRequests), cmp.Or(u.MaxRequests, p.unsaid))
+	return tighter(p.options.limits.get(u.Dial, p.options.DefaultMaxRequests), cmp.Or(u.MaxRequests, p.unsaid))
 }
 
 // room returns how many requests the member may have at once, by configuration and
@@ -81,7 +81,7 @@ func (p *Pool) limitOf(u *reverseproxy.Upstream) int {
 func (m *member) room() int {
 	limit := m.limit
 	for _, w := range m.watches {
-		limit = least(limit, w.State().Orders.Limit())
+		limit = tighter(limit, w.State().Orders.Limit())
 	}
 	return limit
 }

@@ -6,8 +6,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/caddy-evenkeel/evenkeel/endpoint"
 	"github.com/caddy-evenkeel/evenkeel/internal/cache"
-	"github.com/caddy-evenkeel/evenkeel/internal/registry"
+	"github.com/caddy-evenkeel/evenkeel/outlier"
 )
 
 // memory is what a pool remembers over reloads. It belongs to one pool of a
@@ -24,17 +25,17 @@ type memory struct {
 
 	fleet fleet // newcomers start at its mean, also those that come with a reload
 
-	mu     sync.Mutex // guards:
-	places map[string]*place
-	idle   list.List // of *place: those that no member has, first who has been so for longest
-	kept   map[string]any
+	mu        sync.Mutex // guards:
+	addresses map[string]*addressState
+	idle      list.List      // of *addressState: those that no member has, first the one that has been so for longest
+	kept      map[string]any // by policies
 }
 
-// place is what a pool remembers of an address.
-type place struct {
+// addressState is what a pool remembers of an address.
+type addressState struct {
 	dialled  string
 	latency  *Latency
-	endpoint *endpoint
+	endpoint *endpoint.Endpoint
 	joined   atomic.Int64 // instant at which it joined others that were there before; 0 for never
 
 	// Guarded by the memory's mutex.
@@ -54,56 +55,55 @@ const (
 
 // acquire returns what is remembered of the address; and whether nothing was, or
 // no member had it.
-func (m *memory) acquire(dialled string, now int64) (p *place, isNew, wasIdle bool) {
+func (m *memory) acquire(dialled string, now int64) (a *addressState, isNew, wasIdle bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.sweep(now)
-	p = m.places[dialled]
-	if isNew = p == nil; isNew {
-		a := endpoints.Acquire(dialled, func() *endpoint { return &endpoint{slots: new(slots)} })
-		p = &place{dialled: dialled, endpoint: a, latency: &Latency{flights: &a.flights}}
-		if m.places == nil {
-			m.places = make(map[string]*place)
+	a = m.addresses[dialled]
+	if isNew = a == nil; isNew {
+		a = &addressState{dialled: dialled, endpoint: endpoint.Acquire(dialled), latency: new(Latency)}
+		if m.addresses == nil {
+			m.addresses = make(map[string]*addressState)
 		}
-		m.places[dialled] = p
+		m.addresses[dialled] = a
 	}
-	wasIdle = p.refs == 0
-	p.refs++
-	if p.idle != nil {
-		m.idle.Remove(p.idle)
-		p.idle = nil
+	wasIdle = a.refs == 0
+	a.refs++
+	if a.idle != nil {
+		m.idle.Remove(a.idle)
+		a.idle = nil
 	}
-	return p, isNew, wasIdle
+	return a, isNew, wasIdle
 }
 
 // release gives back what acquire has returned. The member had an ejection by the
 // given rules, if any, which goes with it. With a limit above zero, it is all
 // remembered for a while, of so many addresses.
-func (m *memory) release(p *place, rules string, limit int, now int64) {
+func (m *memory) release(a *addressState, rules string, limit int, now int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.sweep(now)
-	p.refs--
-	if limit > 0 && p.refs == 0 && rules != "" {
-		p.ejection, rules = rules, p.ejection
+	a.refs--
+	if limit > 0 && a.refs == 0 && rules != "" {
+		a.ejection, rules = rules, a.ejection
 	}
 	if rules != "" {
-		outliers.Release(outlierKey{rules, p.dialled})
+		outlier.Release(rules, a.dialled)
 	}
 	switch {
-	case p.refs > 0:
+	case a.refs > 0:
 	case limit == 0:
-		m.drop(p)
+		m.drop(a)
 	default:
-		p.left = now
-		p.idle = m.idle.PushBack(p)
+		a.left = now
+		a.idle = m.idle.PushBack(a)
 		for m.idle.Len() > limit {
-			m.drop(m.idle.Front().Value.(*place))
+			m.drop(m.idle.Front().Value.(*addressState))
 		}
 	}
 }
 
-// tidy forgets places that no member has had for too long, and what dynamic
+// tidy forgets addresses that no member has had for too long, and what dynamic
 // upstreams were that nobody has asked for within the given time.
 func (m *memory) tidy(now, within int64) {
 	m.dynamicHistories.Expire(now - within)
@@ -114,29 +114,29 @@ func (m *memory) tidy(now, within int64) {
 
 // sweep is tidy with the mutex held.
 func (m *memory) sweep(now int64) {
-	for e := m.idle.Front(); e != nil && now-e.Value.(*place).left >= keep; e = m.idle.Front() {
-		m.drop(e.Value.(*place))
+	for e := m.idle.Front(); e != nil && now-e.Value.(*addressState).left >= keep; e = m.idle.Front() {
+		m.drop(e.Value.(*addressState))
 	}
 }
 
-// drop forgets a place that no member has. The mutex is held.
-func (m *memory) drop(p *place) {
-	if p.idle != nil {
-		m.idle.Remove(p.idle)
+// drop forgets an address that no member has. The mutex is held.
+func (m *memory) drop(a *addressState) {
+	if a.idle != nil {
+		m.idle.Remove(a.idle)
 	}
-	if p.ejection != "" {
-		outliers.Release(outlierKey{p.ejection, p.dialled})
+	if a.ejection != "" {
+		outlier.Release(a.ejection, a.dialled)
 	}
-	delete(m.places, p.dialled)
-	endpoints.Release(p.dialled)
+	delete(m.addresses, a.dialled)
+	endpoint.Release(a.dialled)
 }
 
 // forget gives all up.
 func (m *memory) forget() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, p := range m.places {
-		m.drop(p)
+	for _, a := range m.addresses {
+		m.drop(a)
 	}
 }
 
@@ -154,34 +154,12 @@ func (m *memory) Kept(key string, create func() any) any {
 	return m.kept[key]
 }
 
-// endpoint is what is known of a dial address in the whole process.
-type endpoint struct {
-	flights inFlight
-	ejected atomic.Bool // has been, so that there is a metric of it
-	dropped atomic.Bool // nobody uses it any more
-	slots   *slots
-	_       [8]byte // to a cache line of 64 bytes
-}
-
-// endpoints are all that are in use or remembered.
-var endpoints = registry.Registry[string, endpoint]{Drop: func(dialled string, a *endpoint) {
-	a.dropped.Store(true)
-	if a.ejected.Load() {
-		uncountEjections(dialled)
-	}
-}}
-
 // countEjection counts one, for as long as the address is known.
-func (p *place) countEjection(rule string) {
-	p.endpoint.ejected.Store(true)
-	metrics.ejections.WithLabelValues(p.dialled, rule).Inc()
-	if p.endpoint.dropped.Load() { // an attempt may end after all who knew the address have gone
-		uncountEjections(p.dialled)
-	}
-}
-
-func uncountEjections(dialled string) {
-	for _, rule := range everyRule {
-		metrics.ejections.DeleteLabelValues(dialled, rule)
-	}
+func (a *addressState) countEjection(rule string) {
+	metrics.ejections.WithLabelValues(a.dialled, rule).Inc()
+	a.endpoint.AtEnd("ejections", func() { // at once, where an attempt has outlived all that knew the address
+		for _, rule := range outlier.EveryRule {
+			metrics.ejections.DeleteLabelValues(a.dialled, rule)
+		}
+	})
 }

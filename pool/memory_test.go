@@ -10,7 +10,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/caddy-evenkeel/evenkeel/endpoint"
 	"github.com/caddy-evenkeel/evenkeel/internal/instant"
+	"github.com/caddy-evenkeel/evenkeel/outlier"
 )
 
 // claims are the pools of one configuration: each is its policy's whole
@@ -118,19 +120,20 @@ func TestPoolsShareNothingButTheAddress(t *testing.T) {
 	one.serve(0, 1, says(200))
 	now := instant.Now()
 	one.static.members[1].latency.observe(now, time.Second, false, time.Second)
-	one.static.members[1].place.joined.Store(now)
+	one.static.members[1].known.joined.Store(now)
 	mine, theirs := one.static.members[1], two.static.members[1]
-	if got := theirs.latency.Expect(0, 0, present); got != 0 || theirs.joined() != 0 {
+	expect := func(m *member) time.Duration { return m.latency.Expect(0, 0, m.ages().Oldest(), present) }
+	if got := expect(theirs); got != 0 || theirs.joined() != 0 {
 		t.Errorf("an estimate of %v from elsewhere, joined %d", got, theirs.joined())
 	}
-	a := new(attempt)
-	mine.latency.begin(a, now-int64(time.Minute))
-	if got := theirs.latency.Expect(0, 0, present); got < time.Minute {
+	e := new(endpoint.Entry)
+	mine.ages().Begin(e, now-int64(time.Minute))
+	if got := expect(theirs); got < time.Minute {
 		t.Errorf("an attempt of a minute is in flight: %v", got)
 	}
-	mine.latency.end(a)
+	mine.ages().End(e)
 	theirs.latency.forget()
-	if got := mine.latency.Expect(0, 0, present); got != time.Second {
+	if got := expect(mine); got != time.Second {
 		t.Errorf("forgotten by another pool: %v", got)
 	}
 }
@@ -141,35 +144,35 @@ func TestAFloodOfAddressesIsBounded(t *testing.T) {
 		b := newPool(t, Options{}, 0)
 		b.source.configure([]byte(`{"source":"a","name":"{x}.test"}`))
 		b.expiry, b.limit = time.Minute, 50
-		others := endpoints.Len()
+		others := endpoint.Known()
 		series := seriesOf(metrics.ejections)
 		for i := range 2000 {
 			upstreams := returns(fmt.Sprintf("flood-%d:80", i), fmt.Sprintf("flood-%d:80", i+1), fmt.Sprintf("flood-%d:80", i+2))
 			if b.handle.Select(upstreams, asking("x", fmt.Sprint(i)), nil) == nil {
 				t.Fatal("nobody")
 			}
-			if m := b.member(upstreams[0].Dial); m != nil && m.outlier != nil {
-				b.eject(m, byLocal, false)
+			if m := b.member(upstreams[0].Dial); m != nil && m.host != nil {
+				b.eject(m, outlier.Finding{Rule: outlier.ByLocal})
 			}
 			if i%100 == 0 {
 				time.Sleep(time.Second)
 			}
 		}
-		addresses, views, listed, answers := b.sizes()
-		if addresses > b.limit || views > maxViews || listed > maxListed*b.limit || answers > maxAsked {
-			t.Errorf("%d addresses, %d views of %d upstreams, %d answers", addresses, views, listed, answers)
+		addresses, memberships, listed, answers := b.sizes()
+		if addresses > b.limit || memberships > maxMemberships || listed > maxListed*b.limit || answers > maxAsked {
+			t.Errorf("%d addresses, %d memberships of %d upstreams, %d answers", addresses, memberships, listed, answers)
 		}
-		if n := endpoints.Len() - others; n > b.limit {
+		if n := endpoint.Known() - others; n > b.limit {
 			t.Errorf("%d addresses are known", n)
 		}
 		if n := seriesOf(metrics.ejections) - series; n < 1 || n > b.limit {
 			t.Errorf("%d series of ejections", n)
 		}
 		time.Sleep(3 * time.Minute) // and nobody asks for anything
-		if addresses, views, _, _ := b.sizes(); addresses != 0 || views != 0 {
-			t.Errorf("%d addresses and %d views are left", addresses, views)
+		if addresses, memberships, _, _ := b.sizes(); addresses != 0 || memberships != 0 {
+			t.Errorf("%d addresses and %d memberships are left", addresses, memberships)
 		}
-		if n := endpoints.Len() - others; n != 0 {
+		if n := endpoint.Known() - others; n != 0 {
 			t.Errorf("%d addresses are known for ever", n)
 		}
 		if n := seriesOf(metrics.ejections) - series; n != 0 {
@@ -179,13 +182,13 @@ func TestAFloodOfAddressesIsBounded(t *testing.T) {
 }
 
 // sizes returns how much there is of what sources have returned.
-func (b *testPool) sizes() (addresses, views, listed, answers int) {
+func (b *testPool) sizes() (addresses, memberships, listed, answers int) {
 	d, lasts := &b.dynamic, &b.source.lasts
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	views, listed = d.views.Len()
+	memberships, listed = d.memberships.Len()
 	answers, _ = lasts.Len()
-	return d.count, views, listed, answers
+	return d.count, memberships, listed, answers
 }
 
 // seriesOf returns how many series a metric has.

@@ -15,6 +15,8 @@ import (
 
 	"github.com/caddy-evenkeel/evenkeel/healthcheck"
 	"github.com/caddy-evenkeel/evenkeel/internal/cfg"
+	"github.com/caddy-evenkeel/evenkeel/outlier"
+	"github.com/caddy-evenkeel/evenkeel/queue"
 )
 
 // Options are those that every policy has.
@@ -72,11 +74,11 @@ type Options struct {
 
 	// Where requests wait while all upstreams are full: have as many in flight
 	// as their limit lets them. Default: none, they get a 503.
-	Queue *Queue `json:"queue,omitempty"`
+	Queue *queue.Options `json:"queue,omitempty"`
 
 	// Which upstreams get nothing for a while because requests to them fail.
 	// Default: those that could not be reached, see there.
-	OutlierDetection *OutlierDetection `json:"outlier_detection,omitempty"`
+	OutlierDetection *outlier.Options `json:"outlier_detection,omitempty"`
 
 	// Active health checks, all of which an upstream must pass.
 	HealthChecks []*healthcheck.Check `json:"health_checks,omitempty"`
@@ -88,7 +90,7 @@ type Options struct {
 	levels     assigned
 	limits     assigned
 	backups    assigned
-	rules      *rules // of outlier detection; nil where it is off
+	rules      *outlier.Rules // of outlier detection; nil where it is off
 }
 
 // Unweighted makes weights other than 0 an error, since the policy knows none.
@@ -189,12 +191,12 @@ func (o *Options) provision() error {
 		}
 	}
 	if o.Queue != nil {
-		if err := o.Queue.provision(); err != nil {
+		if err := o.Queue.Provision(); err != nil {
 			return err
 		}
 	}
 	var err error
-	if o.rules, err = o.OutlierDetection.rules(); err != nil {
+	if o.rules, err = o.OutlierDetection.Rules(); err != nil {
 		return err
 	}
 	return o.nameChecks()

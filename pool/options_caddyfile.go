@@ -4,6 +4,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/caddy-evenkeel/evenkeel/internal/cfg"
+	"github.com/caddy-evenkeel/evenkeel/outlier"
+	"github.com/caddy-evenkeel/evenkeel/queue"
 )
 
 func init() {
@@ -83,11 +85,11 @@ func UnmarshalOption(o *Options, d *caddyfile.Dispenser) (common bool, err error
 			err = cfg.ErrAt(option, "%v", errManagedSlowStart)
 		}
 	case "queue":
-		o.Queue = new(Queue)
-		err = o.Queue.unmarshal(d)
+		o.Queue = new(queue.Options)
+		err = o.Queue.UnmarshalCaddyfile(d)
 	case "outlier_detection":
-		o.OutlierDetection = new(OutlierDetection)
-		err = o.OutlierDetection.unmarshal(d)
+		o.OutlierDetection = new(outlier.Options)
+		err = o.OutlierDetection.UnmarshalCaddyfile(d)
 	}
 	return true, err
 }

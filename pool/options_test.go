@@ -11,6 +11,9 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/caddy-evenkeel/evenkeel/outlier"
+	"github.com/caddy-evenkeel/evenkeel/queue"
 )
 
 // parse parses options as the block of a policy; the first is on line 2.
@@ -43,14 +46,14 @@ func TestOptionsFromACaddyfile(t *testing.T) {
 		"panic_threshold 33.3%":                {PanicThreshold: ptr(33.3)},
 		"slow_start 10s":                       {SlowStart: &SlowStart{caddy.Duration(10 * time.Second), 1}},
 		"slow_start 1d 0.5":                    {SlowStart: &SlowStart{caddy.Duration(24 * time.Hour), 0.5}},
-		"queue 1":                              {Queue: &Queue{1, caddy.Duration(time.Minute)}},
-		"queue 1000000 100ms":                  {Queue: &Queue{1_000_000, caddy.Duration(100 * time.Millisecond)}},
+		"queue 1":                              {Queue: &queue.Options{Length: 1, Timeout: caddy.Duration(time.Minute)}},
+		"queue 1000000 100ms":                  {Queue: &queue.Options{Length: 1_000_000, Timeout: caddy.Duration(100 * time.Millisecond)}},
 		"retries 0\nretry_same":                {Retries: ptr(0), RetrySame: true},
-		"outlier_detection":                    {OutlierDetection: &OutlierDetection{}},
-		"outlier_detection {\n}":               {OutlierDetection: &OutlierDetection{}},
-		"outlier_detection off":                {OutlierDetection: &OutlierDetection{Off: true}},
+		"outlier_detection":                    {OutlierDetection: &outlier.Options{}},
+		"outlier_detection {\n}":               {OutlierDetection: &outlier.Options{}},
+		"outlier_detection off":                {OutlierDetection: &outlier.Options{Off: true}},
 		"outlier_detection {\nstatus 5xx 429\nconsecutive_5xx 0\n}\nretries 1": {
-			OutlierDetection: &OutlierDetection{Status: []string{"5xx", "429"}, Consecutive5xx: ptr(0)}, Retries: ptr(1),
+			OutlierDetection: &outlier.Options{Status: []string{"5xx", "429"}, Consecutive5xx: ptr(0)}, Retries: ptr(1),
 		},
 	} {
 		t.Run(options, func(t *testing.T) {
@@ -211,19 +214,19 @@ func TestProvisionRejectsWhatIsNoOption(t *testing.T) {
 		"panic_threshold: NaN% is not between 0% and 100%":                                                                               {PanicThreshold: ptr(math.NaN())},
 		"slow_start: 0s is not above zero and below ten years":                                                                           {SlowStart: &SlowStart{Aggression: 1}},
 		"slow_start: aggression -1 is not between 0.01 and 100":                                                                          {SlowStart: &SlowStart{Window: 1, Aggression: -1}},
-		"queue: 0 is not between 1 and 1000000":                                                                                          {Queue: &Queue{}},
-		"queue: -1ns is not above zero and below ten years":                                                                              {Queue: &Queue{Length: 1, Timeout: -1}},
-		"outlier_detection: off and other options exclude each other":                                                                    only(OutlierDetection{Off: true, Consecutive5xx: ptr(1)}),
-		"outlier_detection: consecutive_5xx: -1 is not between 0 and 1073741824":                                                         only(OutlierDetection{Consecutive5xx: ptr(-1)}),
-		"outlier_detection: minimum_hosts: 0 is not between 1 and 1073741824":                                                            only(OutlierDetection{MinimumHosts: ptr(0)}),
-		"outlier_detection: success_rate_stdev_factor: NaN is not between 0 and 1000":                                                    only(OutlierDetection{SuccessRateStdevFactor: ptr(math.NaN())}),
-		"outlier_detection: failure_percentage_threshold: 101 is not between 0 and 100":                                                  only(OutlierDetection{FailurePercentageThreshold: ptr(101.0)}),
-		"outlier_detection: max_ejection_percent: -1 is not between 0 and 100":                                                           only(OutlierDetection{MaxEjectionPercent: ptr(-1.0)}),
-		"outlier_detection: interval: -1ns is not above zero and below ten years":                                                        only(OutlierDetection{Interval: -1}),
-		"outlier_detection: interval: 5ns is below 50ms; in JSON, a number without quotes is nanoseconds: write \"5s\" for five seconds": only(OutlierDetection{Interval: 5}),
-		"outlier_detection: base_ejection_time: -1ns is not above zero and below ten years":                                              only(OutlierDetection{BaseEjectionTime: -1}),
-		"outlier_detection: max_ejection_time: 96000h0m0s is not above zero and below ten years":                                         only(OutlierDetection{MaxEjectionTime: tooLong}),
-		"outlier_detection: ejection_jitter: -1ns is not above zero and below ten years":                                                 only(OutlierDetection{EjectionJitter: -1}),
+		"queue: 0 is not between 1 and 1000000":                                                                                          {Queue: &queue.Options{}},
+		"queue: -1ns is not above zero and below ten years":                                                                              {Queue: &queue.Options{Length: 1, Timeout: -1}},
+		"outlier_detection: off and other options exclude each other":                                                                    only(outlier.Options{Off: true, Consecutive5xx: ptr(1)}),
+		"outlier_detection: consecutive_5xx: -1 is not between 0 and 1073741824":                                                         only(outlier.Options{Consecutive5xx: ptr(-1)}),
+		"outlier_detection: minimum_hosts: 0 is not between 1 and 1073741824":                                                            only(outlier.Options{MinimumHosts: ptr(0)}),
+		"outlier_detection: success_rate_stdev_factor: NaN is not between 0 and 1000":                                                    only(outlier.Options{SuccessRateStdevFactor: ptr(math.NaN())}),
+		"outlier_detection: failure_percentage_threshold: 101 is not between 0 and 100":                                                  only(outlier.Options{FailurePercentageThreshold: ptr(101.0)}),
+		"outlier_detection: max_ejection_percent: -1 is not between 0 and 100":                                                           only(outlier.Options{MaxEjectionPercent: ptr(-1.0)}),
+		"outlier_detection: interval: -1ns is not above zero and below ten years":                                                        only(outlier.Options{Interval: -1}),
+		"outlier_detection: interval: 5ns is below 50ms; in JSON, a number without quotes is nanoseconds: write \"5s\" for five seconds": only(outlier.Options{Interval: 5}),
+		"outlier_detection: base_ejection_time: -1ns is not above zero and below ten years":                                              only(outlier.Options{BaseEjectionTime: -1}),
+		"outlier_detection: max_ejection_time: 96000h0m0s is not above zero and below ten years":                                         only(outlier.Options{MaxEjectionTime: tooLong}),
+		"outlier_detection: ejection_jitter: -1ns is not above zero and below ten years":                                                 only(outlier.Options{EjectionJitter: -1}),
 	} {
 		if err := o.provision(); err == nil || err.Error() != want {
 			t.Errorf("%v, want %s", err, want)

@@ -1,10 +1,8 @@
 package pool
 
-import (
-	"go.uber.org/zap"
-)
+import "go.uber.org/zap"
 
-// notePanic tells when the view begins or ends to ignore verdicts and ejections:
+// notePanic tells when the membership begins or ends to ignore verdicts and ejections:
 // once, whatever reloads there are.
 func (p *Pool) notePanic(h *history, s *Snapshot, serving census) {
 	h.mu.Lock()

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/caddy-evenkeel/evenkeel/internal/instant"
+	"github.com/caddy-evenkeel/evenkeel/outlier"
 )
 
 const (
@@ -19,9 +20,9 @@ const (
 // throw ejects the upstreams, allowed or not.
 func (b *testPool) throw(numbers ...int) {
 	for _, i := range numbers {
-		o := b.static.members[i].outlier
-		o.eject(instant.Now(), byLocal, false, 0)
-		o.changed()
+		h := b.static.members[i].host
+		h.Eject(instant.Now(), outlier.ByLocal, false, 0)
+		h.Changed()
 	}
 	synctest.Wait()
 }

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/queue"
 )
 
 // late is a picker during whose first look the upstream becomes free.
@@ -24,12 +26,12 @@ func (l late) Pick(q *Query) int {
 
 // Between finding nobody with room and asking who is full, a request may end.
 func TestRoomBetweenTwoLooksIsTaken(t *testing.T) {
-	b := newPool(t, Options{Queue: &Queue{Length: 1}}, 1)
+	b := newPool(t, Options{Queue: &queue.Options{Length: 1}}, 1)
 	u, looks := b.statics[0], 0
 	u.MaxRequests = 1
 	busy(u, 1)
 	b.use(late{u: u, looks: &looks}, Features{})
-	if got, full := b.handle.selectNow(b.statics, new(Query)); got != u || looks != 2 {
+	if got, full := b.handle.look(b.statics, new(Query)); got != u || looks != 2 {
 		t.Errorf("picked %v after %d looks, full: %t", got, looks, full)
 	}
 }

@@ -21,14 +21,14 @@ func TestStateBelongsToTheResolvedAddress(t *testing.T) {
 		return m
 	}
 	plain, filled := member("10.255.0.1:80"), member("{env.EVENKEEL_TEST_HOST}:80")
-	if plain.latency != filled.latency || plain.outlier != filled.outlier || plain.outlier == nil {
+	if plain.latency != filled.latency || plain.host != filled.host || plain.host == nil {
 		t.Error("one address, two states")
 	}
 	if filled.address != "{env.EVENKEEL_TEST_HOST}:80" {
 		t.Errorf("Caddy's name for it is %s", filled.address)
 	}
 	for _, address := range []string{"{http.request.header.X-Up}", "{http.request.host.labels.2}-a:80", "{env.EVENKEEL_TEST_NONE}:80"} {
-		if m := member(address); m.latency != nil || m.outlier != nil || m.place != nil {
+		if m := member(address); m.latency != nil || m.host != nil || m.known != nil {
 			t.Errorf("%s: something is kept", address)
 		}
 	}
@@ -43,7 +43,7 @@ func TestAttemptToWhatOnlyTheRequestKnows(t *testing.T) {
 	}
 	b.serve(0, 10, refuses)
 	b.serve(0, 10, says(200))
-	if got := b.static.members[0].latency.Expect(time.Millisecond, 0, present); got != time.Millisecond {
+	if got := b.static.members[0].latency.Expect(time.Millisecond, 0, 0, present); got != time.Millisecond {
 		t.Errorf("held to take %v", got)
 	}
 }

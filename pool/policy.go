@@ -82,10 +82,7 @@ func (p *Pool) take(h *Handle) {
 		p.hides = append(p.hides, f.Hide)
 	}
 	if f.Latency != nil {
-		p.timed = true
-		if o := p.observer; o != nil {
-			o.decay, o.toLastByte = f.Latency.Decay, f.Latency.ToLastByte
-		}
+		p.latency = f.Latency
 	}
 	p.counting = p.counting || f.Bound > 0
 }

@@ -14,12 +14,15 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
+	"github.com/caddy-evenkeel/evenkeel/attempt"
 	"github.com/caddy-evenkeel/evenkeel/healthcheck"
 	"github.com/caddy-evenkeel/evenkeel/internal/app"
 	"github.com/caddy-evenkeel/evenkeel/internal/eventqueue"
 	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 	"github.com/caddy-evenkeel/evenkeel/internal/ratelimit"
 	"github.com/caddy-evenkeel/evenkeel/internal/wakeup"
+	"github.com/caddy-evenkeel/evenkeel/outlier"
+	"github.com/caddy-evenkeel/evenkeel/queue"
 )
 
 // DefaultDecay is the time within which a latency estimate forgets.
@@ -27,33 +30,35 @@ const DefaultDecay = time.Second
 
 // Pool is what a policy picks from.
 type Pool struct {
-	policy     string // name of the module
-	options    *Options
-	identity   identity
-	memory     *memory                   // what outlives reloads; from Start on
-	fleet      *fleet                    // the memory's
-	generation uint64                    // of the configuration
-	statics    reverseproxy.UpstreamPool // the handler's; nil where there is none
-	fixed      bool                      // there are no others
-	observer   *observer                 // likewise
-	logger     *zap.Logger
-	ctx        caddy.Context
-	events     *caddyevents.App
-	random     func() float64 // 0 to 1
-	handles    []*Handle      // of the policies: its own, and those inside that
-	called     []*Handle      // those of them that are inside one of Caddy's own, which calls their Select
-	static     *view
-	dynamic    dynamics
-	source     source        // of dynamic upstreams
-	expiry     time.Duration // of addresses from dynamic sources
-	limit      int           // likewise
-	unsaid     int           // limit that the handler sets for upstreams that have none of their own; 0 for none
-	line       *line         // nil where there is no queue
-	counting   bool          // requests in flight are counted, for a policy has a bound on them
-	sessions   bool          // a policy has sessions
-	timed      bool          // a policy heeds latencies: attempts are timed, and answers that shed load bear on latency, not on ejection
-	undos      []func(*http.Request, http.Header)
-	hides      []func(http.Header) (http.Header, bool)
+	policy      string // name of the module
+	options     *Options
+	identity    identity
+	memory      *memory                   // what outlives reloads; from Start on
+	fleet       *fleet                    // the memory's
+	generation  uint64                    // of the configuration
+	statics     reverseproxy.UpstreamPool // the handler's; nil where there is none
+	fixed       bool                      // there are no others
+	transport   *attempt.Transport        // likewise
+	logger      *zap.Logger
+	ctx         caddy.Context
+	events      *caddyevents.App
+	handles     []*Handle // of the policies: its own, and those inside that
+	called      []*Handle // those of them that are inside one of Caddy's own, which calls their Select
+	static      *membership
+	dynamic     dynamics
+	source      source            // of dynamic upstreams
+	expiry      time.Duration     // of addresses from dynamic sources
+	limit       int               // likewise
+	unsaid      int               // limit that the handler sets for upstreams that have none of their own; 0 for none
+	queue       *queue.Queue      // nil where there is none
+	refusedKey  string            // of whether the queue has refused a request, in its replacer
+	detector    *outlier.Detector // nil where outlier detection is off
+	hostChanges *outlier.Subscription
+	counting    bool            // requests in flight are counted, for a policy has a bound on them
+	sessions    bool            // a policy has sessions
+	latency     *LatencyFeature // nil where no policy heeds latencies; else attempts are timed, and answers that ask to back off bear on latency, not on ejection
+	undos       []func(*http.Request, http.Header)
+	hides       []func(http.Header) (http.Header, bool)
 
 	responseObservers []func(ctx context.Context, address string, header http.Header)
 
@@ -68,8 +73,6 @@ type Pool struct {
 	eventQueue *eventqueue.Events // of its events and of those of its checks
 
 	rested   atomic.Int64 // instant before which no further build begins
-	round    uint64       // number of the latest build; guarded by ejecting
-	ejecting sync.Mutex   // one ejection at a time
 	building sync.Mutex   // one build at a time
 	mu       sync.Mutex
 	stale    bool           // a build is due
@@ -93,8 +96,8 @@ func (h *Handle) Close() error {
 	p.mu.Unlock()
 	p.wakeUp.Close()
 	p.intervals.Close()
-	if p.line != nil {
-		p.line.close()
+	if p.queue != nil {
+		p.queue.Close()
 	}
 
 	var watches []*healthcheck.Watch
@@ -126,8 +129,8 @@ func (h *Handle) Close() error {
 			err = e
 		}
 	}
-	if p.observer != nil {
-		p.observer.leave()
+	if p.transport != nil {
+		p.transport.Leave()
 	}
 	return err
 }

@@ -3,6 +3,9 @@ package pool
 import (
 	"fmt"
 	"testing"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/instant"
+	"github.com/caddy-evenkeel/evenkeel/outlier"
 )
 
 // Picks while a part of the upstreams is on probation, each with its one request:
@@ -13,11 +16,8 @@ func BenchmarkPickBesideBusyProbations(b *testing.B) {
 			network++
 			p := reloaded(b, Options{}, 2*n)
 			for _, m := range p.static.members[n:] {
-				o := m.outlier
-				o.mu.Lock()
-				o.phase, o.because, o.round, o.probing = probation, byLocal, 1, 1
-				o.clean.Store(false)
-				o.mu.Unlock()
+				m.host.Eject(0, outlier.ByLocal, false, 0)
+				m.host.Claim(instant.Now(), true)
 			}
 			p.building.Lock()
 			p.build(p.static)

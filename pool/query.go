@@ -8,30 +8,32 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
+	"github.com/caddy-evenkeel/evenkeel/attempt"
+	"github.com/caddy-evenkeel/evenkeel/endpoint"
 	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 )
 
 // Query is one request's choice among the candidates of a tier. It is reused when
 // the pick is over.
 type Query struct {
-	request
+	asked
 	choice
 	admission
 	buffers buffers
 }
 
-// request is what a query is asked for. It is the same for all tiers.
-type request struct {
+// asked is what a query is asked for. It is the same for all tiers.
+type asked struct {
 	Request *http.Request       // may be nil
 	Writer  http.ResponseWriter // may be nil
 
-	fleet *fleet // nil where no attempts are observed
-	tries *tries // upstreams that are to be avoided; nil for none
-	retry bool   // an attempt has failed, or was answered and is to be repeated
-	ended bool   // there must be no further attempt
-	stale bool   // the upstreams are those that a source returned earlier
-	turn  *turn  // in the queue; nil where no other request is known to wait
-	at    int64  // instant of the look at the upstreams, once it was asked for; 0 before
+	fleet *fleet          // nil where no attempts are observed
+	tried *attempt.Record // upstreams that are to be avoided; nil for none
+	retry bool            // an attempt has failed, or was answered and is to be repeated
+	ended bool            // there must be no further attempt
+	stale bool            // the upstreams are those that a source returned earlier
+	turn  *turn           // in the queue; nil where no request is known to wait
+	at    int64           // instant of the look at the upstreams, once it was asked for; 0 before
 }
 
 // choice is what a query chooses from.
@@ -39,9 +41,9 @@ type choice struct {
 	Candidates []Candidate
 	Upstreams  []*reverseproxy.Upstream // of the candidates
 
-	tier   *Tier                    // nil where the candidates are all members
-	view   *view                    // whose snapshot is picked from
-	listed []*reverseproxy.Upstream // of the view's members
+	tier       *Tier                    // nil where the candidates are all members
+	membership *membership              // whose snapshot is picked from
+	listed     []*reverseproxy.Upstream // of the membership's members
 }
 
 // admission is which candidates a query accepts.
@@ -55,6 +57,8 @@ type admission struct {
 	bound       float64 // times its fair share that a candidate may have in flight; 0 for any number
 	ignoreBound bool
 	innerBound  float64 // the tighter one of a policy inside, which has picked; 0 for none
+
+	held hold // what the pick has taken
 }
 
 // buffers are where a query has its dynamic upstreams.
@@ -70,7 +74,7 @@ func newQuery(r *http.Request, w http.ResponseWriter) *Query {
 
 // release ends the use of the query.
 func (q *Query) release() {
-	q.request, q.choice, q.admission = request{}, choice{}, admission{}
+	q.asked, q.choice, q.admission = asked{}, choice{}, admission{}
 	if len(q.buffers.listed) > 0 {
 		clear(q.buffers.listed)
 		clear(q.buffers.narrowed)
@@ -115,14 +119,14 @@ func (q *Query) narrow() {
 }
 
 // retryOf makes the query one of a request that has had attempts before.
-func (q *Query) retryOf(t *tries, same bool) {
-	if t == nil {
+func (q *Query) retryOf(rec *attempt.Record, same bool) {
+	if rec == nil {
 		return // the client has sent an absolute URL
 	}
-	q.retry, q.ended = true, t.over()
-	t.retried()
+	q.retry, q.ended = true, rec.Final()
+	rec.Retried()
 	if !same {
-		q.tries = t
+		q.tried = rec
 	}
 }
 
@@ -133,7 +137,7 @@ func (q *Query) IsRetry() bool { return q.retry }
 // hold it to be available, and it was not tried yet.
 func (q *Query) OK(i int) bool {
 	u := q.Upstreams[i]
-	return u.Available() && !q.tries.avoids(u.Dial, q.again) && (!q.gated || q.admits(i))
+	return u.Available() && !q.tried.Avoids(u.Dial, q.again) && (!q.gated || q.admits(i))
 }
 
 // Any returns the first candidate from the given one on that may be picked,
@@ -155,12 +159,12 @@ func (q *Query) Any(from int) int {
 // Acceptable returns the upstreams that may be picked as far as the pool is
 // concerned, for policies that do not ask [Query.OK].
 func (q *Query) Acceptable() []*reverseproxy.Upstream {
-	if q.tries == nil && !q.gated {
+	if q.tried == nil && !q.gated {
 		return q.Upstreams
 	}
 	var left []*reverseproxy.Upstream
 	for i, u := range q.Upstreams {
-		if !q.tries.avoids(u.Dial, q.again) && (!q.gated || q.admits(i)) {
+		if !q.tried.Avoids(u.Dial, q.again) && (!q.gated || q.admits(i)) {
 			left = append(left, u)
 		}
 	}
@@ -171,11 +175,11 @@ func (q *Query) Acceptable() []*reverseproxy.Upstream {
 // [Latency.Expect]. An estimate is believed for as long as given, counted to the
 // latest attempt of the handler.
 func (q *Query) Latency(i int, believed time.Duration) time.Duration {
-	var mean, since int64
-	if f := q.fleet; f != nil {
-		mean, since = f.mean.Load(), f.written.Load()-int64(believed)
+	c := &q.Candidates[i]
+	if c.inFlight == nil || q.fleet == nil {
+		return c.Latency.Expect(0, 0, 0, q.now)
 	}
-	return q.Candidates[i].Latency.Expect(time.Duration(mean), since, q.now)
+	return c.Latency.Expect(time.Duration(q.fleet.mean.Load()), q.fleet.written.Load()-int64(believed), c.inFlight.Oldest(), q.now)
 }
 
 // Noise returns within what the candidate's latency is uncertain: see
@@ -184,11 +188,4 @@ func (q *Query) Noise(i int) time.Duration { return q.Candidates[i].Latency.Nois
 
 // Active returns the number of requests that Caddy has in flight to the
 // candidate, from all handlers.
-func (q *Query) Active(i int) int { return active(q.Upstreams[i]) }
-
-func active(u *reverseproxy.Upstream) int {
-	if u.Host == nil {
-		return 0
-	}
-	return u.NumRequests()
-}
+func (q *Query) Active(i int) int { return endpoint.Active(q.Upstreams[i]) }

@@ -42,7 +42,7 @@ func (p *Pool) changed() {
 	})
 }
 
-// rebuild makes the snapshots of all views, and returns of how many members. The
+// rebuild makes the snapshots of all memberships, and returns of how many members. The
 // mutex building is held.
 func (p *Pool) rebuild() (members int) {
 	p.build(p.static)

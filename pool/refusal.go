@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/request"
 )
 
 // Keys of what a request's replacer keeps.
@@ -39,7 +41,7 @@ func takeBackRetryAfter(r *http.Request, w http.ResponseWriter) {
 	if len(header["Retry-After"]) == 0 {
 		return
 	}
-	repl := Replacer(r)
+	repl := request.Replacer(r)
 	if repl == nil {
 		return
 	}

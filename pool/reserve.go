@@ -11,7 +11,7 @@ type reservists struct{ ejected, unhealthy []int }
 
 // keep makes the reserve of those that are out. Where verdicts are never to be
 // ignored, none of the unhealthy is in it.
-func (p *Pool) keep(out reservists, v *view, stands []standing) (r reserve) {
+func (p *Pool) keep(out reservists, v *membership, states []state) (r reserve) {
 	if t := p.options.PanicThreshold; t != nil && *t == 0 {
 		out.unhealthy = nil
 	}
@@ -22,7 +22,7 @@ func (p *Pool) keep(out reservists, v *view, stands []standing) (r reserve) {
 		t := &Tier{Candidates: make([]Candidate, len(indices)), gated: true}
 		for n, i := range indices {
 			m := v.members[i]
-			t.Candidates[n] = Candidate{Address: m.address, Weight: 1, Latency: m.latency, member: m, index: i, limit: stands[i].limit}
+			t.Candidates[n] = Candidate{Address: m.address, Weight: 1, Latency: m.latency, member: m, index: i, limit: states[i].limit}
 			if v.upstreams != nil {
 				t.upstreams = append(t.upstreams, v.upstreams[i])
 			}
@@ -44,9 +44,9 @@ func (r reserve) open(retry bool) (tiers []*Tier) {
 	return tiers
 }
 
-// fromReserve picks any of those that are out.
-func (h *Handle) fromReserve(s *Snapshot, q *Query) int {
-	for _, t := range s.reserve.open(q.retry) {
+// fromReserve picks any of those that are out, in the tiers' order.
+func (h *Handle) fromReserve(tiers []*Tier, q *Query) int {
+	for _, t := range tiers {
 		q.enter(h, t)
 		q.bound = 0
 		if i := q.Any(rand.IntN(len(t.Candidates))); i >= 0 {

@@ -6,6 +6,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/caddy-evenkeel/evenkeel/healthcheck"
+	"github.com/caddy-evenkeel/evenkeel/outlier"
 )
 
 // Sessions finds the sessions of requests among the upstreams of one membership. A
@@ -36,7 +37,7 @@ func (h *Handle) pickInSession(s *Snapshot, q *Query, sessions Sessions) (*rever
 	if q.turn != nil && session.Member >= 0 && (session.Strict || s.apart(session.Member)) {
 		own = s.members[session.Member].Address
 	}
-	if q.waits(own, own != "" && session.Strict) {
+	if q.waits(h.pool, own, own != "" && session.Strict) {
 		sessions.Settle(q, session, None)
 		return nil, true
 	}
@@ -75,11 +76,11 @@ func (h *Handle) meet(s *Snapshot, q *Query, session Session) (u *reverseproxy.U
 	if q.OK(i) && (!h.owner || q.claim(i)) {
 		return q.Upstreams[i], false
 	}
-	return nil, h.pool.line != nil && q.full(i)
+	return nil, h.pool.queue != nil && q.full(i)
 }
 
-// locate has the policies that have sessions find them among the view's members.
-func (p *Pool) locate(v *view) {
+// locate has the policies that have sessions find them among the membership's members.
+func (p *Pool) locate(v *membership) {
 	if !p.sessions {
 		return
 	}
@@ -97,7 +98,7 @@ func (p *Pool) locate(v *view) {
 
 // admit notes which members may be met by their sessions: those that are well,
 // drained or not, and those that get traffic anyhow.
-func (p *Pool) admit(s *Snapshot, v *view, stands []standing) {
+func (p *Pool) admit(s *Snapshot, v *membership, states []state) {
 	if !p.sessions {
 		return
 	}
@@ -105,13 +106,13 @@ func (p *Pool) admit(s *Snapshot, v *view, stands []standing) {
 	s.members = make([]Candidate, len(v.members))
 	s.open, s.ejected = make([]bool, len(v.members)), make([]bool, len(v.members))
 	for i, m := range v.members {
-		stand := &stands[i]
+		state := &states[i]
 		s.members[i] = Candidate{
 			Address: m.address, Latency: m.latency, member: m, index: i,
-			limit: stand.limit, probation: stand.phase == probation,
+			limit: state.limit, probation: state.phase == outlier.Probation,
 		}
-		well := stand.verdict == healthcheck.Healthy && !stand.maint
-		s.open[i], s.ejected[i] = well && stand.phase != ejected, well && stand.phase == ejected
+		well := state.verdict == healthcheck.Healthy && !state.maint
+		s.open[i], s.ejected[i] = well && state.phase != outlier.Ejected, well && state.phase == outlier.Ejected
 	}
 	for _, t := range s.tiers {
 		t.open(s.open)

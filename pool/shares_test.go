@@ -9,7 +9,11 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-evenkeel/evenkeel/internal/instant"
+	"github.com/caddy-evenkeel/evenkeel/outlier"
 )
+
+// interval is the default of outlier detection.
+const interval = 10 * time.Second
 
 // untilInterval waits until an interval of that length begins.
 func untilInterval(length time.Duration) {
@@ -34,52 +38,52 @@ func TestSharesOfFailuresEject(t *testing.T) {
 	const off = 0
 	type load struct{ requests, failures int }
 	for name, test := range map[string]struct {
-		options OutlierDetection
+		options outlier.Options
 		loads   []load
 		want    string
 	}{
 		"percentage, at the threshold": {
-			OutlierDetection{FailurePercentageThreshold: ptr(50.0), SuccessRateStdevFactor: ptr(0.0)},
+			outlier.Options{FailurePercentageThreshold: ptr(50.0), SuccessRateStdevFactor: ptr(0.0)},
 			[]load{{100, 50}, {100, 49}, {100, 0}, {100, 0}, {100, 0}}, "essss",
 		},
 		"percentage, too few requests": {
-			OutlierDetection{FailurePercentageThreshold: ptr(50.0), SuccessRateStdevFactor: ptr(0.0)},
+			outlier.Options{FailurePercentageThreshold: ptr(50.0), SuccessRateStdevFactor: ptr(0.0)},
 			[]load{{99, 99}, {100, 0}, {100, 0}, {100, 0}, {100, 0}, {100, 0}}, "ssssss",
 		},
 		"percentage, own volume and hosts": {
-			OutlierDetection{FailurePercentageThreshold: ptr(50.0), SuccessRateStdevFactor: ptr(0.0), RequestVolume: ptr(10), MinimumHosts: ptr(2)},
+			outlier.Options{FailurePercentageThreshold: ptr(50.0), SuccessRateStdevFactor: ptr(0.0), RequestVolume: ptr(10), MinimumHosts: ptr(2)},
 			[]load{{10, 10}, {10, 0}, {9, 0}}, "ess",
 		},
 		"percentage, too few upstreams": {
-			OutlierDetection{FailurePercentageThreshold: ptr(50.0)},
+			outlier.Options{FailurePercentageThreshold: ptr(50.0)},
 			[]load{{100, 100}, {100, 0}, {100, 0}, {100, 0}, {99, 0}}, "sssss",
 		},
 		"percentage, more than the share of ejections": {
-			OutlierDetection{FailurePercentageThreshold: ptr(50.0), MaxEjectionPercent: ptr(40.0), SuccessRateStdevFactor: ptr(0.0)},
+			outlier.Options{FailurePercentageThreshold: ptr(50.0), MaxEjectionPercent: ptr(40.0), SuccessRateStdevFactor: ptr(0.0)},
 			[]load{{100, 90}, {100, 90}, {100, 90}, {100, 0}, {100, 0}}, "eesss",
 		},
 		"percentage, by default": {
-			OutlierDetection{SuccessRateStdevFactor: ptr(0.0)},
+			outlier.Options{SuccessRateStdevFactor: ptr(0.0)},
 			[]load{{100, 85}, {100, 84}, {100, 0}, {100, 0}, {100, 0}}, "essss",
 		},
 		"both off": {
-			OutlierDetection{FailurePercentageThreshold: ptr(0.0), SuccessRateStdevFactor: ptr(0.0)},
+			outlier.Options{FailurePercentageThreshold: ptr(0.0), SuccessRateStdevFactor: ptr(0.0)},
 			[]load{{100, 100}, {100, 0}, {100, 0}, {100, 0}, {100, 0}}, "sssss",
 		},
 		"success rate, by default": {
-			OutlierDetection{},
+			outlier.Options{},
 			[]load{{100, 20}, {100, 0}, {100, 0}, {100, 0}, {100, 0}}, "essss",
 		},
 		"success rate, too even": {
-			OutlierDetection{SuccessRateStdevFactor: ptr(2.1)}, // of five, none is that far out
+			outlier.Options{SuccessRateStdevFactor: ptr(2.1)}, // of five, none is that far out
 			[]load{{100, 20}, {100, 0}, {100, 0}, {100, 0}, {100, 0}}, "sssss",
 		},
 		"success rate, all alike, and their mean is more by rounding": {
-			OutlierDetection{SuccessRateStdevFactor: ptr(0.001)},
+			outlier.Options{SuccessRateStdevFactor: ptr(0.001)},
 			[]load{{100, 2}, {100, 2}, {100, 2}, {100, 2}, {100, 2}}, "sssss",
 		},
 		"success rate, one has more requests": {
-			OutlierDetection{},
+			outlier.Options{},
 			[]load{{1000, 200}, {100, 20}, {100, 20}, {100, 20}, {100, 20}}, "sssss",
 		},
 	} {
@@ -87,11 +91,11 @@ func TestSharesOfFailuresEject(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				test.options.Consecutive5xx, test.options.ConsecutiveGatewayFailures = ptr(off), ptr(off)
 				b := newPool(t, only(test.options), len(test.loads))
-				untilInterval(defaultOutlierInterval)
+				untilInterval(interval)
 				for i, l := range test.loads {
 					b.mix(i, l.requests, l.failures)
 				}
-				time.Sleep(defaultOutlierInterval - 1)
+				time.Sleep(interval - 1)
 				b.expect(t, "within the interval", strings.Repeat("s", len(test.loads)))
 				time.Sleep(time.Nanosecond)
 				b.expect(t, "after the interval", test.want)
@@ -103,7 +107,7 @@ func TestSharesOfFailuresEject(t *testing.T) {
 func TestSharesAreThoseOfOneInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const interval = time.Minute
-		b := newPool(t, only(OutlierDetection{
+		b := newPool(t, only(outlier.Options{
 			Consecutive5xx: ptr(0), MinimumHosts: ptr(1), RequestVolume: ptr(10), Interval: caddy.Duration(interval),
 		}), 2)
 		untilInterval(interval)
@@ -129,14 +133,14 @@ func TestSharesAreThoseOfOneInterval(t *testing.T) {
 func TestShareAtThePercentageThreshold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for percentage := 1; percentage <= 100; percentage++ {
-			b := newPool(t, only(OutlierDetection{
+			b := newPool(t, only(outlier.Options{
 				Consecutive5xx: ptr(0), SuccessRateStdevFactor: ptr(0.0), MinimumHosts: ptr(1), MaxEjectionPercent: ptr(100.0),
 				FailurePercentageThreshold: ptr(float64(percentage)),
 			}), 3)
-			untilInterval(defaultOutlierInterval)
+			untilInterval(interval)
 			b.mix(0, 100, percentage)
 			b.mix(1, 100, percentage-1)
-			time.Sleep(defaultOutlierInterval)
+			time.Sleep(interval)
 			if got := b.phases(); got != "ess" {
 				t.Errorf("%d of 100 fail, %d of 100, and none, where %d%% are too many: %s", percentage, percentage-1, percentage, got)
 			}

@@ -2,6 +2,8 @@ package pool
 
 import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/endpoint"
 )
 
 // Candidate is an upstream that may be picked.
@@ -17,28 +19,29 @@ type Candidate struct {
 	Ramp float64
 
 	member        *member
-	addressWeight uint32 // of all candidates of its address
-	index         int    // among the view's members
-	limit         int    // of requests at once, by configuration and by its agent; 0 for none
+	inFlight      *endpoint.InFlight // attempts to the address; nil for an untracked upstream
+	addressWeight uint32             // of all candidates of its address
+	index         int                // among the membership's members
+	limit         int                // of requests at once, by configuration and by its agent; 0 for none
 	probation     bool
 }
 
 // Tier is the candidates that come before all others or after them: those of one
 // priority level, the degraded ones apart. It does not change.
 type Tier struct {
-	Candidates []Candidate // in the order of the view's members
+	Candidates []Candidate // in the order of the membership's members
 	Level      *Level
 
 	level     int
 	degraded  bool
 	failing   bool                     // every attempt fails; they come after those that are ejected
 	weight    float64                  // of all candidates
-	tally     *tally                   // nil where requests in flight are not counted
+	total     *total                   // of requests in flight; nil where they are not counted
 	gated     bool                     // not every candidate that Caddy has nothing against may be picked
 	upstreams []*reverseproxy.Upstream // of the candidates; nil where upstreams are dynamic
 	picker    Picker                   // of the pool's own policy
 	called    map[*Handle]Picker       // of policies inside one of Caddy's own, which calls their Select
-	sessions  map[*Handle]Sessions     // the view's
+	sessions  map[*Handle]Sessions     // the membership's
 }
 
 // Level is all upstreams that have weight and one priority, whether they may be
@@ -68,8 +71,8 @@ type Snapshot struct {
 	reserve   reserve
 
 	// Only where a policy has sessions:
-	sessions map[*Handle]Sessions // the view's
-	members  []Candidate          // all of the view's
+	sessions map[*Handle]Sessions // the membership's
+	members  []Candidate          // all of the membership's
 	open     []bool               // which of them sessions may meet
 	ejected  []bool               // which of the others strict sessions may: there is no other upstream for them
 }
@@ -83,10 +86,6 @@ func (s *Snapshot) only(t *Tier) *Snapshot {
 	}
 	return alone
 }
-
-// probationCandidate is a candidate on probation, by the indices of its tier and in
-// it.
-type probationCandidate struct{ tier, candidate int }
 
 // tier returns the index of the one that the draw falls on.
 func (s *Snapshot) tier(draw uint32) int {
@@ -109,13 +108,17 @@ func (s *Snapshot) used(tier int) bool {
 	return s.bounds[tier] > s.bounds[tier-1]
 }
 
-// findProbing notes which candidates on probation requests should test.
-func (s *Snapshot) findProbing() {
-	for i, t := range s.tiers {
-		for n, c := range t.Candidates {
-			if c.probation && s.used(i) {
-				s.probing = append(s.probing, probationCandidate{i, n})
-			}
+// tierOf returns the snapshot's tier that has just these upstreams, told by the
+// slice itself; nil if there is none.
+func (s *Snapshot) tierOf(upstreams []*reverseproxy.Upstream) *Tier {
+	for _, t := range s.tiers {
+		if same(upstreams, t.upstreams) {
+			return t
 		}
 	}
+	return nil
+}
+
+func same(a, b []*reverseproxy.Upstream) bool {
+	return len(a) == len(b) && len(b) > 0 && &a[0] == &b[0]
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/caddy-evenkeel/evenkeel/internal/cache"
 	"github.com/caddy-evenkeel/evenkeel/internal/instant"
+	"github.com/caddy-evenkeel/evenkeel/internal/request"
 )
 
 // source is what a handler's dynamic source is known to ask for.
@@ -110,7 +111,7 @@ func namesOf(config json.RawMessage) (names []string) {
 // its length before it, so that no two questions look alike, whatever clients make
 // of them.
 func (s *source) question(r *http.Request) (question string, ok bool) {
-	repl := Replacer(r)
+	repl := request.Replacer(r)
 	if repl == nil {
 		return "", false
 	}

@@ -21,7 +21,7 @@ func (h *Handle) Start() error {
 	p.identity.upstreams = slices.Compact(slices.Sorted(slices.Values(append(dials(p.statics), p.source.names...))))
 	memories.claim(p, now)
 	p.recall()
-	v := &view{upstreams: p.statics, index: make(map[string]int)}
+	v := &membership{upstreams: p.statics, index: make(map[string]int)}
 	p.static = v
 	fresh := make(map[string]bool) // to this pool
 	for i, address := range dials(p.statics) {
@@ -60,15 +60,15 @@ func (p *Pool) moveTo(to *memory) {
 	p.recall()
 	fresh := make(map[string]bool)
 	for _, m := range p.static.members {
-		if m.place == nil {
+		if m.known == nil {
 			continue
 		}
-		place, _, wasIdle := to.acquire(m.dialled, now)
+		known, _, wasIdle := to.acquire(m.dialled, now)
 		if _, again := fresh[m.dialled]; !again {
 			fresh[m.dialled] = wasIdle
 		}
-		from.release(m.place, "", max(p.limit, len(p.statics)), now) // for the pool that it belongs to
-		m.place, m.latency = place, place.latency
+		from.release(m.known, "", max(p.limit, len(p.statics)), now) // for the pool that it belongs to
+		m.known, m.latency = known, known.latency
 	}
 	p.static.history = p.historyOf(strings.Join(p.identity.upstreams, " "), false, now).Value
 	welcome(p.static.members, func(m *member) bool { return fresh[m.dialled] }, now)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
+	"github.com/caddy-evenkeel/evenkeel/endpoint"
 	"github.com/caddy-evenkeel/evenkeel/healthcheck"
 )
 
@@ -28,12 +29,12 @@ func TestAFlipDuringAStartThatFails(t *testing.T) {
 	if h.pool.started() {
 		t.Error("there is a snapshot")
 	}
-	before := endpoints.Len()
+	before := endpoint.Known()
 	if err := h.Close(); err != nil {
 		t.Error(err)
 	}
 	h.pool.memory.forget()
-	if n := before - endpoints.Len(); n != 3 {
+	if n := before - endpoint.Known(); n != 3 {
 		t.Errorf("%d addresses were given back, want 3", n)
 	}
 }

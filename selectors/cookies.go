@@ -9,13 +9,13 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/caddy-evenkeel/evenkeel/pool"
+	"github.com/caddy-evenkeel/evenkeel/internal/request"
 )
 
 // sent returns the values of a header field as the client has sent it: attempts
 // may have changed those of the request.
 func sent(r *http.Request, field string) []string {
-	if pool.IsRetry(r) {
+	if request.IsRetry(r) {
 		return sentIn(r.Context(), field)
 	}
 	return r.Header[field]
@@ -24,7 +24,7 @@ func sent(r *http.Request, field string) []string {
 // sentIn is sent for the request of the context. Several values are one there,
 // joined by commas.
 func sentIn(ctx context.Context, field string) []string {
-	repl := pool.ReplacerIn(ctx)
+	repl := request.ReplacerIn(ctx)
 	if repl == nil {
 		return nil
 	}
@@ -38,12 +38,12 @@ func sentIn(ctx context.Context, field string) []string {
 // cookies returns the lines of the request's cookies, and keeps them for later
 // where they could not be told apart then.
 func (p *Sticky) cookies(r *http.Request) []string {
-	if pool.IsRetry(r) {
+	if request.IsRetry(r) {
 		return p.cookiesIn(r.Context())
 	}
 	lines := r.Header["Cookie"]
 	if len(lines) > 1 {
-		if repl := pool.Replacer(r); repl != nil {
+		if repl := request.Replacer(r); repl != nil {
 			repl.Set(p.lines, slices.Clone(lines))
 		}
 	}
@@ -52,7 +52,7 @@ func (p *Sticky) cookies(r *http.Request) []string {
 
 // cookiesIn is cookies for the request of the context.
 func (p *Sticky) cookiesIn(ctx context.Context) []string {
-	if repl := pool.ReplacerIn(ctx); repl != nil {
+	if repl := request.ReplacerIn(ctx); repl != nil {
 		if value, ok := repl.Get(p.lines); ok {
 			return value.([]string)
 		}

@@ -31,7 +31,7 @@ func failUntil(t *testing.T, h *reverseproxy.Handler, victim string, does act, n
 func ejected(t *testing.T, config object, n int) (h *reverseproxy.Handler, victim string) {
 	t.Helper()
 	h = staged(t, config, n)
-	victim = pick(h, h.Upstreams, newRequest())
+	victim = choice(h)
 	failUntil(t, h, victim, refuse, 5)
 	return h, victim
 }
@@ -88,7 +88,7 @@ func TestFailureOnProbationBearsAtOnce(t *testing.T) {
 func TestFourFailedDialsDoNotEject(t *testing.T) {
 	forAll(t, func(t *testing.T, config object) {
 		h := staged(t, config, 3)
-		victim := pick(h, h.Upstreams, newRequest())
+		victim := choice(h)
 		for range 3 {
 			failUntil(t, h, victim, refuse, tries(victim)+4)
 			failUntil(t, h, victim, nil, tries(victim)+1)
@@ -100,7 +100,7 @@ func TestFourFailedDialsDoNotEject(t *testing.T) {
 func TestOutlierDetectionOff(t *testing.T) {
 	forAll(t, func(t *testing.T, config object) {
 		h := staged(t, with(config, object{"outlier_detection": object{"off": true}}), 3)
-		failUntil(t, h, pick(h, h.Upstreams, newRequest()), refuse, 30)
+		failUntil(t, h, choice(h), refuse, 30)
 	})
 }
 
@@ -162,7 +162,7 @@ func TestOneFailedProbeIsEnoughToEndAnEjection(t *testing.T) {
 // check has failed and passed.
 func flappedThenEjected(t *testing.T, config object) (*reverseproxy.Handler, string) {
 	h := staged(t, with(config, longEjections), 3)
-	victim := pick(h, h.Upstreams, newRequest())
+	victim := choice(h)
 	setDown(victim)
 	setDown()
 	failUntil(t, h, victim, refuse, 5)
@@ -209,7 +209,7 @@ func TestEjectionOutlivesAReload(t *testing.T) {
 func TestServiceUnavailableEjectsAsANumberOfThem(t *testing.T) {
 	forAll(t, func(t *testing.T, config object) {
 		h := staged(t, with(config, object{"outlier_detection": object{}}), 3)
-		victim := pick(h, h.Upstreams, newRequest())
+		victim := choice(h)
 		failUntil(t, h, victim, answer(http.StatusServiceUnavailable), 5)
 		expectTries(t, h, "five answers were 503", victim, 100, 0)
 	})

@@ -101,6 +101,12 @@ func quiet() *caddy.Logging {
 }
 
 // newRequest returns a request as Caddy passes it to a policy.
+// ending returns the request with an end.
+func ending(r *http.Request) (*http.Request, context.CancelFunc) {
+	ctx, end := context.WithCancel(r.Context())
+	return r.WithContext(ctx), end
+}
+
 func newRequest() *http.Request {
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.URL.Host = ""

@@ -14,6 +14,7 @@ import (
 
 	"github.com/caddy-evenkeel/evenkeel/internal/balance"
 	"github.com/caddy-evenkeel/evenkeel/internal/cfg"
+	"github.com/caddy-evenkeel/evenkeel/internal/request"
 	"github.com/caddy-evenkeel/evenkeel/pool"
 )
 
@@ -137,7 +138,7 @@ type key struct {
 // keyOf returns the request's key. It is computed once for a request: a retry has
 // the same, whatever the attempts have made of the request.
 func (p *hashing) keyOf(r *http.Request) key {
-	repl := pool.Replacer(r)
+	repl := request.Replacer(r)
 	if repl == nil {
 		return key{empty: true}
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/caddy-evenkeel/evenkeel/pool"
+	"github.com/caddy-evenkeel/evenkeel/internal/request"
 )
 
 func init() { caddy.RegisterModule(new(prompt)) }
@@ -100,7 +100,7 @@ func benchmarkHash(b *testing.B, policy object, n int, state string) {
 		for i := 0; pb.Next(); i++ {
 			r := requests[i%users]
 			if state == "whole" && stored != "" {
-				pool.Replacer(r).Delete(stored)
+				request.Replacer(r).Delete(stored)
 			}
 			u := selector.Select(h.Upstreams, r, w)
 			if u == nil {

@@ -9,7 +9,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
-	"github.com/caddy-evenkeel/evenkeel/pool"
+	"github.com/caddy-evenkeel/evenkeel/internal/request"
 )
 
 // journal notes where attempts go.
@@ -87,14 +87,14 @@ func TestKeyIsComputedOnce(t *testing.T) {
 		h := staged(t, with(config, object{"key": "{http.reverse_proxy.upstream.hostport}{test.key}", "retries": 5}), 6)
 		for _, first := range []string{"", "a"} {
 			r := asked("/")
-			repl := pool.Replacer(r)
+			repl := request.Replacer(r)
 			repl.Set("test.key", first)
 			visited := retried(t, h, r, func(*http.Request) { repl.Set("test.key", "other") })
 			if len(visited) != 6 {
 				t.Fatalf("tried %v", visited)
 			}
 			fresh := asked("/")
-			pool.Replacer(fresh).Set("test.key", first)
+			request.Replacer(fresh).Set("test.key", first)
 			policy := h.LoadBalancing.SelectionPolicy.(based).base()
 			want, keyed := policy.handle.Key(fresh)
 			if got, _ := policy.handle.Key(r); got != want || keyed != (first != "") {

@@ -142,6 +142,15 @@ func picks(h *reverseproxy.Handler, upstreams []*reverseproxy.Upstream, n int) m
 
 const none = "none"
 
+// choice returns the upstream that a request would meet now. It ends without an
+// attempt. The test runs under synctest.
+func choice(h *reverseproxy.Handler) string {
+	r, end := ending(newRequest())
+	defer synctest.Wait()
+	defer end()
+	return pick(h, h.Upstreams, r)
+}
+
 func pick(h *reverseproxy.Handler, upstreams []*reverseproxy.Upstream, r *http.Request) string {
 	if u := h.LoadBalancing.SelectionPolicy.Select(upstreams, r, nil); u != nil {
 		return u.Dial

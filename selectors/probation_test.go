@@ -94,19 +94,22 @@ func TestProbationThatFailsCostsOneRequest(t *testing.T) {
 	})
 }
 
-// A pick that no attempt follows keeps others away for a second.
-func TestClaimOnProbationLapses(t *testing.T) {
+// A pick that no attempt follows keeps others away until its request ends.
+func TestClaimOnProbationIsGivenBack(t *testing.T) {
 	forAll(t, func(t *testing.T, config object) {
 		h, victim := onProbation(t, config, 4)
-		for second := range 3 {
-			if got := picks(h, h.Upstreams, 100); got[victim] != 1 || got[none] > 0 {
-				t.Errorf("second %d begins: %v", second, got)
+		for n := range 3 {
+			got, end := ofManyUntil(h, 100)
+			if got[victim] != 1 || got[none] > 0 {
+				t.Errorf("time %d: %v", n, got)
 			}
-			time.Sleep(time.Second - 1)
-			if got := picks(h, h.Upstreams, 100); got[victim] != 0 {
-				t.Errorf("second %d ends: %v", second, got)
+			time.Sleep(time.Minute)
+			others, endOthers := ofManyUntil(h, 100)
+			if others[victim] != 0 {
+				t.Errorf("time %d, a minute later: %v", n, others)
 			}
-			time.Sleep(time.Nanosecond)
+			end()
+			endOthers()
 		}
 	})
 }

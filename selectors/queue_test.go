@@ -95,16 +95,25 @@ func TestQueueKeepsItsOrder(t *testing.T) {
 type number struct{}
 
 // However many ask at once, no more picks are without an attempt than there are
-// slots; and they lapse after a second.
+// slots. A slot comes back when its request ends.
 func TestPickReservesItsSlot(t *testing.T) {
 	forAll(t, func(t *testing.T, config object) {
 		h := queued(t, config, object{"length": 100, "timeout": "10s"}, 2, 3)
 		inFlight(h.Upstreams[0], 1)
 		var all []<-chan answered
+		var ends []func() // of requests that were picked for
+		var mu sync.Mutex
 		for range 40 {
 			done := make(chan answered, 1)
 			all = append(all, done)
-			go func() { done <- answered{picked: pick(h, h.Upstreams, newRequest())} }()
+			go func() {
+				r, end := ending(newRequest())
+				picked := pick(h, h.Upstreams, r)
+				mu.Lock()
+				ends = append(ends, end)
+				mu.Unlock()
+				done <- answered{picked: picked}
+			}()
 		}
 		got := make(map[string]int)
 		collect := func() map[string]int {
@@ -123,16 +132,22 @@ func TestPickReservesItsSlot(t *testing.T) {
 		if collect(); got[dial(0)] != 2 || got[dial(1)] != 3 || got[none] > 0 {
 			t.Errorf("at first: %v", got)
 		}
-		time.Sleep(time.Second - 1)
+		time.Sleep(5 * time.Second)
 		if collect(); len(all) != 35 {
-			t.Errorf("within a second: %v", got)
+			t.Errorf("while their requests go on: %v", got)
+		}
+		for _, end := range ends[:5] {
+			end()
 		}
 		time.Sleep(50 * time.Millisecond)
 		if collect(); got[dial(0)] != 4 || got[dial(1)] != 6 || got[none] > 0 {
-			t.Errorf("they have lapsed: %v", got)
+			t.Errorf("their requests have ended: %v", got)
 		}
 		time.Sleep(10 * time.Second)
 		collect()
+		for _, end := range ends {
+			end()
+		}
 	})
 }
 
@@ -153,19 +168,21 @@ func TestLimitHoldsWithoutAQueue(t *testing.T) {
 					defer busy(u, 0)
 				}
 				inFlight(h.Upstreams[0], 1)
-				expect := func(when string) {
+				expect := func(when string) (end func()) {
 					t.Helper()
-					if got := ofMany(h, 40); got[dial(0)] != 2 || got[dial(1)] != 3 || got[none] != 35 {
+					got, end := ofManyUntil(h, 40)
+					if got[dial(0)] != 2 || got[dial(1)] != 3 || got[none] != 35 {
 						t.Errorf("%s: %v", when, got)
 					}
+					return end
 				}
-				expect("at first")
-				time.Sleep(time.Second - 1)
+				end := expect("at first")
+				time.Sleep(time.Minute)
 				if got := ofMany(h, 5); got[none] != 5 {
-					t.Errorf("within a second: %v", got)
+					t.Errorf("while the requests go on: %v", got)
 				}
-				time.Sleep(time.Nanosecond)
-				expect("they have lapsed")
+				end()
+				expect("the requests have ended")()
 			})
 		})
 	}

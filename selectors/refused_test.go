@@ -11,7 +11,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
-	"github.com/caddy-evenkeel/evenkeel/pool"
+	"github.com/caddy-evenkeel/evenkeel/internal/request"
 )
 
 // answered is what became of a request.
@@ -63,7 +63,8 @@ func TestFullQueueRefusesAtOnceAndOnRetries(t *testing.T) {
 	forAll(t, func(t *testing.T, config object) {
 		h := queued(t, config, object{"length": 1, "timeout": "10s"}, 1, 1)
 		busy(h.Upstreams[0], 1)
-		waiting := come(h, newRequest())
+		waits, end := ending(newRequest())
+		waiting := come(h, waits)
 		r := newRequest()
 		expectRefused(t, "the queue is full", come(h, r))
 		for range 3 {
@@ -72,9 +73,10 @@ func TestFullQueueRefusesAtOnceAndOnRetries(t *testing.T) {
 		busy(h.Upstreams[0], 0)
 		time.Sleep(20 * time.Millisecond)
 		if got := <-waiting; got.picked != dial(0) || got.retryAfter != "" {
-			t.Errorf("there is room for who has waited: %+v", got)
+			t.Errorf("there is room for the request that has waited: %+v", got)
 		}
-		time.Sleep(time.Second) // the slot lapses
+		end()
+		synctest.Wait()
 		expectRefused(t, "a retry, although there is room", come(h, r))
 	})
 }
@@ -95,7 +97,7 @@ func TestQueueTimeout(t *testing.T) {
 		expectRefused(t, "first in the queue", first)
 		expectRefused(t, "second in the queue", second)
 		expectRefused(t, "a retry", come(h, r))
-		if ms, _ := pool.Replacer(r).Get("http.load_balancer.queue_wait_ms"); ms != 10_000.0 {
+		if ms, _ := request.Replacer(r).Get("http.load_balancer.queue_wait_ms"); ms != 10_000.0 {
 			t.Errorf("it says that it has waited for %v ms", ms)
 		}
 	})

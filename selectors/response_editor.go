@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"slices"
 
-	"github.com/caddy-evenkeel/evenkeel/pool"
+	"github.com/caddy-evenkeel/evenkeel/internal/request"
 )
 
 // responseEditor sets header fields of a response at a pick, and undoes that at the
@@ -40,7 +40,7 @@ func (e responseEditor) set(r *http.Request, header http.Header, field, value st
 
 // note notes lines that were set.
 func (e responseEditor) note(r *http.Request, lines ...headerLine) {
-	if repl := pool.Replacer(r); repl != nil {
+	if repl := request.Replacer(r); repl != nil {
 		earlier, _ := repl.Get(e.key)
 		noted, _ := earlier.([]headerLine)
 		repl.Set(e.key, slices.Concat(noted, lines))
@@ -53,7 +53,7 @@ func (e responseEditor) undo(r *http.Request, header http.Header) {
 	if header != nil && !slices.ContainsFunc(e.fields, func(field string) bool { return len(header[field]) > 0 }) {
 		return
 	}
-	repl := pool.Replacer(r)
+	repl := request.Replacer(r)
 	if repl == nil {
 		return
 	}
@@ -71,7 +71,7 @@ func (e responseEditor) undo(r *http.Request, header http.Header) {
 // undoField removes the field, if it was set at the pick for the request that has
 // the context.
 func (e responseEditor) undoField(ctx context.Context, field string) {
-	repl := pool.ReplacerIn(ctx)
+	repl := request.ReplacerIn(ctx)
 	if repl == nil {
 		return
 	}

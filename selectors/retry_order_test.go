@@ -72,12 +72,12 @@ func out(t *testing.T, policy object, n int) (h *reverseproxy.Handler, ejected [
 	t.Helper()
 	h = staged(t, with(policy, longEjections), n)
 	for range n - 1 {
-		victim := pick(h, h.Upstreams, newRequest())
+		victim := choice(h)
 		failUntil(t, h, victim, refuse, tries(victim)+5)
 		ejected = append(ejected, victim)
 		play(victim, nil)
 	}
-	last = pick(h, h.Upstreams, newRequest())
+	last = choice(h)
 	if slices.Contains(ejected, last) {
 		t.Fatalf("%s is ejected, and picked", last)
 	}

@@ -85,7 +85,7 @@ func TestLoadSheddingForOtherPolicies(t *testing.T) {
 			t.Skip("heeds latencies")
 		}
 		h := staged(t, with(config, detecting), 3)
-		victim := pick(h, h.Upstreams, newRequest())
+		victim := choice(h)
 		failUntil(t, h, victim, answer(http.StatusTooManyRequests, "Retry-After", "60"), 30)
 		failUntil(t, h, victim, answer(http.StatusServiceUnavailable, "Retry-After", "1"), 35)
 		expectTries(t, h, "five answers were 503", victim, 50, 0)

@@ -149,13 +149,28 @@ func newRequestOf(client int) *http.Request {
 	return r
 }
 
-// ofMany counts the picks for a request of each of n clients by dial address.
+// ofMany counts the picks for a request of each of n clients by dial address. The
+// requests go on.
 func ofMany(h *reverseproxy.Handler, n int) map[string]int {
-	counts := make(map[string]int)
-	for client := range n {
-		counts[pick(h, h.Upstreams, newRequestOf(client))]++
-	}
+	counts, _ := ofManyUntil(h, n)
 	return counts
+}
+
+// ofManyUntil is ofMany with requests that end together.
+func ofManyUntil(h *reverseproxy.Handler, n int) (counts map[string]int, end func()) {
+	counts = make(map[string]int)
+	ends := make([]context.CancelFunc, n)
+	for client := range n {
+		var r *http.Request
+		r, ends[client] = ending(newRequestOf(client))
+		counts[pick(h, h.Upstreams, r)]++
+	}
+	return counts, func() {
+		for _, end := range ends {
+			end()
+		}
+		synctest.Wait()
+	}
 }
 
 // sum adds up the picks of the upstreams from the first number to before the last.

@@ -15,7 +15,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
-	"github.com/caddy-evenkeel/evenkeel/pool"
+	"github.com/caddy-evenkeel/evenkeel/internal/request"
 )
 
 // browser is a client that keeps its cookies, and the header field that it is to
@@ -99,7 +99,7 @@ func (b *browser) visitWith(t *testing.T, h *reverseproxy.Handler, before func(h
 	switch err := h.ServeHTTP(w, r, nil); {
 	case err == nil:
 		s.status = w.Code
-		s.by, _ = pool.Replacer(r).GetString("http.reverse_proxy.upstream.hostport")
+		s.by, _ = request.Replacer(r).GetString("http.reverse_proxy.upstream.hostport")
 	case errors.As(err, &failed):
 		s.status = failed.StatusCode
 	default:

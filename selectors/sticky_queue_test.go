@@ -81,8 +81,11 @@ func TestSessionsReserveTheirSlots(t *testing.T) {
 			t.Errorf("%d at a time", most)
 		}
 		var all []<-chan answered
+		var ends []func()
 		for range requests { // of which none gets as far as an attempt
-			all = append(all, come(h, b.request()))
+			r, end := ending(b.request())
+			ends = append(ends, end)
+			all = append(all, come(h, r))
 		}
 		picked := 0
 		for _, done := range all {
@@ -91,7 +94,9 @@ func TestSessionsReserveTheirSlots(t *testing.T) {
 		if picked != limit {
 			t.Errorf("%d were picked for", picked)
 		}
-		time.Sleep(requests * time.Second) // they lapse, and others take their turn
+		for _, end := range ends {
+			end()
+		}
 		synctest.Wait()
 	})
 }

@@ -163,13 +163,19 @@ func TestSessionsOfOneOnProbation(t *testing.T) {
 				time.Sleep(31 * time.Second)
 				synctest.Wait()
 				counts := make(map[string]int)
+				var ends []func()
 				for range 8 { // none gets as far as an attempt
-					counts[pick(h, h.Upstreams, b.request())]++
+					r, end := ending(b.request())
+					ends = append(ends, end)
+					counts[pick(h, h.Upstreams, r)]++
 				}
 				if n := counts[dial(1)]; strict != (n == 8) || n == 0 || !strict && n > 1 {
 					t.Errorf("picked %v", counts)
 				}
-				time.Sleep(time.Second) // the claim lapses
+				for _, end := range ends {
+					end()
+				}
+				synctest.Wait()
 				var c crowd
 				play(dial(1), c.with(10*time.Second))
 				var all []<-chan served

@@ -1,0 +1,230 @@
+package attempt
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"sync"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/request"
+)
+
+// Record is what a request's attempts in one handler have come to: which upstreams
+// it has tried, which failures still have to be blamed, and what a pick holds that
+// no attempt has followed yet. It exists from the first failure on, or the first
+// pick that holds something. It is kept in the request's replacer and not in its
+// vars: a dial that the transport has given up on may still read those, in another
+// goroutine. A nil Record is that of a request of which nothing is known.
+type Record struct {
+	tried []try // only the request's own goroutine uses this
+
+	mu       sync.Mutex // guards all below: the end of the request is another goroutine's
+	picked   picked     // that no attempt has followed yet
+	suspects []*Attempt // failures of which it is not known yet whose fault they are
+	alike    bool       // the request was retried after one of them
+	final    bool       // the request must not be sent again
+	watching bool       // end is called with the end of the request
+	ended    bool       // it has been: nothing is kept any more
+}
+
+// try is an upstream that failed the request, or answered it where answers are
+// retried.
+type try struct {
+	address string
+	sent    bool // something of the request may have reached it
+}
+
+// picked is a pick, until its attempt begins.
+type picked struct {
+	from    Source // nil for none
+	address string
+	pick    Pick // nil where it holds nothing
+}
+
+// Avoids reports whether the request must not go to the address. With again, one
+// that failed before anything was sent to it is as good as untried.
+func (r *Record) Avoids(address string, again bool) bool {
+	if r == nil {
+		return false
+	}
+	for i := range r.tried {
+		if r.tried[i].address == address {
+			return r.tried[i].sent || !again
+		}
+	}
+	return false
+}
+
+// Tried calls the function for each upstream that was tried, and whether something
+// of the request may have reached it.
+func (r *Record) Tried(f func(address string, sent bool)) {
+	if r == nil {
+		return
+	}
+	for _, t := range r.tried {
+		f(t.address, t.sent)
+	}
+}
+
+// note adds an upstream to those tried.
+func (r *Record) note(address string, sent bool) {
+	i := slices.IndexFunc(r.tried, func(t try) bool { return t.address == address })
+	if i < 0 {
+		r.tried = append(r.tried, try{address, sent})
+		return
+	}
+	r.tried[i].sent = r.tried[i].sent || sent
+}
+
+// carry keeps the pick until its attempt begins. One before it, which no attempt
+// has followed, is given back, and so is this one when the request of the context
+// ends, or at once where the client has gone.
+func (r *Record) carry(ctx context.Context, next picked) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.giveBack()
+	r.picked = next
+	switch {
+	case next.pick == nil:
+	case r.ended:
+		next.pick.GiveBack()
+		r.picked.pick = nil
+	default:
+		r.watch(ctx)
+	}
+}
+
+// giveBack gives back the pick that no attempt has followed. r.mu is held.
+func (r *Record) giveBack() {
+	if r.picked.pick != nil {
+		r.picked.pick.GiveBack()
+	}
+	r.picked = picked{}
+}
+
+// take returns the pick that the attempt on the address follows, which is the
+// attempt's from now on. Another one is given back.
+func (r *Record) take(address string) (p picked) {
+	if r == nil {
+		return p
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.picked.address == address {
+		p, r.picked = r.picked, picked{}
+	}
+	r.giveBack()
+	return p
+}
+
+// watch has end called when the request of the context ends. r.mu is held.
+func (r *Record) watch(ctx context.Context) {
+	if !r.watching {
+		r.watching = true
+		context.AfterFunc(ctx, r.end)
+	}
+}
+
+// suspect keeps a failure until it is known whose fault it is. A failure after
+// something was sent speaks against the upstream only if another one answers the
+// same request: a request that makes whatever serves it fail must not eject them
+// all.
+func (r *Record) suspect(a *Attempt) {
+	r.mu.Lock()
+	ended := r.ended
+	if !ended {
+		r.suspects = append(r.suspects, a)
+		// Caddy does not tell which attempt is the last: what nobody has answered by
+		// the end of the request is blamed then.
+		r.watch(a.request)
+	}
+	r.mu.Unlock()
+	if ended { // the client has gone: no other attempt will tell
+		a.Sink.Blame(Unknown)
+	}
+}
+
+// Retried notes that the request is retried.
+func (r *Record) Retried() {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.alike = r.alike || len(r.suspects) > 0
+}
+
+// answered blames the upstreams for the failures: another one has answered the
+// request.
+func (r *Record) answered() {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	suspects := r.suspects
+	r.suspects, r.alike = nil, false
+	r.mu.Unlock()
+	for _, a := range suspects {
+		a.Sink.Blame(Upstream)
+	}
+}
+
+// end is called when the request has ended, or its client has gone. It gives back what a pick holds, and
+// blames the failures of a request that nobody has answered: where it was retried,
+// all attempts have failed alike, and it is held to be the request's fault. For one
+// that was not retried for what it is, a POST, say, nothing tells.
+func (r *Record) end() {
+	r.mu.Lock()
+	r.giveBack()
+	suspects, fault := r.suspects, Unknown
+	if r.alike || len(suspects) > 1 {
+		fault = Request
+	}
+	r.suspects, r.ended = nil, true
+	r.mu.Unlock()
+	for _, a := range suspects {
+		a.Sink.Blame(fault)
+	}
+}
+
+// forbid has the request end with the error that it has: its body cannot be sent
+// again.
+func (r *Record) forbid() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.final = true
+}
+
+// Final reports whether the request must not be sent again.
+func (r *Record) Final() bool {
+	if r == nil {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.final
+}
+
+// recordOf returns the record that the request's replacer has under the key; nil for
+// none.
+func recordOf(r *http.Request, key string) *Record {
+	repl := request.Replacer(r)
+	if repl == nil {
+		return nil
+	}
+	value, _ := repl.Get(key)
+	rec, _ := value.(*Record)
+	return rec
+}
+
+// newRecordOf is recordOf, but never nil.
+func newRecordOf(r *http.Request, key string) *Record {
+	if rec := recordOf(r, key); rec != nil {
+		return rec
+	}
+	rec := new(Record)
+	if repl := request.Replacer(r); repl != nil {
+		repl.Set(key, rec)
+	}
+	return rec
+}

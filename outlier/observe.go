@@ -1,0 +1,93 @@
+package outlier
+
+// Finding is what follows from a report.
+type Finding struct {
+	Rule    string // rule that the upstream breaks, and is to be ejected for; empty for none
+	Limited bool   // max_ejection_percent holds for the ejection
+	Back    bool   // the upstream has come back from an ejection
+	Steady  bool   // the last upstream no longer fails every attempt
+}
+
+// Observe takes in a report.
+func (h *Host) Observe(r Report, now int64) (f Finding) {
+	if r.Good() && !h.rules.ByRate() && h.clean.Load() {
+		return f
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	defer h.tidy()
+	at := h.at(now)
+	probing := h.leave(r.Round)
+	switch {
+	case at == Ejected:
+		// Requests come here only for want of another upstream. Where it was out
+		// because it could not be reached, an answer shows that it is back.
+		if h.rule != ByLocal || r.Began < h.since || !r.Good() {
+			return f
+		}
+		h.serve(now)
+		f.Back = true
+		return f
+	case at == Probation && (!probing || r.Fault == Request), r.Began < h.returned:
+		return f // of an attempt from before, or by the request's fault
+	case at == Probation:
+		// No answer is no success, though no rule may count it as a failure.
+		if f.Rule, f.Limited = h.rules.brokenOnProbation(r); f.Rule == "" && r.Outcome != Unanswered {
+			h.serve(now)
+			f.Back = true
+		}
+		return f
+	}
+	if r.Good() {
+		h.failed = 0
+		f.Steady, h.failing = h.failing, false
+	} else if h.failed == 0 {
+		h.failed = now
+	}
+	if r.Fault == Request && now-h.failed < int64(h.rules.Interval) {
+		return f // unless the upstream has answered no other request either
+	}
+	if h.rules.ByRate() {
+		h.count(r, now)
+	}
+	h.streaks.add(r)
+	if f.Rule, f.Limited = h.rules.broken(h.streaks); f.Rule != "" {
+		h.streaks = streaks{} // if it may not be ejected, it counts anew
+	}
+	return f
+}
+
+// serve ends an ejection or a probation for good. mu is held.
+func (h *Host) serve(now int64) {
+	h.phase, h.returned, h.streaks, h.failed, h.failing = Serving, now, streaks{}, 0, false
+}
+
+// count is of the attempts in one interval.
+type count struct {
+	interval      int64
+	total, failed int
+}
+
+// count takes a report into the counts of the interval. mu is held.
+func (h *Host) count(r Report, now int64) {
+	interval := now / int64(h.rules.Interval)
+	c := &h.counts[interval&1]
+	if c.interval != interval {
+		*c = count{interval: interval}
+	}
+	c.total++
+	if r.Counts || r.Outcome == Unanswered {
+		c.failed++
+	}
+}
+
+// counted returns the counts of the interval with the number.
+func (h *Host) counted(interval int64) (total, failed int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c := h.counts[interval&1]
+	if c.interval != interval {
+		return 0, 0
+	}
+	return c.total, c.failed
+}

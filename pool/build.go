@@ -1,0 +1,91 @@
+package pool
+
+import (
+	"github.com/caddy-evenkeel/evenkeel/healthcheck"
+	"github.com/caddy-evenkeel/evenkeel/internal/instant"
+	"github.com/caddy-evenkeel/evenkeel/outlier"
+)
+
+// build makes the membership's snapshot. The pool's mutex building is held.
+func (p *Pool) build(v *membership) {
+	now := instant.Now()
+	before := v.snapshot.Load()
+	states := make([]state, len(v.members))
+	if p.detector != nil {
+		p.detector.Recount()
+	}
+	var others, backup census
+	steady := 0 // that are up, and do not fail every attempt
+	for i, m := range v.members {
+		m.release(now)
+		s := m.stateAt(p.options, now)
+		states[i] = s
+		of := &others
+		if m.level == backups {
+			of = &backup
+		}
+		switch {
+		case m.weight == 0 || s.weight == 0:
+		case s.verdict == healthcheck.Checking:
+			of.checking++ // no panic lets those in
+		default:
+			of.weighted++
+		}
+		if s.up() {
+			of.up++
+			if !s.failing {
+				steady++
+			}
+		}
+		if in := s.verdict == healthcheck.Healthy && s.phase != outlier.Ejected; m.in != in {
+			m.in = in
+			m.latency.forget() // it comes back as a newcomer
+		}
+		p.wakeUp.Before(s.until)
+	}
+	onBackups := p.onBackups(v.history, others, backup, now)
+	serving := others
+	if onBackups {
+		serving = backup
+	}
+	next := &Snapshot{panicking: p.panics(serving)}
+	p.compose(next, before, v, states, onBackups, steady == 0)
+	if !next.panicking || onBackups {
+		p.share(next, v, states, onBackups, now)
+	}
+	if len(next.tiers) == 1 && !next.tiers[0].gated && p.queue == nil && !p.counting && !p.sessions && !p.transport.Nested() {
+		next.plain = next.tiers[0]
+	}
+	p.admit(next, v, states)
+	p.countEjectable(v, states)
+	next.findProbing()
+	p.notePanic(v.history, next, serving)
+	v.snapshot.Store(next)
+	if before != nil {
+		before.discount(next)
+	}
+	for i, s := range states {
+		if s.failing && steady > 0 { // there is another one now
+			p.eject(v.members[i], outlier.Finding{Rule: outlier.ByLocal})
+		}
+	}
+}
+
+// census is how many upstreams a panic could let in, how many are up, and how
+// many have not had their first probe.
+type census struct{ weighted, up, checking int }
+
+// panics reports whether verdicts and ejections are ignored where so many of the
+// upstreams are up.
+func (p *Pool) panics(c census) bool {
+	threshold := p.options.PanicThreshold
+	switch {
+	case c.weighted == 0:
+		return false
+	case threshold == nil:
+		return c.up == 0
+	case *threshold == 0:
+		return false
+	}
+	return c.up == 0 || float64(c.up)*100 < *threshold*float64(c.weighted)
+}

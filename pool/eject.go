@@ -1,0 +1,117 @@
+package pool
+
+import (
+	"go.uber.org/zap"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/instant"
+	"github.com/caddy-evenkeel/evenkeel/outlier"
+)
+
+// judge has what an attempt tells bear on whether its upstream is ejected.
+func (p *Pool) judge(m *member, r outlier.Report) {
+	if m.host == nil {
+		return
+	}
+	f := m.host.Observe(r, instant.Now())
+	if f.Rule != "" {
+		p.eject(m, f)
+	}
+	if f.Back {
+		p.logger.Info("upstream is back after its ejection", zap.String("upstream", m.address))
+		p.emit("unejected", map[string]any{"upstream": m.address})
+	}
+	if f.Back || f.Steady {
+		m.host.Changed()
+	}
+}
+
+// eject ejects the member, if that is allowed.
+func (p *Pool) eject(m *member, f outlier.Finding) {
+	v := p.membershipWith(m)
+	if v == nil {
+		return
+	}
+	e, ejected, changed := p.detector.Eject(m.host, &v.ejectable, &m.ejectable, f, instant.Now())
+	if ejected {
+		p.logger.Warn("upstream is ejected",
+			zap.String("upstream", m.address), zap.String("rule", e.Rule),
+			zap.Duration("duration", e.Lasts), zap.Int("in_a_row", e.InARow))
+		m.known.countEjection(e.Rule)
+		p.emit("ejected", map[string]any{"upstream": m.address, "rule": e.Rule, "duration": e.Lasts, "in_a_row": e.InARow})
+	}
+	if changed {
+		m.host.Changed()
+	}
+}
+
+// countEjectable has the detector count the members, as they were seen.
+func (p *Pool) countEjectable(v *membership, states []state) {
+	if p.detector == nil {
+		return
+	}
+	p.detector.Count(&v.ejectable, func(yield func(*outlier.Member, outlier.Counted) bool) {
+		for i, m := range v.members {
+			s := &states[i]
+			if m.weight == 0 {
+				continue
+			}
+			counted := outlier.Counted{Serving: s.up() && s.phase == outlier.Serving && !s.failing, Limited: s.limited}
+			if !yield(&m.ejectable, counted) {
+				return
+			}
+		}
+	})
+}
+
+// membershipWith returns a membership that the member is in; nil for none.
+func (p *Pool) membershipWith(m *member) (v *membership) {
+	if _, ok := p.static.index[m.address]; ok {
+		return p.static
+	}
+	if v := p.dynamic.latest.Load(); v != nil && v.has(m) {
+		return v
+	}
+	p.dynamic.memberships.Each(func(other *membership) bool {
+		if other.has(m) {
+			v = other
+		}
+		return v == nil
+	})
+	return v
+}
+
+func (v *membership) has(m *member) bool {
+	i, ok := v.index[m.address]
+	return ok && v.members[i] == m
+}
+
+// nextInterval has the rules on rates be applied at the end of the interval.
+func (p *Pool) nextInterval(now int64) {
+	if r := p.options.rules; r != nil && r.ByRate() {
+		p.intervals.Before((now/int64(r.Interval) + 1) * int64(r.Interval))
+	}
+}
+
+// intervalEnded applies the rules on rates, in the background.
+func (p *Pool) intervalEnded() {
+	p.background(func() {
+		now := instant.Now()
+		p.judgeRates(p.static, now)
+		for _, v := range p.dynamic.all() {
+			p.judgeRates(v, now)
+		}
+		p.nextInterval(now)
+	})
+}
+
+// judgeRates applies the rules on rates to the members, as they were in the
+// interval before the one of the instant.
+func (p *Pool) judgeRates(v *membership, now int64) {
+	hosts := make([]*outlier.Host, len(v.members))
+	for i, m := range v.members {
+		hosts[i] = m.host
+	}
+	for i, f := range p.options.rules.Outliers(hosts, now) {
+		p.eject(v.members[i], f)
+	}
+}

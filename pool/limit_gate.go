@@ -1,0 +1,72 @@
+package pool
+
+import "github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+// limitGate keeps to the number of requests that an address takes at once, from
+// all handlers.
+type limitGate struct{}
+
+// Needed implements [gate]. Dynamic upstreams may have a limit of Caddy's as well:
+// see [Query.narrow].
+func (limitGate) Needed(s *state) bool { return s.limit > 0 }
+
+// Admits implements [gate].
+func (limitGate) Admits(q *Query, i int) bool {
+	c, u := &q.Candidates[i], q.Upstreams[i]
+	limit := c.room(u)
+	return limit == 0 || c.member.slots.Free(u, limit)
+}
+
+// Take implements [gate].
+func (limitGate) Take(q *Query, i int) bool {
+	c, u := &q.Candidates[i], q.Upstreams[i]
+	limit := c.room(u)
+	q.held.slot = limit > 0 && c.member.slots.Take(u, limit)
+	return q.held.slot || limit == 0
+}
+
+// Undo implements [gate].
+func (limitGate) Undo(h *hold) {
+	if h.slot {
+		h.slot = false
+		h.member.slots.GiveBack()
+	}
+}
+
+// begin notes that the attempt of the hold, which may be nil, has begun: Caddy counts
+// it, so that it holds no slot any more.
+func (limitGate) begin(m *member, h *hold) {
+	held := h != nil && h.slot
+	if held {
+		h.slot = false
+	}
+	m.slots.Begin(held)
+}
+
+// room returns how many requests the candidate takes at once; 0 for any number.
+func (c *Candidate) room(u *reverseproxy.Upstream) int { return tighter(c.limit, u.MaxRequests) }
+
+// full reports whether the i-th candidate would do, had it not as many requests as
+// it takes. One on probation that has room is none to be waited for.
+func (q *Query) full(i int) bool {
+	c, u := &q.Candidates[i], q.Upstreams[i]
+	limit := c.room(u)
+	return limit > 0 && u.Healthy() && !q.tried.Avoids(u.Dial, q.again) && !c.member.slots.Free(u, limit)
+}
+
+// anyFull reports whether there is a queue, and one of the tiers has a candidate that
+// could be picked if it had not as many requests as it takes.
+func (h *Handle) anyFull(tiers []*Tier, q *Query) bool {
+	if h.pool.queue == nil {
+		return false
+	}
+	for _, t := range tiers {
+		q.enter(h, t)
+		for i := range q.Candidates {
+			if q.full(i) {
+				return true
+			}
+		}
+	}
+	return false
+}

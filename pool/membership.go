@@ -1,0 +1,78 @@
+package pool
+
+import (
+	"sync/atomic"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/cache"
+	"github.com/caddy-evenkeel/evenkeel/outlier"
+)
+
+// membership is a set of upstreams that are picked from together: the handler's
+// static ones, or what a dynamic source has returned. Its members never change,
+// its snapshot does.
+type membership struct {
+	members      []*member
+	upstreams    []*reverseproxy.Upstream // of the members; nil where they are dynamic
+	index        map[string]int           // of the members by address
+	history      *history
+	levels       map[int]*Level
+	levelIndices [2][]int             // of the members: in their levels, and among all
+	sessions     map[*Handle]Sessions // of the policies that have some
+	snapshot     atomic.Pointer[Snapshot]
+	ejectable    outlier.Group // of the pool's detector
+
+	// Only where members are dynamic: the membership itself and its history, which are kept
+	// for as long as somebody asks for them.
+	print uint64 // what it is kept under
+	item  *cache.Entry[*membership]
+	past  *cache.Entry[*history]
+}
+
+// show makes the membership the one that requests look at first, unless it has gone from
+// the cache: then it is not rebuilt any more.
+func (d *dynamics) show(v *membership) {
+	d.latest.Store(v)
+	if item := d.memberships.Get(v.print); item == nil || item.Value != v {
+		d.latest.CompareAndSwap(v, nil)
+	}
+}
+
+// gone is called with the memberships that the cache has evicted.
+func (d *dynamics) gone(memberships []*membership) {
+	for _, v := range memberships {
+		v.snapshot.Load().discount(new(Snapshot))
+		d.latest.CompareAndSwap(v, nil)
+	}
+}
+
+// all is the number of the level that has the upstreams of all others but backups.
+const all = -1
+
+// arrange gives the members their levels, and their indices there.
+func (v *membership) arrange() {
+	v.levels = map[int]*Level{all: {}}
+	for _, m := range v.members {
+		if v.levels[m.level] == nil {
+			v.levels[m.level] = &Level{}
+		}
+		v.levelIndices[0] = append(v.levelIndices[0], v.levels[m.level].take(m))
+		if m.level == backups {
+			v.levelIndices[1] = append(v.levelIndices[1], v.levelIndices[0][len(v.levelIndices[0])-1])
+		} else {
+			v.levelIndices[1] = append(v.levelIndices[1], v.levels[all].take(m))
+		}
+	}
+}
+
+// take adds the member to the level, unless it has no weight, and returns its index
+// there.
+func (l *Level) take(m *member) (index int) {
+	index = len(l.Addresses)
+	if m.weight > 0 {
+		l.Addresses = append(l.Addresses, m.address)
+		l.Weights = append(l.Weights, m.weight)
+	}
+	return index
+}

@@ -1,0 +1,87 @@
+package pool
+
+import (
+	"time"
+
+	"github.com/caddy-evenkeel/evenkeel/healthcheck"
+	"github.com/caddy-evenkeel/evenkeel/internal/instant"
+	"github.com/caddy-evenkeel/evenkeel/outlier"
+)
+
+// state is what a member is at a moment, as far as a snapshot depends on it.
+type state struct {
+	verdict  healthcheck.Verdict
+	degraded bool
+	phase    outlier.Phase
+	failing  bool    // every attempt fails, but there is no other upstream
+	limited  bool    // it is not serving, by an ejection that max_ejection_percent holds for
+	weight   float64 // as configured and as its agent wants it; 0 takes nothing new
+	percent  int     // of the weight that it gets, in a slow start
+	maint    bool    // takes not even what belongs to its sessions, says its agent
+	limit    int     // of requests at once, by configuration and by its agent; 0 for none
+	until    int64   // when this changes by itself; 0 for never
+}
+
+// up reports whether the member may get traffic.
+func (s *state) up() bool {
+	return s.weight > 0 && s.verdict == healthcheck.Healthy && s.phase != outlier.Ejected
+}
+
+// stateAt returns what the member is at the instant. A check that fails counts for
+// more than one that has had no result yet.
+func (m *member) stateAt(o *Options, now int64) state {
+	s := state{weight: float64(m.weight), percent: 100, limit: m.limit}
+	ordered := false
+	var recovered time.Time
+	for _, w := range m.watches {
+		check := w.State()
+		switch {
+		case check.Unproven:
+			s.verdict = healthcheck.Checking
+		case check.Verdict == healthcheck.Unhealthy && s.verdict == healthcheck.Healthy:
+			s.verdict = healthcheck.Unhealthy
+		}
+		s.degraded = s.degraded || check.Degraded
+		s.maint = s.maint || check.Orders.Maint()
+		// Of several agents, the one that wants the least has its way.
+		if w := check.Orders.Weight(m.weight); m.weight > 0 && w != float64(m.weight) && (!ordered || w < s.weight) {
+			s.weight, ordered = w, true
+		}
+		s.limit = tighter(s.limit, check.Orders.Limit())
+		recovered = later(recovered, later(check.Recovered, check.Orders.Resumed()))
+		if m.joined() != 0 {
+			recovered = later(recovered, check.Since) // also from checking
+		}
+	}
+	h := m.host.State(now)
+	s.phase, s.until, s.failing, s.limited = h.Phase, h.Until, h.Failing, h.Limited
+	if o.SlowStart != nil && s.up() && s.phase == outlier.Serving {
+		began := max(h.Returned, m.joined())
+		if !recovered.IsZero() {
+			began = max(began, instant.Of(recovered))
+		}
+		s.percent, s.until = o.SlowStart.percent(began, now)
+	}
+	return s
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// release ends the member's ejection where a check has failed since it began, and then
+// passed.
+func (m *member) release(now int64) {
+	var passed, failed time.Time
+	for _, w := range m.watches {
+		if s := w.State(); s.Mended.After(passed) && s.Mended.After(s.Failed) {
+			passed, failed = s.Mended, s.Failed
+		}
+	}
+	if !passed.IsZero() && m.host.Release(now, instant.Of(failed)) {
+		m.host.Changed() // other pools may not have that check
+	}
+}

@@ -1,0 +1,80 @@
+package pool
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/endpoint"
+	"github.com/caddy-evenkeel/evenkeel/healthcheck"
+	"github.com/caddy-evenkeel/evenkeel/outlier"
+)
+
+// Status says why an upstream is in or out.
+type Status struct {
+	Code   Code
+	Detail string // a sentence for people; empty where the code says all
+}
+
+// Code is what an upstream is, in a word.
+type Code string
+
+const (
+	Available   Code = "available"
+	Drained     Code = "drained"   // its weight is 0, by configuration
+	Unhealthy   Code = "unhealthy" // a check fails
+	Checking    Code = "checking"  // a check has not had its first result yet
+	Ordered     Code = "ordered"   // its agent has ordered it out
+	Ejected     Code = "ejected"   // requests to it failed
+	OnProbation Code = "probation" // it was ejected, and has its one request
+	Full        Code = "full"      // it has as many requests in flight as it takes
+	Down        Code = "down"      // Caddy's own checks or circuit breaker hold it to be down
+	Tried       Code = "tried"     // the request has failed there
+)
+
+// status returns what the member is, as far as the pool knows.
+func (m *member) status(now int64) Status {
+	if m.weight == 0 {
+		return Status{Drained, "weight is 0"}
+	}
+	for _, w := range m.watches {
+		s := w.State()
+		switch s.Verdict {
+		case healthcheck.Unhealthy:
+			return Status{Unhealthy, fmt.Sprintf("unhealthy: %s check: %s", w.Name(), s.Reason)}
+		case healthcheck.Checking:
+			return Status{Checking, fmt.Sprintf("checking: %s check has not passed yet", w.Name())}
+		}
+		if out := s.Orders.Out(); out != "" {
+			return Status{Ordered, out}
+		}
+	}
+	switch s := m.host.State(now); {
+	case s.Phase == outlier.Ejected:
+		left := time.Duration(s.Until - now).Round(time.Second)
+		return Status{Ejected, fmt.Sprintf("ejected for %s, for another %s", s.Rule, left)}
+	case s.Busy:
+		return Status{OnProbation, fmt.Sprintf("on probation after an ejection for %s, with its one request", s.Rule)}
+	}
+	return Status{Available, "available now"}
+}
+
+// statusOf returns what the upstream is, as far as the pool and Caddy know.
+func (p *Pool) statusOf(u *reverseproxy.Upstream, now int64) Status {
+	m, limit, n := p.member(u.Dial), u.MaxRequests, endpoint.Active(u)
+	if m != nil {
+		if s := m.status(now); s.Code != Available {
+			return s
+		}
+		limit, n = tighter(limit, m.room()), m.slots.Taken(u)
+	}
+	switch {
+	case u.Host == nil:
+	case limit > 0 && n >= limit:
+		return Status{Full, fmt.Sprintf("full: %d of max_requests %d in flight", n, limit)}
+	case !u.Healthy():
+		return Status{Down, fmt.Sprintf("down for Caddy: its own health checks or circuit breaker, %d recent fails", u.Fails())}
+	}
+	return Status{Available, "available now"}
+}

@@ -1,0 +1,246 @@
+package queue
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"pgregory.net/rapid"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// rooms is what a queue waits for.
+type rooms struct {
+	queue *Queue
+	wg    sync.WaitGroup // those in the queue, and those inside
+
+	mu     sync.Mutex
+	left   int
+	served []int           // in order
+	ended  map[int]Refusal // why, of those that were not served
+}
+
+func newRooms(length, left int, timeout time.Duration) *rooms {
+	options := &Options{Length: length, Timeout: caddy.Duration(timeout)}
+	return &rooms{
+		queue: New(options, prometheus.NewGauge(prometheus.GaugeOpts{})),
+		left:  left, ended: make(map[int]Refusal),
+	}
+}
+
+const gaveUp Refusal = "gave up"
+
+// come lets somebody wait for a room, and then calls with, unless that is nil.
+func (r *rooms) come(ctx context.Context, who int, with func()) {
+	r.wg.Go(func() {
+		picked := false
+		refused := r.queue.Wait(ctx, Key{}, func() Look {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			if r.left == 0 {
+				return Look{Full: true}
+			}
+			r.left--
+			r.served = append(r.served, who)
+			picked = true
+			return Look{Address: "u"}
+		})
+		switch {
+		case !picked && refused == None:
+			refused = gaveUp
+			fallthrough
+		case !picked:
+			r.mu.Lock()
+			r.ended[who] = refused
+			r.mu.Unlock()
+		case with != nil:
+			with()
+		}
+	})
+}
+
+// free makes a room free, unseen by the queue.
+func (r *rooms) free() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.left++
+}
+
+func upTo(n int) []int {
+	all := make([]int, n)
+	for i := range all {
+		all[i] = i
+	}
+	return all
+}
+
+// Hundreds come one after the other, far faster than they can be served, and go
+// in by one door or by several.
+func TestQueueKeepsItsOrderUnderContention(t *testing.T) {
+	const guests, stay = 600, 50 * time.Millisecond
+	for name, test := range map[string]struct {
+		doors int
+		told  bool          // the queue, when somebody leaves
+		after time.Duration // that the room gets free
+		late  time.Duration // at most, for each that is served
+	}{
+		"told of every room":            {4, true, 0, 0},
+		"told just before it gets free": {1, true, shortestPause / 2, shortestPause},
+		"rooms get free unseen":         {4, false, 0, longestPause},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRooms(guests, test.doors, time.Hour)
+				defer r.queue.Close()
+				began := time.Now()
+				for who := range guests {
+					r.come(t.Context(), who, func() {
+						time.Sleep(stay)
+						if test.told {
+							r.queue.Freed("u")
+						}
+						time.Sleep(test.after)
+						r.free()
+					})
+					time.Sleep(time.Millisecond)
+				}
+				r.wg.Wait()
+				if !slices.Equal(r.served, upTo(guests)) {
+					t.Errorf("served in this order: %v", r.served)
+				}
+				turns := time.Duration(guests / test.doors)
+				most := turns*(stay+test.late) + 4*time.Millisecond
+				if took := time.Since(began); took > most {
+					t.Errorf("it took %v, where %v is enough", took, most)
+				}
+				if r.queue.waiting.Load() != 0 {
+					t.Errorf("%d seem to wait", r.queue.waiting.Load())
+				}
+			})
+		})
+	}
+}
+
+// party drives a queue and a list that says who is in it.
+type party struct {
+	*rooms
+	length, known int
+	timeout       time.Duration
+	list          []guest
+	order         []int           // in which they should have been served
+	why           map[int]Refusal // they should have left unserved
+}
+
+type guest struct {
+	who   int
+	until time.Time
+	leave func()
+}
+
+// settle gives the queue time to notice what there is to notice.
+func (p *party) settle() {
+	time.Sleep(2 * longestPause)
+	synctest.Wait()
+	for len(p.list) > 0 && !time.Now().Before(p.list[0].until) {
+		p.why[p.list[0].who] = Timeout
+		p.list = p.list[1:]
+	}
+}
+
+// serve moves on those for whom the list says that there is room.
+func (p *party) serve(rooms int) {
+	for ; rooms > 0 && len(p.list) > 0; rooms-- {
+		p.order = append(p.order, p.list[0].who)
+		p.list = p.list[1:]
+	}
+}
+
+func (p *party) arrive(*rapid.T) {
+	who := p.known
+	p.known++
+	ctx, leave := context.WithCancel(context.Background())
+	left := p.left
+	p.come(ctx, who, nil)
+	if len(p.list) == p.length {
+		p.why[who] = Full
+		leave()
+	} else {
+		p.list = append(p.list, guest{who, time.Now().Add(p.timeout), leave})
+		p.serve(left)
+	}
+	p.settle()
+}
+
+func (p *party) part(t *rapid.T) {
+	if len(p.list) == 0 {
+		t.Skip("nobody waits")
+	}
+	i := rapid.IntRange(0, len(p.list)-1).Draw(t, "who")
+	p.list[i].leave()
+	p.why[p.list[i].who] = gaveUp
+	p.list = slices.Delete(p.list, i, i+1)
+	p.settle()
+}
+
+func (p *party) open(t *rapid.T) {
+	n := rapid.IntRange(1, 3).Draw(t, "rooms")
+	p.serve(n)
+	for range n {
+		p.free()
+	}
+	if rapid.Bool().Draw(t, "told") {
+		p.queue.Freed("u")
+	}
+	p.settle()
+}
+
+func (p *party) wait(t *rapid.T) {
+	time.Sleep(rapid.SampledFrom([]time.Duration{p.timeout / 3, p.timeout}).Draw(t, "time"))
+	p.settle()
+}
+
+func (p *party) check(t *rapid.T) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !slices.Equal(p.served, p.order) {
+		t.Fatalf("served: %v, want %v", p.served, p.order)
+	}
+	for who := range p.known {
+		if got, want := p.ended[who], p.why[who]; got != want {
+			t.Fatalf("%d: %q, want %q", who, got, want)
+		}
+	}
+	if n := int(p.queue.waiting.Load()); n != len(p.list) {
+		t.Fatalf("%d wait, want %d", n, len(p.list))
+	}
+}
+
+func TestQueueAgainstAList(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) { rapid.SyncTest(t, checkQueue) })
+}
+
+func checkQueue(t *rapid.T) {
+	const timeout = 10 * time.Second
+	length := rapid.IntRange(1, 6).Draw(t, "length")
+	p := &party{
+		rooms: newRooms(length, 0, timeout), length: length, timeout: timeout, why: make(map[int]Refusal),
+	}
+	defer p.wg.Wait()
+	end := sync.OnceFunc(p.queue.Close)
+	defer end()
+	t.Repeat(map[string]func(*rapid.T){
+		"": p.check, "arrive": p.arrive, "arrive too": p.arrive, "leave": p.part, "room": p.open, "wait": p.wait,
+	})
+	for _, g := range p.list {
+		p.why[g.who] = Closed
+	}
+	p.list = nil
+	end()
+	p.wg.Wait()
+	p.check(t)
+}

@@ -1,0 +1,83 @@
+package queue
+
+import (
+	"context"
+	"time"
+)
+
+// Pauses between two looks of the first in a group: Caddy counts a request for some
+// time after it has ended, and nothing tells of those that go to the same
+// upstream by other handlers.
+const (
+	shortestPause = 50 * time.Microsecond
+	longestPause  = 20 * time.Millisecond
+	keptLooks     = 2  // in vain, before the next group is told
+	fewGroups     = 16 // from twice as many on, each looks less often, so that all together do not look more
+)
+
+// Refusal is why a wait ended in vain.
+type Refusal string
+
+const (
+	None    Refusal = ""        // it did not, or the client has gone
+	Full    Refusal = "full"    // the queue had no place
+	Timeout Refusal = "timeout" // there was no room in time
+	Closed  Refusal = "closed"  // the queue was closed
+)
+
+// Look is what a look for room has found.
+type Look struct {
+	Address string // of the upstream that was picked; empty for none
+	Full    bool   // there is one to be waited for: it is full
+}
+
+// Wait waits for the turn of the request in the group, and then until look picks an
+// upstream, or finds none to be waited for.
+func (q *Queue) Wait(ctx context.Context, key Key, look func() Look) Refusal {
+	w := q.join(key)
+	if w == nil {
+		return Full
+	}
+	defer q.leave(w)
+	timeout := time.NewTimer(q.timeout)
+	defer timeout.Stop()
+	again := time.NewTimer(q.timeout) // when to look again, from its first turn on
+	again.Stop()
+	defer again.Stop()
+	for {
+		select {
+		case <-w.woken:
+		case <-again.C:
+		case <-timeout.C:
+			return Timeout
+		case <-q.closed:
+			return Closed
+		case <-ctx.Done():
+			return None
+		}
+		found := look()
+		pause := q.looked(w, found.Address)
+		if found.Address != "" || !found.Full {
+			return None
+		}
+		again.Reset(pause)
+	}
+}
+
+// looked notes that the first of a group has looked for room, and where it has found
+// some; empty for nowhere. It returns after what time it should look again.
+func (q *Queue) looked(w *waiter, taken string) (pause time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if taken != "" {
+		q.passOn(w, taken)
+		return 0
+	}
+	// Caddy counts a request for some time after it has ended: others should not
+	// overtake meanwhile.
+	if w.looks++; w.looks > keptLooks {
+		q.passOn(w, "")
+	}
+	longest := longestPause * time.Duration(1+q.order.Len()/fewGroups)
+	return min(shortestPause<<min(w.looks-1, 20), longest)
+}
