@@ -22,7 +22,7 @@ func (h *Handle) Build(next *Tier, before Picker) Picker {
 	if e, ok := before.(*enclosed); ok {
 		last = e.picker
 	}
-	return &enclosed{picker: h.policy.Build(next, last), bound: h.features.Bound, sessions: next.sessions[h]}
+	return &enclosed{picker: h.policy.Build(next, last), bound: h.features.Bound, sessions: next.sessions.of(h)}
 }
 
 // Pick implements [Picker].

@@ -18,8 +18,8 @@ type membership struct {
 	index        map[string]int           // of the members by address
 	history      *history
 	levels       map[int]*Level
-	levelIndices [2][]int             // of the members: in their levels, and among all
-	sessions     map[*Handle]Sessions // of the policies that have some
+	levelIndices [2][]int          // of the members: in their levels, and among all
+	sessions     *sessionsByPolicy // of the policies that have some
 	snapshot     atomic.Pointer[Snapshot]
 	ejectable    outlier.Group // of the pool's detector
 

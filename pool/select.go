@@ -93,7 +93,7 @@ func (h *Handle) look(upstreams reverseproxy.UpstreamPool, q *Query) (picked *re
 
 // pick has the policy pick from the snapshot.
 func (h *Handle) pick(s *Snapshot, q *Query) (picked *reverseproxy.Upstream, full bool) {
-	if sessions := s.sessions[h]; sessions != nil {
+	if sessions := s.sessions.of(h); sessions != nil {
 		return h.pickInSession(s, q, sessions)
 	}
 	if q.waits(h.pool, "", false) {

@@ -28,6 +28,24 @@ type Session struct {
 	Renew  bool // the client is to be told again, though the upstream is the same
 }
 
+// sessionsByPolicy are what finds sessions among the upstreams of one membership, of
+// each policy of the pool that has some. Nil: none has.
+type sessionsByPolicy struct {
+	own    Sessions // the pool's own policy's; nil if it has none
+	inside map[*Handle]Sessions
+}
+
+// of returns the policy's; nil if it has none.
+func (s *sessionsByPolicy) of(h *Handle) Sessions {
+	switch {
+	case s == nil:
+		return nil
+	case h.owner:
+		return s.own
+	}
+	return s.inside[h]
+}
+
 // pickInSession picks the upstream that the request's session is with, weighted or
 // not and on whatever level; any, where there is no session or that one cannot be
 // had.
@@ -88,10 +106,14 @@ func (p *Pool) locate(v *membership) {
 	for i, m := range v.members {
 		addresses[i] = m.address
 	}
-	v.sessions = make(map[*Handle]Sessions)
+	v.sessions = &sessionsByPolicy{inside: make(map[*Handle]Sessions)}
 	for _, h := range p.handles {
-		if h.features.Sessions != nil {
-			v.sessions[h] = h.features.Sessions(addresses)
+		switch find := h.features.Sessions; {
+		case find == nil:
+		case h.owner:
+			v.sessions.own = find(addresses)
+		default:
+			v.sessions.inside[h] = find(addresses)
 		}
 	}
 }

@@ -41,7 +41,7 @@ type Tier struct {
 	upstreams []*reverseproxy.Upstream // of the candidates; nil where upstreams are dynamic
 	picker    Picker                   // of the pool's own policy
 	called    map[*Handle]Picker       // of policies inside one of Caddy's own, which calls their Select
-	sessions  map[*Handle]Sessions     // the membership's
+	sessions  *sessionsByPolicy        // the membership's
 }
 
 // Level is all upstreams that have weight and one priority, whether they may be
@@ -71,10 +71,10 @@ type Snapshot struct {
 	reserve   reserve
 
 	// Only where a policy has sessions:
-	sessions map[*Handle]Sessions // the membership's
-	members  []Candidate          // all of the membership's
-	open     []bool               // which of them sessions may meet
-	ejected  []bool               // which of the others strict sessions may: there is no other upstream for them
+	sessions *sessionsByPolicy // the membership's
+	members  []Candidate       // all of the membership's
+	open     []bool            // which of them sessions may meet
+	ejected  []bool            // which of the others strict sessions may: there is no other upstream for them
 }
 
 // only returns a snapshot of the tier alone.
