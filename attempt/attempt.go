@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 	"github.com/caddy-evenkeel/evenkeel/internal/resources"
 )
 
@@ -14,12 +15,12 @@ import (
 // the end of its response. A source makes it as a part of what it keeps of the
 // attempt itself, so that both are one allocation.
 type Attempt struct {
-	Sink Sink
+	Sink    Sink
+	Began   int64 // instant
+	Request context.Context
 
 	transport *Transport
-	address   string // of the upstream, as Caddy names it
-	began     time.Time
-	request   context.Context
+	address   string       // of the upstream, as Caddy names it
 	sent      *requestBody // nil where the request has none
 	stop      func() bool  // ends watching for the end of the request; nil where that is not watched
 	over      atomic.Bool
@@ -51,7 +52,7 @@ func (a *Attempt) roundTrip(r *http.Request, from Source) (*http.Response, error
 		if body.partial() {
 			rec.forbid() // the transport may still be reading it
 		}
-	} else {
+	} else if t.blaming.Load() > 0 {
 		rec = t.Record(r)
 	}
 	a.answered(res, rec)
@@ -88,7 +89,7 @@ func (a *Attempt) failed(r *http.Request, err error) {
 // is that of the attempts before, or, where answers are retried, with this one; nil
 // for none.
 func (a *Attempt) answered(res *http.Response, rec *Record) {
-	answer := a.Sink.Answered(res, time.Since(a.began))
+	answer := a.Sink.Answered(res, a.Took())
 	switch {
 	case answer.Good:
 		rec.answered()
@@ -101,7 +102,7 @@ func (a *Attempt) answered(res *http.Response, rec *Record) {
 	case res.StatusCode == http.StatusSwitchingProtocols && answer.Watch:
 		// The body is not ours to watch, but the request ends with it.
 		a.sent.end()
-		context.AfterFunc(a.request, func() { a.done(Complete) })
+		context.AfterFunc(a.Request, func() { a.done(Complete) })
 		return
 	case Bare(res):
 		a.end(Complete)
@@ -109,11 +110,14 @@ func (a *Attempt) answered(res *http.Response, rec *Record) {
 	case answer.Watch, a.sent != nil && a.sent.whole:
 		// A handler that panics, as one does when the client is gone, may leave the
 		// body open.
-		a.stop = context.AfterFunc(a.request, func() { a.end(Left) })
+		a.stop = context.AfterFunc(a.Request, func() { a.end(Left) })
 	}
 	a.body = responseBody{res.Body, a}
 	res.Body = &a.body
 }
+
+// Took returns the time since the attempt began.
+func (a *Attempt) Took() time.Duration { return time.Duration(instant.Now() - a.Began) }
 
 // Bare reports whether the response has no body to be watched.
 func Bare(res *http.Response) bool {
@@ -147,7 +151,7 @@ func (b *responseBody) Read(p []byte) (int, error) {
 	case err == nil:
 	case err == io.EOF:
 		b.attempt.done(Complete)
-	case b.attempt.request.Err() == nil:
+	case b.attempt.Request.Err() == nil:
 		b.attempt.done(BrokeOff)
 	default:
 		b.attempt.done(Left)

@@ -102,9 +102,9 @@ func (r *Record) giveBack() {
 	r.picked = picked{}
 }
 
-// take returns the pick that the attempt on the address follows, which is the
+// follow returns the pick that the attempt on the address follows, which is the
 // attempt's from now on. Another one is given back.
-func (r *Record) take(address string) (p picked) {
+func (r *Record) follow(address string) (p picked) {
 	if r == nil {
 		return p
 	}
@@ -133,10 +133,13 @@ func (r *Record) suspect(a *Attempt) {
 	r.mu.Lock()
 	ended := r.ended
 	if !ended {
+		if len(r.suspects) == 0 {
+			a.transport.blaming.Add(1)
+		}
 		r.suspects = append(r.suspects, a)
 		// Caddy does not tell which attempt is the last: what nobody has answered by
 		// the end of the request is blamed then.
-		r.watch(a.request)
+		r.watch(a.Request)
 	}
 	r.mu.Unlock()
 	if ended { // the client has gone: no other attempt will tell
@@ -161,12 +164,22 @@ func (r *Record) answered() {
 		return
 	}
 	r.mu.Lock()
-	suspects := r.suspects
-	r.suspects, r.alike = nil, false
+	suspects := r.take()
+	r.alike = false
 	r.mu.Unlock()
 	for _, a := range suspects {
 		a.Sink.Blame(Upstream)
 	}
+}
+
+// take returns the suspects, of which none are left. r.mu is held.
+func (r *Record) take() []*Attempt {
+	suspects := r.suspects
+	if len(suspects) > 0 {
+		suspects[0].transport.blaming.Add(-1)
+	}
+	r.suspects = nil
+	return suspects
 }
 
 // end is called when the request has ended, or its client has gone. It gives back what a pick holds, and
@@ -176,11 +189,11 @@ func (r *Record) answered() {
 func (r *Record) end() {
 	r.mu.Lock()
 	r.giveBack()
-	suspects, fault := r.suspects, Unknown
+	r.ended = true
+	suspects, fault := r.take(), Unknown
 	if r.alike || len(suspects) > 1 {
 		fault = Request
 	}
-	r.suspects, r.ended = nil, true
 	r.mu.Unlock()
 	for _, a := range suspects {
 		a.Sink.Blame(fault)

@@ -13,10 +13,10 @@ import (
 
 // Source is where a handler's attempts come from: a pool.
 type Source interface {
-	// Begin notes that an attempt on the upstream begins, and returns it with its
+	// Begin notes that an attempt on the upstream begins now, and returns it with its
 	// sink; nil where the source does not know the upstream. Pick is what the pick of
 	// the attempt holds, which is the attempt's from now on; nil for nothing.
-	Begin(r *http.Request, u *reverseproxy.Upstream, p Pick, began time.Time) *Attempt
+	Begin(r *http.Request, u *reverseproxy.Upstream, p Pick, now int64) *Attempt
 
 	// Outgoing returns the request as upstreams may see it: a copy, where that
 	// differs.

@@ -5,12 +5,12 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
+	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 	"github.com/caddy-evenkeel/evenkeel/internal/request"
 )
 
@@ -21,9 +21,10 @@ type Transport struct {
 	key             string // of a request's record, in its replacer
 	retriesAnswered bool   // an answered request may be retried, too
 
-	nested  atomic.Bool // one of the policies is inside one of Caddy's: others pick, too
-	carries atomic.Bool // a pick was carried: attempts have to look for theirs
-	closing atomic.Bool // users is 0
+	nested  atomic.Bool  // one of the policies is inside one of Caddy's: others pick, too
+	carries atomic.Bool  // a pick was carried: attempts have to look for theirs
+	blaming atomic.Int64 // requests with failures that are still to be blamed
+	closing atomic.Bool  // users is 0
 
 	mu     sync.Mutex // guards changes of source, and:
 	users  int        // sources that have not left
@@ -140,7 +141,7 @@ func (t *Transport) attribute(r *http.Request) (from Source, u *reverseproxy.Ups
 	}
 	var carried picked
 	if t.carries.Load() {
-		carried = t.Record(r).take(dial.Upstream.Dial)
+		carried = t.Record(r).follow(dial.Upstream.Dial)
 	}
 	if t.nested.Load() || carried.from != nil {
 		return carried.from, dial.Upstream, carried.pick
@@ -157,12 +158,12 @@ func (t *Transport) roundTrip(r *http.Request) (*http.Response, error) {
 	if from == nil {
 		return t.pass(r)
 	}
-	began := time.Now()
-	a := from.Begin(r, u, pick, began)
+	now := instant.Now()
+	a := from.Begin(r, u, pick, now)
 	if a == nil {
 		return t.pass(r)
 	}
-	a.transport, a.address, a.began, a.request = t, u.Dial, began, r.Context()
+	a.transport, a.address, a.Began, a.Request = t, u.Dial, now, r.Context()
 	return a.roundTrip(r, from)
 }
 

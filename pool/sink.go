@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"context"
 	"net/http"
 	"time"
 
@@ -9,7 +8,6 @@ import (
 
 	"github.com/caddy-evenkeel/evenkeel/attempt"
 	"github.com/caddy-evenkeel/evenkeel/endpoint"
-	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 	"github.com/caddy-evenkeel/evenkeel/outlier"
 )
 
@@ -18,12 +16,10 @@ import (
 type sink struct {
 	attempt.Attempt
 
-	pool    *Pool
-	member  *member
-	request context.Context
-	began   time.Time
-	held    *hold          // what is to be given back at its end; nil for nothing
-	report  outlier.Report // of the attempt as it is known so far
+	pool   *Pool
+	member *member
+	held   *hold          // what is to be given back at its end; nil for nothing
+	report outlier.Report // of the attempt as it is known so far
 
 	timing  bool           // the attempt still bears on the latency
 	tracked bool           // entry is in flight
@@ -31,19 +27,19 @@ type sink struct {
 }
 
 // Begin implements [attempt.Source].
-func (p *Pool) Begin(r *http.Request, u *reverseproxy.Upstream, pick attempt.Pick, began time.Time) *attempt.Attempt {
+func (p *Pool) Begin(r *http.Request, u *reverseproxy.Upstream, pick attempt.Pick, now int64) *attempt.Attempt {
 	held, _ := pick.(*hold)
 	m := p.memberOf(u.Dial, held)
 	if m == nil {
 		return nil
 	}
-	s := &sink{pool: p, member: m, request: r.Context(), began: began}
+	s := &sink{pool: p, member: m}
 	s.Sink = s
-	s.report.Began = instant.Of(began)
+	s.report.Began = now
 	s.timing = p.latency != nil
-	s.tracked = m.known != nil && m.known.endpoint.InFlight.Begin(&s.entry, s.report.Began)
+	s.tracked = m.known != nil && m.known.endpoint.InFlight.Begin(&s.entry, now)
 	limitGate{}.begin(m, held)
-	s.report.Round = probationGate{}.begin(m, held, s.report.Began)
+	s.report.Round = probationGate{}.begin(m, held, now)
 	switch {
 	case held != nil && held.counted:
 		s.held = held
@@ -76,7 +72,7 @@ func (s *sink) Answered(res *http.Response, took time.Duration) (a attempt.Answe
 	for _, w := range m.watches {
 		w.Response(res.Header)
 	}
-	p.observeResponse(s.request, m.address, res.Header)
+	p.observeResponse(s.Request, m.address, res.Header)
 	bare, bad := attempt.Bare(res), res.StatusCode >= http.StatusInternalServerError
 	backsOff := s.backOff(res)
 	if backsOff {
@@ -108,15 +104,15 @@ func (s *sink) Done(e attempt.End) {
 	m := s.member
 	switch e {
 	case attempt.Complete:
-		s.time(time.Since(s.began), false)
-		m.host.Complete(s.report.Began)
+		s.time(s.Took(), false)
+		m.host.Complete(s.Began)
 	case attempt.Left:
-		m.host.Complete(s.report.Began)
+		m.host.Complete(s.Began)
 	case attempt.BrokeOff:
 		// What the header has told on a probation states.
-		s.pool.judge(m, outlier.Report{Outcome: outlier.Unanswered, Began: s.report.Began})
+		s.pool.judge(m, outlier.Report{Outcome: outlier.Unanswered, Began: s.Began})
 	case attempt.Unanswered:
-		s.time(time.Since(s.began), true)
+		s.time(s.Took(), true)
 		s.report.Outcome = outlier.Unanswered
 	case attempt.Abandoned:
 		m.host.Drop(s.report.Round)
@@ -147,7 +143,7 @@ func (s *sink) time(took time.Duration, failed bool) {
 		return
 	}
 	s.timing = false
-	now := instant.Of(s.began.Add(took))
+	now := s.Began + int64(took)
 	s.member.latency.observe(now, took, failed, s.pool.latency.Decay)
 	if !failed {
 		s.pool.fleet.observe(now, took)
