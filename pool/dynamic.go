@@ -41,27 +41,6 @@ const (
 
 var seed = maphash.MakeSeed()
 
-// selectDynamic picks one of upstreams that were not configured.
-func (h *Handle) selectDynamic(upstreams reverseproxy.UpstreamPool, q *Query) (picked *reverseproxy.Upstream, full bool) {
-	p, d := h.pool, &h.pool.dynamic
-	now := q.now()
-	v := d.latest.Load()
-	if v == nil || !v.item.UsedSince(now-int64(p.expiry)) || !v.fill(&q.buffers.listed, upstreams) {
-		v = p.membershipOf(upstreams, now)
-		v.fill(&q.buffers.listed, upstreams)
-		d.show(v)
-	}
-	v.seen(now)
-	if now-d.asked.Load() > int64(cache.Tick) {
-		d.asked.Store(now)
-	}
-	if !q.stale && h.owner {
-		p.source.keep(upstreams, q.Request, now, maxListed*p.limit)
-	}
-	q.membership, q.listed = v, q.buffers.listed
-	return h.pick(v.snapshot.Load(), q)
-}
-
 // fill puts the upstreams into the buffer in the order of the membership's members.
 // It returns false if they are not the members.
 func (v *membership) fill(buffer *[]*reverseproxy.Upstream, upstreams []*reverseproxy.Upstream) bool {

@@ -34,9 +34,15 @@ type membership struct {
 // the cache: then it is not rebuilt any more.
 func (d *dynamics) show(v *membership) {
 	d.latest.Store(v)
-	if item := d.memberships.Get(v.print); item == nil || item.Value != v {
+	if !d.keeps(v) {
 		d.latest.CompareAndSwap(v, nil)
 	}
+}
+
+// keeps reports whether the membership is rebuilt when something changes.
+func (d *dynamics) keeps(v *membership) bool {
+	item := d.memberships.Get(v.print)
+	return item != nil && item.Value == v
 }
 
 // gone is called with the memberships that the cache has evicted.

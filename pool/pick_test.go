@@ -31,7 +31,9 @@ func TestRoomBetweenTwoLooksIsTaken(t *testing.T) {
 	u.MaxRequests = 1
 	busy(u, 1)
 	b.use(late{u: u, looks: &looks}, Features{})
-	if got, full := b.handle.look(b.statics, new(Query)); got != u || looks != 2 {
+	q := new(Query)
+	b.handle.find(b.statics, q)
+	if got, full := b.handle.look(q); got != u || looks != 2 {
 		t.Errorf("picked %v after %d looks, full: %t", got, looks, full)
 	}
 }

@@ -31,7 +31,6 @@ type asked struct {
 	tried *attempt.Record // upstreams that are to be avoided; nil for none
 	retry bool            // an attempt has failed, or was answered and is to be repeated
 	ended bool            // there must be no further attempt
-	stale bool            // the upstreams are those that a source returned earlier
 	turn  *turn           // in the queue; nil where no request is known to wait
 	at    int64           // instant of the look at the upstreams, once it was asked for; 0 before
 }
@@ -44,6 +43,7 @@ type choice struct {
 	tier       *Tier                    // nil where the candidates are all members
 	membership *membership              // whose snapshot is picked from
 	listed     []*reverseproxy.Upstream // of the membership's members
+	only       *Tier                    // pick from this tier alone; nil for from all
 }
 
 // admission is which candidates a query accepts.

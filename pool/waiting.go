@@ -19,7 +19,7 @@ type turn struct {
 }
 
 // pickInTurn picks, and waits for an upstream to have room if all are full.
-func (h *Handle) pickInTurn(upstreams reverseproxy.UpstreamPool, q *Query) *reverseproxy.Upstream {
+func (h *Handle) pickInTurn(q *Query) *reverseproxy.Upstream {
 	p, repl := h.pool, request.Replacer(q.Request)
 	if repl != nil {
 		if _, refused := repl.Get(p.refusedKey); refused {
@@ -28,19 +28,19 @@ func (h *Handle) pickInTurn(upstreams reverseproxy.UpstreamPool, q *Query) *reve
 		}
 	}
 	if p.queue.Empty() {
-		if u, full := h.look(upstreams, q); u != nil || !full {
+		if u, full := h.look(q); u != nil || !full {
 			return u
 		}
 	}
 	q.turn = new(turn)
-	if u, full := h.look(upstreams, q); u != nil || !full {
+	if u, full := h.look(q); u != nil || !full {
 		return u // no other request waits in its group
 	}
-	return h.wait(upstreams, q, repl)
+	return h.wait(q, repl)
 }
 
 // wait waits for an upstream to have room.
-func (h *Handle) wait(upstreams reverseproxy.UpstreamPool, q *Query, repl *caddy.Replacer) (picked *reverseproxy.Upstream) {
+func (h *Handle) wait(q *Query, repl *caddy.Replacer) (picked *reverseproxy.Upstream) {
 	p, began := h.pool, time.Now()
 	ctx := context.Background()
 	if q.Request != nil {
@@ -48,7 +48,7 @@ func (h *Handle) wait(upstreams reverseproxy.UpstreamPool, q *Query, repl *caddy
 	}
 	q.turn.come = true
 	refused := p.queue.Wait(ctx, q.turn.group, func() (found queue.Look) {
-		if picked, found.Full = h.look(upstreams, q); picked != nil {
+		if picked, found.Full = h.look(q); picked != nil {
 			found.Address = picked.Dial
 		}
 		return found
