@@ -41,6 +41,22 @@ const (
 
 var seed = maphash.MakeSeed()
 
+// findDynamic is find for upstreams that were not configured.
+func (p *Pool) findDynamic(upstreams []*reverseproxy.Upstream, q *Query) {
+	d, now := &p.dynamic, q.now()
+	v := d.latest.Load()
+	if v == nil || !v.item.UsedSince(now-int64(p.expiry)) || !v.fill(&q.buffers.listed, upstreams) {
+		v = p.membershipOf(upstreams, now)
+		v.fill(&q.buffers.listed, upstreams)
+		d.show(v)
+	}
+	v.seen(now)
+	if now-d.asked.Load() > int64(cache.Tick) {
+		d.asked.Store(now)
+	}
+	q.membership, q.listed = v, q.buffers.listed
+}
+
 // fill puts the upstreams into the buffer in the order of the membership's members.
 // It returns false if they are not the members.
 func (v *membership) fill(buffer *[]*reverseproxy.Upstream, upstreams []*reverseproxy.Upstream) bool {

@@ -1,10 +1,6 @@
 package pool
 
-import (
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
-
-	"github.com/caddy-evenkeel/evenkeel/internal/cache"
-)
+import "github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 // find has the query pick from the membership of the upstreams. It returns false if
 // there are none.
@@ -30,20 +26,4 @@ func (h *Handle) find(upstreams []*reverseproxy.Upstream, q *Query) bool {
 		p.source.keep(upstreams, q.Request, q.now(), maxListed*p.limit)
 	}
 	return true
-}
-
-// findDynamic is find for upstreams that were not configured.
-func (p *Pool) findDynamic(upstreams []*reverseproxy.Upstream, q *Query) {
-	d, now := &p.dynamic, q.now()
-	v := d.latest.Load()
-	if v == nil || !v.item.UsedSince(now-int64(p.expiry)) || !v.fill(&q.buffers.listed, upstreams) {
-		v = p.membershipOf(upstreams, now)
-		v.fill(&q.buffers.listed, upstreams)
-		d.show(v)
-	}
-	v.seen(now)
-	if now-d.asked.Load() > int64(cache.Tick) {
-		d.asked.Store(now)
-	}
-	q.membership, q.listed = v, q.buffers.listed
 }

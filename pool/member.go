@@ -16,16 +16,17 @@ import (
 
 // member is an upstream that the pool knows.
 type member struct {
-	address string // as configured, or as a source has returned it: Caddy's name for it
-	dialled string // the same with global placeholders filled in, to which state belongs
-	weight  uint32 // by configuration
-	level   int
-	limit   int           // of requests at once, by configuration; 0 for none
-	known   *addressState // nil for an untracked member, as are the next two
-	latency *Latency
-	host    *outlier.Host // nil also where outlier detection is off
-	slots   *endpoint.Slots
-	watches []*healthcheck.Watch
+	address    string // as configured, or as a source has returned it: Caddy's name for it
+	dialled    string // the same with global placeholders filled in, to which state belongs
+	unresolved error  // why there is no dialled address; nil where there is one
+	weight     uint32 // by configuration
+	level      int
+	limit      int           // of requests at once, by configuration; 0 for none
+	known      *addressState // nil for an untracked member, as are the next two
+	latency    *Latency
+	host       *outlier.Host // nil also where outlier detection is off
+	slots      *endpoint.Slots
+	watches    []*healthcheck.Watch
 
 	inFlight  *inFlight      // requests that this pool has picked for
 	ejectable outlier.Member // of the pool's detector
@@ -76,22 +77,20 @@ func welcome(members []*member, fresh func(*member) bool, now int64) {
 
 // newMember returns a member for the upstream at the given dial address; and whether
 // the pool remembered nothing of that, or had no member there. Where the address
-// depends on the request, it is one of which nothing is kept: it states for many, and
+// depends on the request, it is one of which nothing is kept: it stands for many, and
 // clients choose which.
 func (p *Pool) newMember(address string, now int64) (m *member, isNew, wasIdle bool) {
 	m = p.untracked(address)
-	dialled, err := dialaddr.Fill(address)
-	if err != nil {
+	if m.dialled, m.unresolved = dialaddr.Fill(address); m.unresolved != nil {
 		return m, false, false
 	}
-	m.dialled = dialled
-	m.known, isNew, wasIdle = p.memory.acquire(dialled, now)
+	m.known, isNew, wasIdle = p.memory.acquire(m.dialled, now)
 	m.latency, m.slots = m.known.latency, &m.known.endpoint.Slots
 	if p.latency != nil {
 		m.known.endpoint.InFlight.Read()
 	}
 	if r := p.options.rules; r != nil {
-		m.host = outlier.Acquire(r, dialled)
+		m.host = outlier.Acquire(r, m.dialled)
 		m.host.Add(p.hostChanges)
 	}
 	return m, isNew, wasIdle
@@ -120,7 +119,7 @@ func (p *Pool) untracked(address string) *member {
 // watch has the pool's checks watch the member. Expired, unless nil, tells when
 // the watches end.
 func (p *Pool) watch(m *member, expired func(time.Time) bool) error {
-	switch _, err := dialaddr.Fill(m.address); {
+	switch err := m.unresolved; {
 	case errors.Is(err, dialaddr.ErrUnset):
 		p.logger.Warn("upstream is not checked, and cannot be reached: a placeholder in its address has no value; set the variable that it names",
 			zap.String("upstream", m.address), zap.Error(err))
