@@ -81,7 +81,7 @@ func (q *Query) waits(p *Pool, own string, ownOnly bool) bool {
 	t.group = queue.Key{Set: q.membership, Own: own, OwnOnly: ownOnly}
 	if !ownOnly {
 		// An upstream that the request goes to only for want of others has a mark, and
-		// so states for no address.
+		// so stands for no address.
 		var tried []string
 		q.tried.Tried(func(address string, sent bool) {
 			if !sent {
