@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
@@ -100,17 +101,21 @@ func quiet() *caddy.Logging {
 	return &l
 }
 
-// newRequest returns a request as Caddy passes it to a policy.
 // ending returns the request with an end.
 func ending(r *http.Request) (*http.Request, context.CancelFunc) {
 	ctx, end := context.WithCancel(r.Context())
 	return r.WithContext(ctx), end
 }
 
+// newRequest returns a request as Caddy passes it to a policy. Tests send many, so it
+// is not parsed each time.
 func newRequest() *http.Request {
-	r := httptest.NewRequest(http.MethodGet, "/", nil)
-	r.URL.Host = ""
-	ctx := context.WithValue(r.Context(), caddy.ReplacerCtxKey, caddy.NewReplacer())
+	ctx := context.WithValue(context.Background(), caddy.ReplacerCtxKey, caddy.NewReplacer())
 	ctx = context.WithValue(ctx, caddyhttp.VarsCtxKey, make(map[string]any))
-	return r.WithContext(ctx)
+	r := parsed.WithContext(ctx)
+	r.Header = make(http.Header)
+	r.URL = &url.URL{Path: "/"}
+	return r
 }
+
+var parsed = httptest.NewRequest(http.MethodGet, "/", nil)

@@ -33,19 +33,20 @@ func forWeighted(t *testing.T, test func(t *testing.T, config object)) {
 }
 
 // expectShare compares an upstream's share of the picks with that of the weight
-// that it should have among n, the others having 1.
+// that it should have among n, the others having 1. It picks so often that chance
+// stays within a tenth: that is six standard deviations.
 func expectShare(t *testing.T, when string, h *reverseproxy.Handler, all []*reverseproxy.Upstream, address string, weight float64) {
 	t.Helper()
 	synctest.Wait()
-	const times = 100_000
+	want := weight / (weight + float64(len(all)-1))
+	times := 3600 / want
 	r, n := newRequest(), 0.0
-	for range times {
+	for range int(times) {
 		if pick(h, all, r) == address {
 			n++
 		}
 	}
 	got := n / times
-	want := weight / (weight + float64(len(all)-1))
 	if math.Abs(got-want) > want/10 {
 		t.Errorf("%s: %s has %.2f%%, want %.2f%%", when, address, 100*got, 100*want)
 	}

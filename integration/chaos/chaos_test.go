@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-var duration = flag.Duration("chaos", 20*time.Second, "how long TestChaos goes on")
+var duration = flag.Duration("chaos", 12*time.Second, "how long TestChaos goes on")
 
 // TestChaos is the command in its short form.
 func TestChaos(t *testing.T) {

@@ -6,12 +6,15 @@ package balance
 
 import (
 	"cmp"
+	"flag"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
 )
+
+var long = flag.Bool("long", false, "run statistics in their long form")
 
 // peak is what the fullest has of the mean.
 func peak(counts []int) float64 {
@@ -30,6 +33,9 @@ func TestHashingSharesEvenly(t *testing.T) {
 				most = 1.35 // 160 points differ by 1/√160 in their share, and 1000 members by 3.3 times that
 			}
 			for of, keys := range keys {
+				if name == "rendezvous" && n == 1000 && of != "paths" && !*long {
+					continue // it looks at all members for each key
+				}
 				t.Run(fmt.Sprint(name, "/", n, "/", of), func(t *testing.T) {
 					counts := counts(at, n, keys())
 					t.Logf("max/mean %.4f", peak(counts))
