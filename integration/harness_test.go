@@ -5,12 +5,14 @@ package integration
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -110,8 +112,17 @@ func (p *proxy) tryReload(site string) error {
 	return load(config)
 }
 
-// load gives the config to the admin API.
+// load gives the config to the admin API. Each config starts that anew, and a
+// connection to the one before may be reset: then it is given once more.
 func load(config []byte) error {
+	err := post(config)
+	if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.EOF) {
+		err = post(config)
+	}
+	return err
+}
+
+func post(config []byte) error {
 	req, err := http.NewRequest(http.MethodPost, "http://"+adminAddr+"/load", bytes.NewReader(config))
 	if err != nil {
 		return err

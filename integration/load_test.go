@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,16 +24,22 @@ func atLength[T any](short, whole T) T {
 	return short
 }
 
-// barrage is requests at a steady rate, whatever comes of them.
+// barrage is requests at a steady rate, whatever comes of them, except that none is
+// made while maxInFlight are: a machine that cannot keep up would fall ever further
+// behind.
 type barrage struct {
 	began   time.Time
 	quit    chan struct{}
 	stopped sync.WaitGroup
+	open    atomic.Int64 // requests in flight
 
 	mu      sync.Mutex
 	counts  tally
 	history arrivals
 }
+
+// maxInFlight is more than the rates and times of the tests come to.
+const maxInFlight = 1000
 
 // arrival is a request of a load.
 type arrival struct {
@@ -132,8 +139,15 @@ func (p *proxy) load(rate int) *barrage {
 			case <-ticker.C:
 			}
 			for due := int(time.Since(l.began).Seconds() * float64(rate)); made < due; made++ {
+				if l.open.Load() >= maxInFlight {
+					continue
+				}
 				turn := l.began.Add(time.Duration(made+1) * time.Second / time.Duration(rate))
-				l.stopped.Go(func() { l.count(turn, p.do(http.MethodGet, "/", "")) })
+				l.open.Add(1)
+				l.stopped.Go(func() {
+					l.count(turn, p.do(http.MethodGet, "/", ""))
+					l.open.Add(-1)
+				})
 			}
 		}
 	})

@@ -7,22 +7,25 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 )
 
-// numParallel is how many tests run at the same time in processes of their own. They
-// wait most of the time, so it is more than there are processors.
-const numParallel = 6
-
-// setParallel sets how many tests run at the same time, unless the command line does.
+// setParallel sets how many tests run at the same time in processes of their own,
+// unless the command line does. They wait most of the time, so they may be more than
+// there are processors, except under the race detector.
 func setParallel() {
 	flag.Parse()
 	given := false
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
 	if !given {
+		numParallel := 2 * runtime.GOMAXPROCS(0)
+		if raceDetector {
+			numParallel = runtime.GOMAXPROCS(0)
+		}
 		flag.Set("test.parallel", fmt.Sprint(numParallel))
 	}
 }

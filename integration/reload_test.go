@@ -13,7 +13,7 @@ import (
 )
 
 // More than the default takes longer and shows the same, only clearer.
-var numReloads = flag.Int("reloads", 20, "how many reloads TestReloadsUnderLoad makes with each policy")
+var numReloads = flag.Int("reloads", 10, "how many reloads TestReloadsUnderLoad makes with each policy")
 
 // reloads has the site loaded a number of times at 10 per second under load,
 // and returns what came of the load.
@@ -65,7 +65,9 @@ func expectNoMore(t *testing.T, p *proxy, first resources) {
 const unhurried = "health_check http " + healthPath + " {\n interval 100ms\n timeout 10s\n fails 2\n}"
 
 func TestReloadsUnderLoad(t *testing.T) {
-	t.Parallel() // its subtests are in processes of their own
+	if forked(t) {
+		return
+	}
 	ca := newAuthority(t)
 	trusting := "transport http {\n tls_trust_pool file " + ca.file + "\n}"
 	for name, c := range map[string]struct {
@@ -80,9 +82,6 @@ func TestReloadsUnderLoad(t *testing.T) {
 		"dynamic upstreams":       {dynamic: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if forked(t) {
-				return
-			}
 			var all []*backend
 			upstreams := ""
 			for _, name := range []string{"a", "b", "down"} {
