@@ -13,6 +13,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
 func init() { caddy.RegisterModule(new(instant)) }
@@ -52,16 +54,16 @@ func BenchmarkAttempt(b *testing.B) {
 			name += "_off"
 		}
 		b.Run(name, func(b *testing.B) {
-			h := loadHandler(b, object{
+			h := pooltest.LoadHandler(b, object{
 				"load_balancing": object{"selection_policy": policy},
 				"transport":      object{"protocol": "instant"},
-				"upstreams":      dials(4),
+				"upstreams":      pooltest.Dials(4),
 			})
 			b.ReportAllocs()
 			b.ResetTimer()
 			b.RunParallel(func(pb *testing.PB) {
 				u := h.Upstreams[rand.IntN(len(h.Upstreams))]
-				r := directed(newRequest(), u)
+				r := pooltest.Directed(pooltest.NewRequest(), u)
 				for pb.Next() {
 					res, err := h.Transport.RoundTrip(r)
 					if err != nil {
@@ -85,15 +87,15 @@ func BenchmarkStorm(b *testing.B) {
 	const upstreams, dead, rate = 10_000, 2_000, 5_000
 	for _, policy := range []string{"random", "weighted_random", "smooth_weighted_round_robin", "peak_ewma"} {
 		b.Run("policy="+policy, func(b *testing.B) {
-			isolate()
-			h := loadHandler(b, object{
+			pooltest.Isolate()
+			h := pooltest.LoadHandler(b, object{
 				"load_balancing": object{"selection_policy": object{"policy": policy}},
 				"transport":      object{"protocol": "instant", "refuse": true},
-				"upstreams":      dials(upstreams),
+				"upstreams":      pooltest.Dials(upstreams),
 			})
 			attempts := make([]*http.Request, dead)
 			for i := range attempts {
-				attempts[i] = directed(newRequest(), h.Upstreams[i])
+				attempts[i] = pooltest.Directed(pooltest.NewRequest(), h.Upstreams[i])
 			}
 			b.ReportAllocs()
 			b.ResetTimer()

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"testing"
+
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
 // BenchmarkPick compares each policy with Caddy's own of the same role, in one
@@ -11,8 +13,8 @@ import (
 //
 //	go test -run '^$' -bench Pick ./selectors
 func BenchmarkPick(b *testing.B) {
-	first = 0 // another benchmark may have moved on; the weights name these networks
-	unequal := object{"10.0.0.0/31": 3, "10.0.0.0/18": 2}
+	pooltest.FixAddresses(b) // the weights name these networks
+	unequal := object{"10.172.0.0/31": 3, "10.172.0.0/18": 2}
 	groups := []struct {
 		role     string
 		policies []object
@@ -43,12 +45,12 @@ func BenchmarkPick(b *testing.B) {
 					name += "_unequal"
 				}
 				b.Run(name, func(b *testing.B) {
-					h := newHandler(b, policy, n)
+					h := pooltest.NewHandler(b, policy, n)
 					selector := h.LoadBalancing.SelectionPolicy
 					b.ReportAllocs()
 					b.ResetTimer()
 					b.RunParallel(func(pb *testing.PB) {
-						r := newRequest()
+						r := pooltest.NewRequest()
 						for pb.Next() {
 							if selector.Select(h.Upstreams, r, nil) == nil {
 								b.Error("no upstream")
@@ -66,12 +68,12 @@ func BenchmarkPick(b *testing.B) {
 // has been refused.
 func BenchmarkPickBesideAQueue(b *testing.B) {
 	picks := func(b *testing.B) {
-		h := newHandler(b, object{"policy": "weighted_random"}, 16)
+		h := pooltest.NewHandler(b, object{"policy": "weighted_random"}, 16)
 		selector := h.LoadBalancing.SelectionPolicy
 		b.ReportAllocs()
 		b.ResetTimer()
 		b.RunParallel(func(pb *testing.PB) {
-			r, w := newRequest(), httptest.NewRecorder()
+			r, w := pooltest.NewRequest(), httptest.NewRecorder()
 			for pb.Next() {
 				if selector.Select(h.Upstreams, r, w) == nil {
 					b.Error("no upstream")
@@ -80,12 +82,12 @@ func BenchmarkPickBesideAQueue(b *testing.B) {
 		})
 	}
 	b.Run("none", picks)
-	h := newHandler(b, object{"policy": "weighted_random", "queue": object{"length": 1, "timeout": "1ns"}}, 1)
+	h := pooltest.NewHandler(b, object{"policy": "weighted_random", "queue": object{"length": 1, "timeout": "1ns"}}, 1)
 	b.Run("unused", picks)
 	h.Upstreams[0].MaxRequests = 1
-	busy(h.Upstreams[0], 1)
-	defer busy(h.Upstreams[0], 0)
-	if h.LoadBalancing.SelectionPolicy.Select(h.Upstreams, newRequest(), httptest.NewRecorder()) != nil {
+	pooltest.SetActive(h.Upstreams[0], 1)
+	defer pooltest.SetActive(h.Upstreams[0], 0)
+	if h.LoadBalancing.SelectionPolicy.Select(h.Upstreams, pooltest.NewRequest(), httptest.NewRecorder()) != nil {
 		b.Fatal("it should have been refused")
 	}
 	b.Run("has_refused", picks)

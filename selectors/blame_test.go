@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
 // inService counts the upstreams that get first attempts, of GETs that are all
@@ -14,7 +16,7 @@ import (
 func inService(h *reverseproxy.Handler) int {
 	seen := make(map[string]bool)
 	for client := range 300 {
-		u := h.LoadBalancing.SelectionPolicy.Select(h.Upstreams, newRequestOf(client), nil)
+		u := h.LoadBalancing.SelectionPolicy.Select(h.Upstreams, pooltest.NewRequestOf(client), nil)
 		if u != nil {
 			seen[u.Dial] = true
 		}
@@ -25,13 +27,13 @@ func inService(h *reverseproxy.Handler) int {
 // A request that makes whatever serves it fail ejects nobody.
 func TestPoisonEjectsNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		isolate()
-		h := staged(t, object{"policy": "weighted_random"}, 4)
+		pooltest.Isolate()
+		h := pooltest.NewScripted(t, object{"policy": "weighted_random"}, 4)
 		for i := range 4 {
-			cast(reset, dial(i))
+			pooltest.ScriptAll(pooltest.Reset, pooltest.Dial(i))
 		}
 		for range 1000 {
-			if at, ok := journey(h, http.MethodGet); ok || len(at) != 3 {
+			if at, ok := pooltest.ServeInTurn(h, http.MethodGet); ok || len(at) != 3 {
 				t.Fatalf("%v, answered %t", at, ok)
 			}
 		}
@@ -45,11 +47,11 @@ func TestPoisonEjectsNobody(t *testing.T) {
 // answer.
 func threeOfTenReset() {
 	for i := range 10 {
-		does := answer(http.StatusOK)
+		does := pooltest.Answer(http.StatusOK)
 		if i < 3 {
-			does = reset
+			does = pooltest.Reset
 		}
-		cast(does, dial(i))
+		pooltest.ScriptAll(does, pooltest.Dial(i))
 	}
 }
 
@@ -57,11 +59,11 @@ func threeOfTenReset() {
 // not held to max_ejection_percent.
 func TestFailuresProvenByAnotherAnswerEject(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		isolate()
-		h := staged(t, object{"policy": "smooth_weighted_round_robin"}, 10)
+		pooltest.Isolate()
+		h := pooltest.NewScripted(t, object{"policy": "smooth_weighted_round_robin"}, 10)
 		threeOfTenReset()
 		for range 200 {
-			journey(h, http.MethodGet)
+			pooltest.ServeInTurn(h, http.MethodGet)
 		}
 		if got := inService(h); got != 7 {
 			t.Errorf("%d are in service, want 7 of 10", got)
@@ -81,11 +83,11 @@ func TestFailuresOfPostsEjectWithinTheShare(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				isolate()
-				h := staged(t, with(object{"policy": "smooth_weighted_round_robin"}, test.options), 10)
+				pooltest.Isolate()
+				h := pooltest.NewScripted(t, pooltest.With(object{"policy": "smooth_weighted_round_robin"}, test.options), 10)
 				threeOfTenReset()
 				for range 200 {
-					journey(h, test.method)
+					pooltest.ServeInTurn(h, test.method)
 				}
 				if got := inService(h); got != 9 {
 					t.Errorf("%d are in service, want 9 of 10", got)
@@ -98,23 +100,23 @@ func TestFailuresOfPostsEjectWithinTheShare(t *testing.T) {
 // Nobody is back on probation for a poisoned request, nor out again.
 func TestPoisonOnProbationTellsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		isolate()
-		h, victim := ejected(t, object{"policy": "weighted_random"}, 3)
+		pooltest.Isolate()
+		h, victim := pooltest.NewEjected(t, object{"policy": "weighted_random"}, 3)
 		time.Sleep(30 * time.Second)
 		synctest.Wait()
 		for i := range 3 {
-			cast(reset, dial(i))
+			pooltest.ScriptAll(pooltest.Reset, pooltest.Dial(i))
 		}
 		for range 20 {
-			journey(h, http.MethodGet)
+			pooltest.ServeInTurn(h, http.MethodGet)
 		}
 		for i := range 3 {
-			cast(answer(http.StatusOK), dial(i))
+			pooltest.ScriptAll(pooltest.Answer(http.StatusOK), pooltest.Dial(i))
 		}
-		before := tries(victim)
-		journey(h, http.MethodGet) // which is the one that tests it
+		before := pooltest.Tries(victim)
+		pooltest.ServeInTurn(h, http.MethodGet) // which is the one that tests it
 		synctest.Wait()
-		if got := tries(victim) - before; got != 1 {
+		if got := pooltest.Tries(victim) - before; got != 1 {
 			t.Fatalf("it is tested by %d requests, want 1", got)
 		}
 		if got := inService(h); got != 3 {
@@ -126,12 +128,12 @@ func TestPoisonOnProbationTellsNothing(t *testing.T) {
 // A request whose attempts were not all sent does not clear those that were.
 func TestGatewayAnswersElsewhereProveNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		isolate()
-		h := staged(t, object{"policy": "smooth_weighted_round_robin"}, 2)
-		cast(reset, dial(0))
-		cast(answer(http.StatusBadGateway), dial(1))
+		pooltest.Isolate()
+		h := pooltest.NewScripted(t, object{"policy": "smooth_weighted_round_robin"}, 2)
+		pooltest.ScriptAll(pooltest.Reset, pooltest.Dial(0))
+		pooltest.ScriptAll(pooltest.Answer(http.StatusBadGateway), pooltest.Dial(1))
 		for range 50 {
-			journey(h, http.MethodGet)
+			pooltest.ServeInTurn(h, http.MethodGet)
 		}
 		if got := inService(h); got != 2 {
 			t.Errorf("%d of 2 are in service; the other answers no better", got)
@@ -143,13 +145,13 @@ func TestGatewayAnswersElsewhereProveNothing(t *testing.T) {
 // their requests met none but such: the traffic is all for them, or by chance.
 func TestThoseThatAnswerNobodyAreOutInTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		isolate()
-		h := staged(t, object{"policy": "managed", "inner": object{"policy": "round_robin"}}, 4)
-		cast(reset, dial(0), dial(1), dial(2))
-		cast(answer(http.StatusOK), dial(3))
+		pooltest.Isolate()
+		h := pooltest.NewScripted(t, object{"policy": "managed", "inner": object{"policy": "round_robin"}}, 4)
+		pooltest.ScriptAll(pooltest.Reset, pooltest.Dial(0), pooltest.Dial(1), pooltest.Dial(2))
+		pooltest.ScriptAll(pooltest.Answer(http.StatusOK), pooltest.Dial(3))
 		failed := 0
 		for n := range 200 { // the round begins with the first again and again
-			if _, ok := journey(h, http.MethodGet); !ok && n >= 100 {
+			if _, ok := pooltest.ServeInTurn(h, http.MethodGet); !ok && n >= 100 {
 				failed++
 			}
 			time.Sleep(200 * time.Millisecond)

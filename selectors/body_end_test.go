@@ -7,6 +7,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
 // Caddy uses the buffer of a body for other clients once the request is over. A
@@ -17,7 +19,7 @@ func TestBufferedBodyEndsWithItsRequest(t *testing.T) {
 			return &http.Response{StatusCode: http.StatusOK, ProtoMajor: 1, Proto: "HTTP/1.1", Header: make(http.Header), Body: body}, err
 		}
 	}
-	for name, does := range map[string]act{
+	for name, does := range map[string]pooltest.Act{
 		"answered": func(r *http.Request) (*http.Response, error) {
 			return says(io.NopCloser(strings.NewReader("ok")), nil)(r)
 		},
@@ -29,23 +31,23 @@ func TestBufferedBodyEndsWithItsRequest(t *testing.T) {
 			"ours": ours, "Caddy's": {"policy": "header", "field": "X-User", "fallback": ours},
 		} {
 			t.Run(name+", picked by "+by, func(t *testing.T) {
-				isolate()
-				h := loadHandler(t, object{
+				pooltest.Isolate()
+				h := pooltest.LoadHandler(t, object{
 					"load_balancing":  object{"selection_policy": policy},
-					"transport":       object{"protocol": "stage"},
-					"upstreams":       dials(1),
+					"transport":       object{"protocol": "scripted"},
+					"upstreams":       pooltest.Dials(1),
 					"request_buffers": 1 << 20,
 				})
 				var left io.Reader
-				play(dial(0), func(r *http.Request) (*http.Response, error) {
+				pooltest.Script(pooltest.Dial(0), func(r *http.Request) (*http.Response, error) {
 					if begun, err := io.CopyN(io.Discard, r.Body, 10); err != nil {
 						t.Errorf("%d bytes, then %v", begun, err)
 					}
 					left = r.Body
 					return does(r)
 				})
-				defer play(dial(0), nil)
-				r := asked("/", "X-User", "somebody")
+				defer pooltest.Script(pooltest.Dial(0), nil)
+				r := pooltest.ServerRequest("/", "X-User", "somebody")
 				r.Method, r.ContentLength = http.MethodPost, 100
 				r.Body = io.NopCloser(strings.NewReader(strings.Repeat("x", 100)))
 				_ = h.ServeHTTP(httptest.NewRecorder(), r, nil)

@@ -12,12 +12,14 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
 func TestEmptyPoolGivesNothing(t *testing.T) {
 	forAll(t, func(t *testing.T, config object) {
-		h := newHandler(t, config, 0)
-		if got := pick(h, nil, newRequest()); got != none {
+		h := pooltest.NewHandler(t, config, 0)
+		if got := pooltest.Pick(h, nil, pooltest.NewRequest()); got != pooltest.None {
 			t.Errorf("picked %s of an empty pool", got)
 		}
 	})
@@ -25,8 +27,8 @@ func TestEmptyPoolGivesNothing(t *testing.T) {
 
 func TestOneUpstreamTakesAll(t *testing.T) {
 	forAll(t, func(t *testing.T, config object) {
-		h := newHandler(t, with(config, checked), 1)
-		if got := picks(h, h.Upstreams, 20); got[dial(0)] != 20 {
+		h := pooltest.NewHandler(t, pooltest.With(config, pooltest.Checked), 1)
+		if got := pooltest.Picks(h, h.Upstreams, 20); got[pooltest.Dial(0)] != 20 {
 			t.Errorf("got %v", got)
 		}
 	})
@@ -34,16 +36,16 @@ func TestOneUpstreamTakesAll(t *testing.T) {
 
 func TestDownUpstreamGetsNothing(t *testing.T) {
 	forAll(t, func(t *testing.T, config object) {
-		h := newHandler(t, with(config, checked), 4)
-		for _, gone := range []string{dial(2), dial(0), dial(3)} {
-			setDown(gone)
-			if got := picks(h, h.Upstreams, 200); got[gone] > 0 || got[none] > 0 {
+		h := pooltest.NewHandler(t, pooltest.With(config, pooltest.Checked), 4)
+		for _, gone := range []string{pooltest.Dial(2), pooltest.Dial(0), pooltest.Dial(3)} {
+			pooltest.SetDown(gone)
+			if got := pooltest.Picks(h, h.Upstreams, 200); got[gone] > 0 || got[pooltest.None] > 0 {
 				t.Errorf("%s is down, yet %v", gone, got)
 			}
 		}
-		setDown(dial(0), dial(1), dial(3))
-		if got := picks(h, h.Upstreams, 50); got[dial(2)] != 50 {
-			t.Errorf("only %s is up, yet %v", dial(2), got)
+		pooltest.SetDown(pooltest.Dial(0), pooltest.Dial(1), pooltest.Dial(3))
+		if got := pooltest.Picks(h, h.Upstreams, 50); got[pooltest.Dial(2)] != 50 {
+			t.Errorf("only %s is up, yet %v", pooltest.Dial(2), got)
 		}
 	})
 }
@@ -54,15 +56,15 @@ func TestReturningUpstreamGetsItsShareAgain(t *testing.T) {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
-			isolate()
+			pooltest.Isolate()
 			synctest.Test(t, func(t *testing.T) {
-				h := newHandler(t, with(policy.config, checked), 4)
-				setDown(dial(1))
-				setDown()
-				got := picks(h, h.Upstreams, 4000)
+				h := pooltest.NewHandler(t, pooltest.With(policy.config, pooltest.Checked), 4)
+				pooltest.SetDown(pooltest.Dial(1))
+				pooltest.SetDown()
+				got := pooltest.Picks(h, h.Upstreams, 4000)
 				for i := range 4 {
-					if n := got[dial(i)]; n < 800 || n > 1200 {
-						t.Errorf("%s got %d of 4000: %v", dial(i), n, got)
+					if n := got[pooltest.Dial(i)]; n < 800 || n > 1200 {
+						t.Errorf("%s got %d of 4000: %v", pooltest.Dial(i), n, got)
 					}
 				}
 			})
@@ -72,9 +74,9 @@ func TestReturningUpstreamGetsItsShareAgain(t *testing.T) {
 
 func TestAllDownMeansPanic(t *testing.T) {
 	forAll(t, func(t *testing.T, config object) {
-		h := newHandler(t, with(config, checked), 3)
-		setDown(dial(0), dial(1), dial(2))
-		if got := picks(h, h.Upstreams, 60); got[none] > 0 {
+		h := pooltest.NewHandler(t, pooltest.With(config, pooltest.Checked), 3)
+		pooltest.SetDown(pooltest.Dial(0), pooltest.Dial(1), pooltest.Dial(2))
+		if got := pooltest.Picks(h, h.Upstreams, 60); got[pooltest.None] > 0 {
 			t.Errorf("all are down, and so all may be picked, yet %v", got)
 		}
 	})
@@ -82,39 +84,39 @@ func TestAllDownMeansPanic(t *testing.T) {
 
 func TestAllDownWithPanicThresholdZero(t *testing.T) {
 	forAll(t, func(t *testing.T, config object) {
-		h := newHandler(t, with(config, with(checked, object{"panic_threshold": 0})), 3)
-		setDown(dial(0), dial(1), dial(2))
-		if got := picks(h, h.Upstreams, 20); got[none] != 20 {
+		h := pooltest.NewHandler(t, pooltest.With(config, pooltest.With(pooltest.Checked, object{"panic_threshold": 0})), 3)
+		pooltest.SetDown(pooltest.Dial(0), pooltest.Dial(1), pooltest.Dial(2))
+		if got := pooltest.Picks(h, h.Upstreams, 20); got[pooltest.None] != 20 {
 			t.Errorf("all are down and verdicts hold, yet %v", got)
 		}
-		setDown(dial(0), dial(1))
-		if got := picks(h, h.Upstreams, 20); got[dial(2)] != 20 {
-			t.Errorf("%s is back, yet %v", dial(2), got)
+		pooltest.SetDown(pooltest.Dial(0), pooltest.Dial(1))
+		if got := pooltest.Picks(h, h.Upstreams, 20); got[pooltest.Dial(2)] != 20 {
+			t.Errorf("%s is back, yet %v", pooltest.Dial(2), got)
 		}
 	})
 }
 
 func TestInitialCheckingGetsNothingBeforeItPasses(t *testing.T) {
 	forAll(t, func(t *testing.T, config object) {
-		setDown(dial(0))
-		h := newHandler(t, with(config, object{"health_checks": []object{
-			{"interval": "1s", "initial": "checking", "checker": object{"type": "switchboard"}},
+		pooltest.SetDown(pooltest.Dial(0))
+		h := pooltest.NewHandler(t, pooltest.With(config, object{"health_checks": []object{
+			{"interval": "1s", "initial": "checking", "checker": object{"type": "switched"}},
 		}}), 2)
-		if got := pick(h, h.Upstreams, newRequest()); got != none {
+		if got := pooltest.Pick(h, h.Upstreams, pooltest.NewRequest()); got != pooltest.None {
 			t.Errorf("nothing was probed yet, and still %s was picked", got)
 		}
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if got := picks(h, h.Upstreams, 20); got[dial(1)] != 20 {
-			t.Errorf("only %s has passed, yet %v", dial(1), got)
+		if got := pooltest.Picks(h, h.Upstreams, 20); got[pooltest.Dial(1)] != 20 {
+			t.Errorf("only %s has passed, yet %v", pooltest.Dial(1), got)
 		}
 	})
 }
 
 func TestWeightZeroGetsNothing(t *testing.T) {
 	forAll(t, func(t *testing.T, config object) {
-		h := newHandler(t, with(config, object{"weights": object{dial(1): 0}}), 3)
-		if got := picks(h, h.Upstreams, 100); got[dial(1)] > 0 || got[none] > 0 {
+		h := pooltest.NewHandler(t, pooltest.With(config, object{"weights": object{pooltest.Dial(1): 0}}), 3)
+		if got := pooltest.Picks(h, h.Upstreams, 100); got[pooltest.Dial(1)] > 0 || got[pooltest.None] > 0 {
 			t.Errorf("got %v", got)
 		}
 	})
@@ -126,10 +128,10 @@ func TestWeightedShares(t *testing.T) {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
-			isolate()
+			pooltest.Isolate()
 			synctest.Test(t, func(t *testing.T) {
-				h := newHandler(t, with(policy.config, with(checked, object{
-					"weights": object{dial(0): 5, host(2): 3, host(3) + "/32": 0},
+				h := pooltest.NewHandler(t, pooltest.With(policy.config, pooltest.With(pooltest.Checked, object{
+					"weights": object{pooltest.Dial(0): 5, pooltest.Host(2): 3, pooltest.Host(3) + "/32": 0},
 				})), 5)
 				expect := func(n int, weights map[string]int) {
 					t.Helper()
@@ -137,7 +139,7 @@ func TestWeightedShares(t *testing.T) {
 					for _, w := range weights {
 						total += w
 					}
-					got := picks(h, h.Upstreams, n)
+					got := pooltest.Picks(h, h.Upstreams, n)
 					for address, w := range weights {
 						want := float64(n) * float64(w) / float64(total)
 						if math.Abs(float64(got[address])-want) > 5*math.Sqrt(want)+1 {
@@ -145,9 +147,9 @@ func TestWeightedShares(t *testing.T) {
 						}
 					}
 				}
-				expect(10_000, map[string]int{dial(0): 5, dial(1): 1, dial(2): 3, dial(3): 0, dial(4): 1})
-				setDown(dial(0)) // the rest share in proportion, Caddy's own does not
-				expect(10_000, map[string]int{dial(0): 0, dial(1): 1, dial(2): 3, dial(3): 0, dial(4): 1})
+				expect(10_000, map[string]int{pooltest.Dial(0): 5, pooltest.Dial(1): 1, pooltest.Dial(2): 3, pooltest.Dial(3): 0, pooltest.Dial(4): 1})
+				pooltest.SetDown(pooltest.Dial(0)) // the rest share in proportion, Caddy's own does not
+				expect(10_000, map[string]int{pooltest.Dial(0): 0, pooltest.Dial(1): 1, pooltest.Dial(2): 3, pooltest.Dial(3): 0, pooltest.Dial(4): 1})
 			})
 		})
 	}
@@ -156,26 +158,26 @@ func TestWeightedShares(t *testing.T) {
 func TestFullUpstreamGetsNothing(t *testing.T) {
 	forAll(t, func(t *testing.T, config object) {
 		const limit = 60
-		h := newHandler(t, with(config, object{"default_max_requests": limit}), 40)
+		h := pooltest.NewHandler(t, pooltest.With(config, object{"default_max_requests": limit}), 40)
 		for _, u := range h.Upstreams {
-			busy(u, limit)
+			pooltest.SetActive(u, limit)
 		}
-		if got := picks(h, h.Upstreams, 5); got[none] != 5 {
+		if got := pooltest.Picks(h, h.Upstreams, 5); got[pooltest.None] != 5 {
 			t.Errorf("all are full, yet %v", got)
 		}
-		busy(h.Upstreams[17], 10)
-		if got := picks(h, h.Upstreams, 50); got[dial(17)] != 50 {
-			t.Errorf("only %s has room, yet %v", dial(17), got)
+		pooltest.SetActive(h.Upstreams[17], 10)
+		if got := pooltest.Picks(h, h.Upstreams, 50); got[pooltest.Dial(17)] != 50 {
+			t.Errorf("only %s has room, yet %v", pooltest.Dial(17), got)
 		}
 		for _, u := range h.Upstreams {
-			busy(u, 0) // other tests share the hosts
+			pooltest.SetActive(u, 0) // other tests share the hosts
 		}
 	})
 }
 
 func TestConcurrentPicksWhileVerdictsFlip(t *testing.T) {
 	forAll(t, func(t *testing.T, config object) {
-		h := newHandler(t, with(config, checked), 5)
+		h := pooltest.NewHandler(t, pooltest.With(config, pooltest.Checked), 5)
 		stop := make(chan struct{})
 		var wg sync.WaitGroup
 		for range 4 {
@@ -186,7 +188,7 @@ func TestConcurrentPicksWhileVerdictsFlip(t *testing.T) {
 						return
 					default:
 					}
-					if pick(h, h.Upstreams, newRequest()) == none {
+					if pooltest.Pick(h, h.Upstreams, pooltest.NewRequest()) == pooltest.None {
 						t.Error("nothing picked")
 						return
 					}
@@ -195,7 +197,7 @@ func TestConcurrentPicksWhileVerdictsFlip(t *testing.T) {
 			})
 		}
 		for i := range 5 {
-			setDown(dial(i), dial((i+1)%5))
+			pooltest.SetDown(pooltest.Dial(i), pooltest.Dial((i+1)%5))
 		}
 		close(stop)
 		wg.Wait()
@@ -204,20 +206,20 @@ func TestConcurrentPicksWhileVerdictsFlip(t *testing.T) {
 
 func TestUpstreamsInAnyOrderAndNumber(t *testing.T) {
 	forAll(t, func(t *testing.T, config object) {
-		h := newHandler(t, with(config, checked), 0)
-		a := upstreams(0, 1, 2)
-		if got := picks(h, a, 30); got[none] > 0 {
+		h := pooltest.NewHandler(t, pooltest.With(config, pooltest.Checked), 0)
+		a := pooltest.Upstreams(0, 1, 2)
+		if got := pooltest.Picks(h, a, 30); got[pooltest.None] > 0 {
 			t.Errorf("got %v", got)
 		}
-		setDown(dial(1))
+		pooltest.SetDown(pooltest.Dial(1))
 		slices.Reverse(a)
-		if got := picks(h, a, 30); got[dial(1)] > 0 || got[none] > 0 {
-			t.Errorf("%s is down, yet %v", dial(1), got)
+		if got := pooltest.Picks(h, a, 30); got[pooltest.Dial(1)] > 0 || got[pooltest.None] > 0 {
+			t.Errorf("%s is down, yet %v", pooltest.Dial(1), got)
 		}
-		if got := picks(h, upstreams(1, 4), 30); got[dial(4)] != 30 {
-			t.Errorf("%s is down in another set, too, yet %v", dial(1), got)
+		if got := pooltest.Picks(h, pooltest.Upstreams(1, 4), 30); got[pooltest.Dial(4)] != 30 {
+			t.Errorf("%s is down in another set, too, yet %v", pooltest.Dial(1), got)
 		}
-		if got := picks(h, upstreams(4, 4), 5); got[dial(4)] != 5 {
+		if got := pooltest.Picks(h, pooltest.Upstreams(4, 4), 5); got[pooltest.Dial(4)] != 5 {
 			t.Errorf("got %v", got)
 		}
 	})
@@ -227,7 +229,7 @@ func TestPolicyOutsideReverseProxyPicks(t *testing.T) {
 	forAll(t, func(t *testing.T, config object) {
 		ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
 		defer cancel()
-		config = with(config, nil)
+		config = pooltest.With(config, nil)
 		name := config["policy"].(string)
 		delete(config, "policy")
 		raw, err := json.Marshal(config)
@@ -239,7 +241,7 @@ func TestPolicyOutsideReverseProxyPicks(t *testing.T) {
 			t.Fatal(err)
 		}
 		h := &reverseproxy.Handler{LoadBalancing: &reverseproxy.LoadBalancing{SelectionPolicy: mod.(reverseproxy.Selector)}}
-		if got := picks(h, upstreams(1, 2, 3), 60); got[none] > 0 {
+		if got := pooltest.Picks(h, pooltest.Upstreams(1, 2, 3), 60); got[pooltest.None] > 0 {
 			t.Errorf("%v", got)
 		}
 	})

@@ -1,113 +1,110 @@
 package selectors
 
 import (
-	"maps"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
 // probed returns who was probed within the next minute, and how often, while the
 // given upstreams are asked for every second.
 func probed(h *reverseproxy.Handler, numbers ...int) map[string]int {
-	resetProbes()
+	pooltest.ResetProbes()
 	for range 60 {
 		if len(numbers) > 0 {
-			pick(h, upstreams(numbers...), newRequest())
+			pooltest.Pick(h, pooltest.Upstreams(numbers...), pooltest.NewRequest())
 		}
 		time.Sleep(time.Second)
 	}
 	synctest.Wait()
-	board.Lock()
-	defer board.Unlock()
-	return maps.Clone(board.probes)
+	return pooltest.Probes()
 }
 
-var countingPolicy = object{"policy": "weighted_random", "health_checks": []object{{"interval": "10s", "checker": object{"type": "switchboard"}}}}
+var countingPolicy = object{"policy": "weighted_random", "health_checks": []object{{"interval": "10s", "checker": object{"type": "switched"}}}}
 
 func TestDynamicUpstreamIsCheckedFromItsFirstAppearance(t *testing.T) {
-	isolate()
+	pooltest.Isolate()
 	synctest.Test(t, func(t *testing.T) {
-		h := newHandler(t, countingPolicy, 0)
-		if got := probed(h, 1, 2); got[dial(1)] < 6 || got[dial(2)] < 6 || len(got) != 2 {
+		h := pooltest.NewHandler(t, countingPolicy, 0)
+		if got := probed(h, 1, 2); got[pooltest.Dial(1)] < 6 || got[pooltest.Dial(2)] < 6 || len(got) != 2 {
 			t.Errorf("%v", got)
 		}
-		if got := probed(h, 2, 3); got[dial(3)] < 6 {
+		if got := probed(h, 2, 3); got[pooltest.Dial(3)] < 6 {
 			t.Errorf("%v", got)
 		}
 	})
 }
 
 func TestGoneDynamicUpstreamIsCheckedForFiveMinutesMore(t *testing.T) {
-	isolate()
+	pooltest.Isolate()
 	synctest.Test(t, func(t *testing.T) {
-		h := newHandler(t, countingPolicy, 0)
+		h := pooltest.NewHandler(t, countingPolicy, 0)
 		probed(h, 1, 2)
 		for minute := 1; minute <= 7; minute++ {
 			got := probed(h, 2)
-			if minute <= 4 && got[dial(1)] < 5 {
+			if minute <= 4 && got[pooltest.Dial(1)] < 5 {
 				t.Errorf("minute %d: %v, too early", minute, got)
 			}
-			if minute == 7 && (got[dial(1)] > 0 || got[dial(2)] < 5) {
+			if minute == 7 && (got[pooltest.Dial(1)] > 0 || got[pooltest.Dial(2)] < 5) {
 				t.Errorf("minute %d: %v", minute, got)
 			}
 		}
-		if got := probed(h, 1, 2); got[dial(1)] < 5 {
+		if got := probed(h, 1, 2); got[pooltest.Dial(1)] < 5 {
 			t.Errorf("it is back: %v", got)
 		}
 	})
 }
 
 func TestNothingIsGoneWhileNobodyAsks(t *testing.T) {
-	isolate()
+	pooltest.Isolate()
 	synctest.Test(t, func(t *testing.T) {
-		h := newHandler(t, countingPolicy, 0)
+		h := pooltest.NewHandler(t, countingPolicy, 0)
 		probed(h, 1, 2)
 		time.Sleep(time.Hour)
-		if got := probed(h); got[dial(1)] < 5 || got[dial(2)] < 5 {
+		if got := probed(h); got[pooltest.Dial(1)] < 5 || got[pooltest.Dial(2)] < 5 {
 			t.Errorf("%v", got)
 		}
 	})
 }
 
 func TestDynamicUpstreamsAreBoundedInNumber(t *testing.T) {
-	isolate()
+	pooltest.Isolate()
 	synctest.Test(t, func(t *testing.T) {
-		h := newHandler(t, countingPolicy, 0)
+		h := pooltest.NewHandler(t, countingPolicy, 0)
 		var numbers []int
 		for i := range 10_050 {
 			numbers = append(numbers, i)
 		}
-		all := upstreams(numbers...)
-		if pick(h, all, newRequest()) == none {
+		all := pooltest.Upstreams(numbers...)
+		if pooltest.Pick(h, all, pooltest.NewRequest()) == pooltest.None {
 			t.Error("nothing picked")
 		}
-		resetProbes()
+		pooltest.ResetProbes()
 		time.Sleep(30 * time.Second)
 		synctest.Wait()
-		board.Lock()
-		defer board.Unlock()
-		if len(board.probes) != 10_000 {
-			t.Errorf("%d addresses are probed", len(board.probes))
+		if n := len(pooltest.Probes()); n != 10_000 {
+			t.Errorf("%d addresses are probed", n)
 		}
 		unchecked := all[10_000:]
-		if pick(h, unchecked, newRequest()) == none {
+		if pooltest.Pick(h, unchecked, pooltest.NewRequest()) == pooltest.None {
 			t.Error("unchecked ones may be picked")
 		}
 	})
 }
 
 func TestSourcesThatAnswerByRequestKeepApart(t *testing.T) {
-	isolate()
+	pooltest.Isolate()
 	synctest.Test(t, func(t *testing.T) {
-		h := newHandler(t, object{"policy": "smooth_weighted_round_robin"}, 0)
+		h := pooltest.NewHandler(t, object{"policy": "smooth_weighted_round_robin"}, 0)
 		for range 30 { // each in turn, for both sets by themselves
 			for _, set := range [][]int{{1, 2, 3}, {7, 8}} {
 				seen := make(map[string]bool)
 				for range set {
-					seen[pick(h, upstreams(set...), newRequest())] = true
+					seen[pooltest.Pick(h, pooltest.Upstreams(set...), pooltest.NewRequest())] = true
 				}
 				if len(seen) != len(set) {
 					t.Fatalf("set %v: %v", set, seen)
@@ -115,7 +112,7 @@ func TestSourcesThatAnswerByRequestKeepApart(t *testing.T) {
 			}
 		}
 		for i := range 3000 { // more sets than are kept
-			if got := pick(h, upstreams(i, i+1), newRequest()); got == none {
+			if got := pooltest.Pick(h, pooltest.Upstreams(i, i+1), pooltest.NewRequest()); got == pooltest.None {
 				t.Fatalf("nothing picked of set %d", i)
 			}
 		}

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
 // An upstream that answers a 5xx at once is not fast: it gets next to nothing,
@@ -13,15 +15,15 @@ import (
 func TestWhoFailsFastAttractsNothing(t *testing.T) {
 	for _, status := range []int{500, 501, 502, 503, 504, 505, 507, 599} {
 		t.Run(strconv.Itoa(status), func(t *testing.T) {
-			isolate()
+			pooltest.Isolate()
 			synctest.Test(t, func(t *testing.T) {
-				h := staged(t, with(object{"policy": "peak_ewma"}, checked), 3)
-				play(dial(0), answer(status))
-				play(dial(1), take(2*time.Millisecond))
-				play(dial(2), take(2*time.Millisecond))
+				h := pooltest.NewScripted(t, pooltest.With(object{"policy": "peak_ewma"}, pooltest.Checked), 3)
+				pooltest.Script(pooltest.Dial(0), pooltest.Answer(status))
+				pooltest.Script(pooltest.Dial(1), pooltest.Take(2*time.Millisecond))
+				pooltest.Script(pooltest.Dial(2), pooltest.Take(2*time.Millisecond))
 				failed := 0
 				for range 500 {
-					if serve(h, newRequest()) == dial(0) {
+					if pooltest.Serve(h, pooltest.NewRequest()) == pooltest.Dial(0) {
 						failed++
 					}
 				}
@@ -29,12 +31,12 @@ func TestWhoFailsFastAttractsNothing(t *testing.T) {
 				if failed > 5 {
 					t.Errorf("%d of 500 requests went to one that fails them all", failed)
 				}
-				play(dial(0), take(time.Millisecond)) // and a little faster than the others
-				before := tries(dial(0))
+				pooltest.Script(pooltest.Dial(0), pooltest.Take(time.Millisecond)) // and a little faster than the others
+				before := pooltest.Tries(pooltest.Dial(0))
 				for range 10_000 {
-					serve(h, newRequest())
+					pooltest.Serve(h, pooltest.NewRequest())
 				}
-				if got := tries(dial(0)) - before; got < 2000 {
+				if got := pooltest.Tries(pooltest.Dial(0)) - before; got < 2000 {
 					t.Errorf("%d of 10000 requests went to one that does its work again, and faster", got)
 				}
 			})

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
 // at returns a handler with upstreams at the given addresses.
@@ -19,7 +21,7 @@ func at(t *testing.T, config object, addresses ...string) *reverseproxy.Handler 
 	for i, a := range addresses {
 		upstreams[i] = object{"dial": a}
 	}
-	return loadHandler(t, object{"load_balancing": object{"selection_policy": config}, "upstreams": upstreams})
+	return pooltest.LoadHandler(t, object{"load_balancing": object{"selection_policy": config}, "upstreams": upstreams})
 }
 
 // placesOf returns the number of the upstream that each user meets.
@@ -36,7 +38,7 @@ func placesOf(h *reverseproxy.Handler, users int) []int {
 func TestHashByHostOutlivesAPort(t *testing.T) {
 	ports := func(each ...string) (addresses []string) {
 		for i, port := range each {
-			addresses = append(addresses, host(i)+":"+port)
+			addresses = append(addresses, pooltest.Host(i)+":"+port)
 		}
 		return addresses
 	}
@@ -44,7 +46,7 @@ func TestHashByHostOutlivesAPort(t *testing.T) {
 	for _, by := range []string{"host", "address", ""} {
 		t.Run(by, func(t *testing.T) {
 			forKeys(t, func(t *testing.T, config object) {
-				config = with(config, object{"hash_by": by})
+				config = pooltest.With(config, object{"hash_by": by})
 				before := placesOf(at(t, config, ports("80", "80", "80", "80")...), users)
 				after := placesOf(at(t, config, ports("80", "3000", "80", "3001")...), users)
 				if same := slices.Equal(before, after); same != (by == "host") {
@@ -60,8 +62,8 @@ func TestHashByHostOutlivesAPort(t *testing.T) {
 func TestHashByHostWithSeveralPorts(t *testing.T) {
 	const users = 2000
 	forKeys(t, func(t *testing.T, config object) {
-		config = with(config, object{"hash_by": "host"})
-		before := placesOf(at(t, config, host(0)+":8", host(0)+":9", host(1)+":80"), users)
+		config = pooltest.With(config, object{"hash_by": "host"})
+		before := placesOf(at(t, config, pooltest.Host(0)+":8", pooltest.Host(0)+":9", pooltest.Host(1)+":80"), users)
 		for i := range 3 {
 			n := 0
 			for _, place := range before {
@@ -74,7 +76,7 @@ func TestHashByHostWithSeveralPorts(t *testing.T) {
 			}
 		}
 		// As numbers and not as text: 1000 comes after 999.
-		after := placesOf(at(t, config, host(0)+":999", host(0)+":1000", host(1)+":8080"), users)
+		after := placesOf(at(t, config, pooltest.Host(0)+":999", pooltest.Host(0)+":1000", pooltest.Host(1)+":8080"), users)
 		if !slices.Equal(before, after) {
 			t.Error("the order of ports is the same, the keys are not")
 		}
@@ -84,8 +86,8 @@ func TestHashByHostWithSeveralPorts(t *testing.T) {
 // What has no port has no host either: sockets, each of which counts.
 func TestHashByHostOfSockets(t *testing.T) {
 	forKeys(t, func(t *testing.T, config object) {
-		h := at(t, with(config, object{"hash_by": "host"}), "unix//run/a.sock", "unix//run/b.sock", "[::1]:80", "[::1]:81")
-		if got := tally(homes(h, 1000)); len(got) != 4 || got[none] > 0 {
+		h := at(t, pooltest.With(config, object{"hash_by": "host"}), "unix//run/a.sock", "unix//run/b.sock", "[::1]:80", "[::1]:81")
+		if got := tally(homes(h, 1000)); len(got) != 4 || got[pooltest.None] > 0 {
 			t.Errorf("met %v", got)
 		}
 	})
@@ -96,11 +98,11 @@ func TestHashByHostOfSockets(t *testing.T) {
 func TestOrderOfUpstreamsDoesNotMatter(t *testing.T) {
 	const users, n = 2000, 20
 	forKeys(t, func(t *testing.T, config object) {
-		config = with(config, object{"weights": object{dial(3): 4, dial(7): 0}})
+		config = pooltest.With(config, object{"weights": object{pooltest.Dial(3): 4, pooltest.Dial(7): 0}})
 		var addresses []string
 		var numbers []int
 		for i := range n {
-			addresses = append(addresses, dial(i))
+			addresses = append(addresses, pooltest.Dial(i))
 			numbers = append(numbers, i)
 		}
 		before := homes(at(t, config, addresses...), users)
@@ -108,12 +110,12 @@ func TestOrderOfUpstreamsDoesNotMatter(t *testing.T) {
 		if !slices.Equal(before, homes(at(t, config, addresses...), users)) {
 			t.Error("another order has given keys to others")
 		}
-		h := loadHandler(t, object{"load_balancing": object{"selection_policy": config}, "dynamic_upstreams": object{"source": "a", "name": "localhost"}})
+		h := pooltest.LoadHandler(t, object{"load_balancing": object{"selection_policy": config}, "dynamic_upstreams": object{"source": "a", "name": "localhost"}})
 		for user := range users {
 			if user%100 == 0 {
 				slices.Reverse(numbers)
 			}
-			if got := pick(h, upstreams(numbers...), of(fmt.Sprint("user", user))); got != before[user] {
+			if got := pooltest.Pick(h, pooltest.Upstreams(numbers...), of(fmt.Sprint("user", user))); got != before[user] {
 				t.Fatalf("user %d met %s, not %s", user, got, before[user])
 			}
 		}
@@ -126,10 +128,10 @@ func TestUpstreamTwice(t *testing.T) {
 	for _, by := range []string{"address", "host"} {
 		t.Run(by, func(t *testing.T) {
 			forKeys(t, func(t *testing.T, config object) {
-				h := at(t, with(config, object{"hash_by": by}), dial(0), dial(1), dial(0))
+				h := at(t, pooltest.With(config, object{"hash_by": by}), pooltest.Dial(0), pooltest.Dial(1), pooltest.Dial(0))
 				got := tally(homes(h, users))
 				want := users * 2 / 3
-				if off := got[dial(0)] - want; off < -users/6 || off > users/6 || len(got) != 2 {
+				if off := got[pooltest.Dial(0)] - want; off < -users/6 || off > users/6 || len(got) != 2 {
 					t.Errorf("met %v", got)
 				}
 			})
@@ -141,9 +143,9 @@ func TestUpstreamTwice(t *testing.T) {
 func TestKeysKeepTheirLevel(t *testing.T) {
 	const users = 4000
 	forKeys(t, func(t *testing.T, config object) {
-		h := newHandler(t, with(config, with(checked, backups(5, 10))), 10)
+		h := pooltest.NewHandler(t, pooltest.With(config, pooltest.With(pooltest.Checked, backups(5, 10))), 10)
 		all := homes(h, users)
-		setDown(dial(0), dial(1), dial(2)) // two of five, at 1.4: 56 % stay
+		pooltest.SetDown(pooltest.Dial(0), pooltest.Dial(1), pooltest.Dial(2)) // two of five, at 1.4: 56 % stay
 		before := homes(h, users)
 		for range 2 {
 			for user, home := range homes(h, users) {
@@ -153,16 +155,16 @@ func TestKeysKeepTheirLevel(t *testing.T) {
 			}
 		}
 		got, moved := tally(before), 0
-		expectPercent(t, "spilled", sum(got, 5, 10), users, 44)
+		expectPercent(t, "spilled", pooltest.Sum(got, 5, 10), users, 44)
 		for user, home := range before {
-			if up := all[user] == dial(3) || all[user] == dial(4); up && home != all[user] && (home == dial(3) || home == dial(4)) {
+			if up := all[user] == pooltest.Dial(3) || all[user] == pooltest.Dial(4); up && home != all[user] && (home == pooltest.Dial(3) || home == pooltest.Dial(4)) {
 				moved++
 			}
 		}
 		if moved > 0 {
 			t.Errorf("%d keys moved between those that are up", moved)
 		}
-		setDown()
+		pooltest.SetDown()
 		if !slices.Equal(all, homes(h, users)) {
 			t.Error("not all keys have come back")
 		}
@@ -172,11 +174,11 @@ func TestKeysKeepTheirLevel(t *testing.T) {
 // A request by another method finds the same home.
 func TestHomeIsTheSameForAllMethods(t *testing.T) {
 	forKeys(t, func(t *testing.T, config object) {
-		h := newHandler(t, config, 10)
+		h := pooltest.NewHandler(t, config, 10)
 		for n := range 50 {
 			r := user(n)
 			r.Method = http.MethodPost
-			if got, want := pick(h, h.Upstreams, r), pick(h, h.Upstreams, user(n)); got != want {
+			if got, want := pooltest.Pick(h, h.Upstreams, r), pooltest.Pick(h, h.Upstreams, user(n)); got != want {
 				t.Errorf("met %s, not %s", got, want)
 			}
 		}
@@ -188,23 +190,23 @@ func TestHomeIsTheSameForAllMethods(t *testing.T) {
 func TestSlowStartTakesKeysBack(t *testing.T) {
 	const users = 5000
 	forKeys(t, func(t *testing.T, config object) {
-		h := newHandler(t, with(config, with(checked, object{"slow_start": object{"window": "1000s"}})), 5)
+		h := pooltest.NewHandler(t, pooltest.With(config, pooltest.With(pooltest.Checked, object{"slow_start": object{"window": "1000s"}})), 5)
 		all := homes(h, users)
-		own := tally(all)[dial(2)]
-		setDown(dial(2))
-		setDown()
+		own := tally(all)[pooltest.Dial(2)]
+		pooltest.SetDown(pooltest.Dial(2))
+		pooltest.SetDown()
 		back := make([]bool, users)
 		last := 0
 		for _, percent := range []int{10, 50, 75, 100} {
 			n := 0
 			for user, home := range homes(h, users) {
 				switch {
-				case home == dial(2):
+				case home == pooltest.Dial(2):
 					back[user] = true
 					n++
 				case back[user]:
 					t.Fatalf("user %d has left again, for %s", user, home)
-				case all[user] != dial(2) && home != all[user]:
+				case all[user] != pooltest.Dial(2) && home != all[user]:
 					t.Fatalf("user %d moved from %s to %s", user, all[user], home)
 				}
 			}

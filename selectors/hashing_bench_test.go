@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-evenkeel/evenkeel/internal/request"
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
 func init() { caddy.RegisterModule(new(prompt)) }
@@ -48,7 +49,7 @@ func BenchmarkHash(b *testing.B) {
 	}
 	var boundeds []object
 	for _, policy := range byUser {
-		boundeds = append(boundeds, with(policy, object{"balance_factor": 125}))
+		boundeds = append(boundeds, pooltest.With(policy, object{"balance_factor": 125}))
 	}
 	for _, group := range []struct {
 		state    string
@@ -71,15 +72,15 @@ func BenchmarkHash(b *testing.B) {
 }
 
 func benchmarkHash(b *testing.B, policy object, n int, state string) {
-	h := loadHandler(b, object{
+	h := pooltest.LoadHandler(b, object{
 		"load_balancing": object{"selection_policy": policy},
 		"transport":      object{"protocol": "prompt"},
-		"upstreams":      dials(n),
+		"upstreams":      pooltest.Dials(n),
 	})
 	selector := h.LoadBalancing.SelectionPolicy
 	attempts := make(map[string]*http.Request)
 	for _, u := range h.Upstreams {
-		attempts[u.Dial] = directed(newRequest(), u)
+		attempts[u.Dial] = pooltest.Directed(pooltest.NewRequest(), u)
 	}
 	const users = 1024
 	sets := make([][]*http.Request, runtime.GOMAXPROCS(0))
@@ -130,7 +131,7 @@ func kept(selector any) string {
 // benchRequest returns a request with all that policies pick by.
 func benchRequest(i int) *http.Request {
 	user := fmt.Sprint("user", i)
-	r := newRequest()
+	r := pooltest.NewRequest()
 	r.RemoteAddr = fmt.Sprintf("192.0.%d.%d:1234", i>>8, i&0xff)
 	r.RequestURI = "/" + user
 	r.Header.Set("X-User", user)
@@ -146,7 +147,7 @@ func benchRequest(i int) *http.Request {
 func TestPickOfComputedKeyAllocatesNothing(t *testing.T) {
 	for _, config := range byUser {
 		for _, n := range []int{4, 1000} {
-			h := newHandler(t, config, n)
+			h := pooltest.NewHandler(t, config, n)
 			requests := []*http.Request{benchRequest(1), benchRequest(2), benchRequest(3)}
 			i := 0
 			got := testing.AllocsPerRun(200, func() {

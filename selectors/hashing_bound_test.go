@@ -6,6 +6,8 @@ import (
 	"testing/synctest"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
 // At no moment has any upstream more than its bound, however few keys most
@@ -15,11 +17,11 @@ func TestBoundHoldsUnderSkewedLoad(t *testing.T) {
 		const n, inFlight, steps = 100, 2000, 8000
 		loaded(t, config, 125, n).steady(t, inFlight, steps, zipf(10_000))
 
-		h, next := newHandler(t, config, n), zipf(10_000)
+		h, next := pooltest.NewHandler(t, config, n), zipf(10_000)
 		got := make(map[string]int)
 		most := 0
 		for range inFlight {
-			home := pick(h, h.Upstreams, next())
+			home := pooltest.Pick(h, h.Upstreams, next())
 			got[home]++
 			most = max(most, got[home])
 		}
@@ -36,11 +38,11 @@ func TestBoundHoldsByWeight(t *testing.T) {
 				const n = 10
 				weights := object{}
 				for i := range n {
-					weights[dial(i)] = i + 1
+					weights[pooltest.Dial(i)] = i + 1
 				}
-				l := loaded(t, with(config, object{"weights": weights}), percent, n)
+				l := loaded(t, pooltest.With(config, object{"weights": weights}), percent, n)
 				for i := range n {
-					l.weigh(dial(i), float64(i+1))
+					l.weigh(pooltest.Dial(i), float64(i+1))
 				}
 				l.steady(t, 200, 1000, zipf(1000))
 			})
@@ -75,15 +77,15 @@ func TestBoundOfOneKey(t *testing.T) {
 func TestBoundWithoutSome(t *testing.T) {
 	forKeys(t, func(t *testing.T, config object) {
 		const n = 10
-		l := loaded(t, with(config, checked), 125, n)
-		setDown(dial(4))
-		l.weigh(dial(4), 0)
+		l := loaded(t, pooltest.With(config, pooltest.Checked), 125, n)
+		pooltest.SetDown(pooltest.Dial(4))
+		l.weigh(pooltest.Dial(4), 0)
 		l.steady(t, 100, 500, zipf(1000))
 		l.endAll()
-		setDown()
-		l.weigh(dial(4), 1)
+		pooltest.SetDown()
+		l.weigh(pooltest.Dial(4), 1)
 		l.steady(t, 100, 500, zipf(1000))
-		if l.counts[dial(4)] == 0 {
+		if l.counts[pooltest.Dial(4)] == 0 {
 			t.Error("the one that is back has none")
 		}
 	})
@@ -96,11 +98,11 @@ func TestBoundGivesWayToNecessity(t *testing.T) {
 		l := loaded(t, config, 125, 3)
 		for i := range 2 {
 			l.h.Upstreams[i].MaxRequests = 1
-			busy(l.h.Upstreams[i], 1)
-			defer busy(l.h.Upstreams[i], 0)
+			pooltest.SetActive(l.h.Upstreams[i], 1)
+			defer pooltest.SetActive(l.h.Upstreams[i], 0)
 		}
 		for n := range 20 {
-			if to, _, _ := l.send(t, user(n)); to != dial(2) {
+			if to, _, _ := l.send(t, user(n)); to != pooltest.Dial(2) {
 				t.Fatalf("met %s", to)
 			}
 		}
@@ -111,16 +113,16 @@ func TestBoundGivesWayToNecessity(t *testing.T) {
 func TestBoundOfLevels(t *testing.T) {
 	forKeys(t, func(t *testing.T, config object) {
 		const n = 10
-		l := loaded(t, with(config, with(checked, backups(5, n))), 125, n)
+		l := loaded(t, pooltest.With(config, pooltest.With(pooltest.Checked, backups(5, n))), 125, n)
 		for i := 5; i < n; i++ {
-			l.weigh(dial(i), 0)
+			l.weigh(pooltest.Dial(i), 0)
 		}
 		l.steady(t, 100, 300, zipf(1000))
-		setDown(dial(0), dial(1), dial(2), dial(3), dial(4))
+		pooltest.SetDown(pooltest.Dial(0), pooltest.Dial(1), pooltest.Dial(2), pooltest.Dial(3), pooltest.Dial(4))
 		// What is in flight on the others does not count here.
 		l2 := &load{h: l.h, weight: make(map[string]float64), counts: make(map[string]int), factor: l.factor}
 		for i := 5; i < n; i++ {
-			l2.weigh(dial(i), 1)
+			l2.weigh(pooltest.Dial(i), 1)
 		}
 		l2.steady(t, 40, 300, zipf(1000))
 	})
@@ -129,16 +131,16 @@ func TestBoundOfLevels(t *testing.T) {
 // A slow start has its bound lowered with its weight.
 func TestBoundInSlowStart(t *testing.T) {
 	forKeys(t, func(t *testing.T, config object) {
-		l := loaded(t, with(config, with(checked, object{"slow_start": object{"window": "1h"}})), 125, 4)
-		setDown(dial(2))
-		switchOff()
+		l := loaded(t, pooltest.With(config, pooltest.With(pooltest.Checked, object{"slow_start": object{"window": "1h"}})), 125, 4)
+		pooltest.SetDown(pooltest.Dial(2))
+		pooltest.SwitchOff()
 		synctest.Wait()
-		setDown()
-		l.weigh(dial(2), 0.1)
+		pooltest.SetDown()
+		l.weigh(pooltest.Dial(2), 0.1)
 		for n := range 400 {
 			l.place(t, user(n))
 		}
-		if l.counts[dial(2)] == 0 {
+		if l.counts[pooltest.Dial(2)] == 0 {
 			t.Error("the one that starts has none")
 		}
 	})
@@ -148,12 +150,12 @@ func TestBoundInSlowStart(t *testing.T) {
 func TestBoundOfUpstreamTwice(t *testing.T) {
 	forKeys(t, func(t *testing.T, config object) {
 		l := loaded(t, config, 125, 3)
-		l.h = loadHandler(t, object{
-			"load_balancing": object{"selection_policy": with(config, object{"balance_factor": 125})},
-			"transport":      object{"protocol": "stage"},
-			"upstreams":      append(dials(3), dials(1)...),
+		l.h = pooltest.LoadHandler(t, object{
+			"load_balancing": object{"selection_policy": pooltest.With(config, object{"balance_factor": 125})},
+			"transport":      object{"protocol": "scripted"},
+			"upstreams":      append(pooltest.Dials(3), pooltest.Dials(1)...),
 		})
-		l.weigh(dial(0), 2)
+		l.weigh(pooltest.Dial(0), 2)
 		l.steady(t, 60, 500, zipf(1000))
 	})
 }
@@ -162,11 +164,11 @@ func TestBoundOfUpstreamTwice(t *testing.T) {
 func TestBoundOfDynamicUpstreams(t *testing.T) {
 	forKeys(t, func(t *testing.T, config object) {
 		l := loaded(t, config, 125, 5)
-		l.h = staged(t, with(config, object{"balance_factor": 125}), 0)
+		l.h = pooltest.NewScripted(t, pooltest.With(config, object{"balance_factor": 125}), 0)
 		for i := range 5 {
-			play(dial(i), open)
+			pooltest.Script(pooltest.Dial(i), open)
 		}
-		l.source = func() []*reverseproxy.Upstream { return upstreams(4, 0, 3, 1, 2) }
+		l.source = func() []*reverseproxy.Upstream { return pooltest.Upstreams(4, 0, 3, 1, 2) }
 		for n := range 300 {
 			l.place(t, user(n%7))
 		}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
 // What the Caddyfile's parser rejects is rejected in JSON, too.
@@ -27,7 +29,7 @@ func TestHashingRejectsBadOptions(t *testing.T) {
 			"by Host":          {object{"hash_by": "Host"}, "hash_by: 'Host' is neither address nor host"},
 			"unknown option":   {object{"hash": "host"}, `unknown field "hash"`},
 		} {
-			bad := with(config, test.options)
+			bad := pooltest.With(config, test.options)
 			bad["key"] = config["key"]
 			if key, ok := test.options["key"]; ok {
 				bad["key"] = key
@@ -40,11 +42,11 @@ func TestHashingRejectsBadOptions(t *testing.T) {
 		}{
 			"unknown":        {object{"policy": "least_conns"}, "unknown module: http.reverse_proxy.selection_policies.least_conns"},
 			"unnamed":        {object{}, "fallback"},
-			"common options": {object{"policy": "weighted_random", "weights": object{dial(0): 2}}, "weight: options that every policy has belong to the outer policy"},
-			"a check":        {object{"policy": "maglev", "key": "{x}", "health_checks": checked["health_checks"]}, "health_check: options that every policy has belong to the outer policy"},
+			"common options": {object{"policy": "weighted_random", "weights": object{pooltest.Dial(0): 2}}, "weight: options that every policy has belong to the outer policy"},
+			"a check":        {object{"policy": "maglev", "key": "{x}", "health_checks": pooltest.Checked["health_checks"]}, "health_check: options that every policy has belong to the outer policy"},
 			"no key":         {object{"policy": "maglev"}, "key: missing"},
 		} {
-			bad := with(config, nil)
+			bad := pooltest.With(config, nil)
 			bad["fallback"] = test.fallback
 			expectRejected(t, "fallback "+name, bad, test.want)
 		}
@@ -53,7 +55,7 @@ func TestHashingRejectsBadOptions(t *testing.T) {
 
 func expectRejected(t *testing.T, name string, config object, want string) {
 	t.Helper()
-	_, err := tryHandler(t, object{"load_balancing": object{"selection_policy": config}, "upstreams": dials(2)})
+	_, err := pooltest.TryHandler(t, object{"load_balancing": object{"selection_policy": config}, "upstreams": pooltest.Dials(2)})
 	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("%s: %v, want %s", name, err, want)
 	}
@@ -70,13 +72,13 @@ func TestTableAndRingSizes(t *testing.T) {
 		1 << 30:  "table_size: 1073741824 is not between 101 and 67108864",
 		67108879: "table_size: 67108879 is not between 101 and 67108864", // a prime
 	} {
-		expectRejected(t, fmt.Sprint(n), with(maglev, object{"table_size": n}), want)
+		expectRejected(t, fmt.Sprint(n), pooltest.With(maglev, object{"table_size": n}), want)
 	}
 	for n, want := range map[int]string{
 		-1:        "ring_size: -1 is not between 1 and 1048576",
 		1<<20 + 1: "ring_size: 1048577 is not between 1 and 1048576",
 	} {
-		expectRejected(t, fmt.Sprint(n), with(ring, object{"ring_size": n}), want)
+		expectRejected(t, fmt.Sprint(n), pooltest.With(ring, object{"ring_size": n}), want)
 	}
 }
 
@@ -86,31 +88,31 @@ func TestSmallTables(t *testing.T) {
 	forKeys(t, func(t *testing.T, config object) {
 		switch config["policy"] {
 		case "maglev":
-			config = with(config, object{"table_size": 151})
+			config = pooltest.With(config, object{"table_size": 151})
 		case "ring_hash":
-			config = with(config, object{"ring_size": 1})
+			config = pooltest.With(config, object{"ring_size": 1})
 		}
 		const n = 150
-		h := newHandler(t, with(config, checked), n)
+		h := pooltest.NewHandler(t, pooltest.With(config, pooltest.Checked), n)
 		before := homes(h, 2000)
-		if got := tally(before); len(got) < 90 || got[none] > 0 {
+		if got := tally(before); len(got) < 90 || got[pooltest.None] > 0 {
 			t.Errorf("%d have keys", len(got))
 		}
 		for _, left := range []int{0, 70, 149} {
 			var gone []string
 			for i := range n {
 				if i != left {
-					gone = append(gone, dial(i))
+					gone = append(gone, pooltest.Dial(i))
 				}
 			}
-			setDown(gone...)
+			pooltest.SetDown(gone...)
 			for _, home := range homes(h, 50) {
-				if home != dial(left) {
-					t.Fatalf("met %s, and only %s is up", home, dial(left))
+				if home != pooltest.Dial(left) {
+					t.Fatalf("met %s, and only %s is up", home, pooltest.Dial(left))
 				}
 			}
 		}
-		setDown()
+		pooltest.SetDown()
 		for user, home := range homes(h, 2000) {
 			if home != before[user] {
 				t.Fatalf("user %d is at %s, not back at %s", user, home, before[user])
@@ -122,12 +124,12 @@ func TestSmallTables(t *testing.T) {
 // One upstream has all keys, and weights may differ as much as they like.
 func TestExtremeWeights(t *testing.T) {
 	forKeys(t, func(t *testing.T, config object) {
-		h := newHandler(t, with(config, object{"weights": object{dial(0): 1<<31 - 1}}), 1)
-		if got := tally(homes(h, 100)); got[dial(0)] != 100 {
+		h := pooltest.NewHandler(t, pooltest.With(config, object{"weights": object{pooltest.Dial(0): 1<<31 - 1}}), 1)
+		if got := tally(homes(h, 100)); got[pooltest.Dial(0)] != 100 {
 			t.Errorf("met %v", got)
 		}
-		h = newHandler(t, with(config, object{"weights": object{dial(0): 1<<31 - 1}, "balance_factor": 125}), 3)
-		if got := tally(homes(h, 100)); got[dial(0)] < 99 {
+		h = pooltest.NewHandler(t, pooltest.With(config, object{"weights": object{pooltest.Dial(0): 1<<31 - 1}, "balance_factor": 125}), 3)
+		if got := tally(homes(h, 100)); got[pooltest.Dial(0)] < 99 {
 			t.Errorf("met %v", got)
 		}
 	})

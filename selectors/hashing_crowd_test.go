@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"sync"
 	"testing"
+
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
 // Many pick at once. None of their requests ends, so that what may be in flight
@@ -58,7 +60,7 @@ func TestNothingIsLeftOfACrowd(t *testing.T) {
 						t.Error("nothing picked")
 						return
 					}
-					attempt(l.h, r, u)
+					pooltest.Attempt(l.h, r, u)
 				}
 			})
 		}
@@ -74,8 +76,8 @@ func TestNothingIsLeftOfACrowd(t *testing.T) {
 // A policy inside one of ours bounds what it picks, and one around does.
 func TestBoundInsideAndAround(t *testing.T) {
 	forKeys(t, func(t *testing.T, config object) {
-		bounded := with(config, object{"balance_factor": 125})
-		around := with(bounded, object{"key": "{http.request.header.X-None}"})
+		bounded := pooltest.With(config, object{"balance_factor": 125})
+		around := pooltest.With(bounded, object{"key": "{http.request.header.X-None}"})
 		around["fallback"] = config
 		for name, policy := range map[string]object{
 			"inside managed": {"policy": "managed", "inner": bounded},
@@ -83,10 +85,10 @@ func TestBoundInsideAndAround(t *testing.T) {
 			"inside Caddy's": inHeader(bounded),
 		} {
 			l := loaded(t, config, 125, 5)
-			l.h = loadHandler(t, object{
+			l.h = pooltest.LoadHandler(t, object{
 				"load_balancing": object{"selection_policy": policy},
-				"transport":      object{"protocol": "stage"},
-				"upstreams":      dials(5),
+				"transport":      object{"protocol": "scripted"},
+				"upstreams":      pooltest.Dials(5),
 			})
 			for range 100 {
 				to, has, of := l.send(t, of("everybody"))
@@ -104,9 +106,9 @@ func TestHeavyKeysLeaveRoomForLightOnes(t *testing.T) {
 	for _, percent := range []int{125, 200, 400} {
 		t.Run(fmt.Sprint(percent), func(t *testing.T) {
 			forKeys(t, func(t *testing.T, config object) {
-				fix(t)
+				pooltest.FixAddresses(t)
 				const n, inFlight, steps = 10, 100, 4000
-				plain := newHandler(t, config, n)
+				plain := pooltest.NewHandler(t, config, n)
 				l := loaded(t, config, percent, n)
 				random := rand.New(rand.NewPCG(10, 11))
 				light, home, away, heavy, above := 0, 0, 0, 0, 0
@@ -123,7 +125,7 @@ func TestHeavyKeysLeaveRoomForLightOnes(t *testing.T) {
 						continue
 					}
 					who := user(step)
-					own := pick(plain, plain.Upstreams, who)
+					own := pooltest.Pick(plain, plain.Upstreams, who)
 					room := l.counts[own] < l.most(own, len(l.flying)+1)
 					to := l.place(t, user(step))
 					light++
@@ -153,9 +155,9 @@ func TestHeavyKeysLeaveRoomForLightOnes(t *testing.T) {
 // alone.
 func TestHeavyKeyWithFewInFlight(t *testing.T) {
 	forKeys(t, func(t *testing.T, config object) {
-		fix(t)
+		pooltest.FixAddresses(t)
 		l := loaded(t, config, 150, 10)
-		home := pick(newHandler(t, config, 10), l.h.Upstreams, of("everybody"))
+		home := pooltest.Pick(pooltest.NewHandler(t, config, 10), l.h.Upstreams, of("everybody"))
 		for range 200 {
 			if to := l.place(t, of("everybody")); to != home {
 				t.Fatalf("alone, it met %s, not %s", to, home)
@@ -173,7 +175,7 @@ func TestHeavyKeyWithFewInFlight(t *testing.T) {
 // Where all have their share, a heavy key goes to one that has the least.
 func TestHeavyKeyGoesToTheLeastFull(t *testing.T) {
 	forKeys(t, func(t *testing.T, config object) {
-		fix(t)
+		pooltest.FixAddresses(t)
 		const n = 3
 		l := loaded(t, config, 130, n)
 		random := rand.New(rand.NewPCG(12, 13))
@@ -189,7 +191,7 @@ func TestHeavyKeyGoesToTheLeastFull(t *testing.T) {
 				continue // it is not known as heavy yet, or has met one with less than its share
 			}
 			for i := range n {
-				if before[dial(i)] < before[to] {
+				if before[pooltest.Dial(i)] < before[to] {
 					t.Fatalf("it met %s of %v", to, before)
 				}
 			}

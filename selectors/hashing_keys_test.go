@@ -11,6 +11,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
 // contextWith returns the request's context with a value.
@@ -18,27 +20,11 @@ func contextWith(r *http.Request, key, value any) context.Context {
 	return context.WithValue(r.Context(), key, value)
 }
 
-// asked returns a request as Caddy's server passes it to a handler, with all
-// placeholders.
-func asked(target string, header ...string) *http.Request {
-	r := httptest.NewRequest(http.MethodGet, target, nil)
-	r.URL.Host = ""
-	for i := 0; i < len(header); i += 2 {
-		r.Header.Set(header[i], header[i+1])
-	}
-	r = r.WithContext(contextWith(r, caddyhttp.ServerCtxKey, new(caddyhttp.Server)))
-	r = r.WithContext(contextWith(r, caddyhttp.VarsCtxKey, map[string]any{
-		caddyhttp.ClientIPVarKey: "192.0.2.1", caddyhttp.TrustedProxyVarKey: false,
-	}))
-	caddyhttp.NewTestReplacer(r)
-	return r
-}
-
 // met counts whom the requests meet.
 func met(h *reverseproxy.Handler, n int, request func(i int) *http.Request) map[string]int {
 	got := make(map[string]int)
 	for i := range n {
-		got[pick(h, h.Upstreams, request(i))]++
+		got[pooltest.Pick(h, h.Upstreams, request(i))]++
 	}
 	return got
 }
@@ -49,41 +35,43 @@ func TestKeyIsAnyText(t *testing.T) {
 	paths := func(i int) string { return fmt.Sprintf("/file%d", i) }
 	for key, test := range map[string]struct{ same, other func(i int) *http.Request }{
 		"{http.request.header.X-User}": {
-			func(i int) *http.Request { return asked(paths(i), "X-User", "u") },
-			func(i int) *http.Request { return asked("/", "X-User", paths(i)) },
+			func(i int) *http.Request { return pooltest.ServerRequest(paths(i), "X-User", "u") },
+			func(i int) *http.Request { return pooltest.ServerRequest("/", "X-User", paths(i)) },
 		},
 		"{http.request.uri.path.dir}": {
-			func(i int) *http.Request { return asked("/dir" + paths(i)) },
-			func(i int) *http.Request { return asked(paths(i) + "/file") },
+			func(i int) *http.Request { return pooltest.ServerRequest("/dir" + paths(i)) },
+			func(i int) *http.Request { return pooltest.ServerRequest(paths(i) + "/file") },
 		},
 		"{http.request.uri.query.id}": {
-			func(i int) *http.Request { return asked(paths(i) + "?id=1") },
-			func(i int) *http.Request { return asked("/?id=" + fmt.Sprint(i)) },
+			func(i int) *http.Request { return pooltest.ServerRequest(paths(i) + "?id=1") },
+			func(i int) *http.Request { return pooltest.ServerRequest("/?id=" + fmt.Sprint(i)) },
 		},
 		"{http.request.cookie.id}": {
-			func(i int) *http.Request { return asked(paths(i), "Cookie", "id=1") },
-			func(i int) *http.Request { return asked("/", "Cookie", fmt.Sprint("id=", i)) },
+			func(i int) *http.Request { return pooltest.ServerRequest(paths(i), "Cookie", "id=1") },
+			func(i int) *http.Request { return pooltest.ServerRequest("/", "Cookie", fmt.Sprint("id=", i)) },
 		},
 		"{http.vars.client_ip}": {
-			func(i int) *http.Request { return asked(paths(i)) },
+			func(i int) *http.Request { return pooltest.ServerRequest(paths(i)) },
 			func(i int) *http.Request {
-				r := asked("/")
+				r := pooltest.ServerRequest("/")
 				caddyhttp.SetVar(r.Context(), caddyhttp.ClientIPVarKey, fmt.Sprint("192.0.2.", i))
 				return r
 			},
 		},
 		"{http.request.host}/{http.request.header.X-User}": {
-			func(i int) *http.Request { return asked("http://a"+paths(i), "X-User", "u") },
-			func(i int) *http.Request { return asked(fmt.Sprintf("http://a%d/", i/2), "X-User", fmt.Sprint(i%2)) },
+			func(i int) *http.Request { return pooltest.ServerRequest("http://a"+paths(i), "X-User", "u") },
+			func(i int) *http.Request {
+				return pooltest.ServerRequest(fmt.Sprintf("http://a%d/", i/2), "X-User", fmt.Sprint(i%2))
+			},
 		},
 	} {
 		t.Run(key, func(t *testing.T) {
 			forKeys(t, func(t *testing.T, config object) {
-				h := newHandler(t, with(config, object{"key": key}), 10)
-				if got := met(h, 100, test.same); len(got) != 1 || got[none] > 0 {
+				h := pooltest.NewHandler(t, pooltest.With(config, object{"key": key}), 10)
+				if got := met(h, 100, test.same); len(got) != 1 || got[pooltest.None] > 0 {
 					t.Errorf("one key met %v", got)
 				}
-				if got := met(h, 200, test.other); len(got) < 8 || got[none] > 0 {
+				if got := met(h, 200, test.other); len(got) < 8 || got[pooltest.None] > 0 {
 					t.Errorf("200 keys met %v", got)
 				}
 			})
@@ -112,17 +100,17 @@ func TestHugeAndBinaryKeys(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			forKeys(t, func(t *testing.T, config object) {
-				h := newHandler(t, config, 4)
+				h := pooltest.NewHandler(t, config, 4)
 				got := make(map[string]int)
 				for i := range 26 {
 					key := keys(i)
-					home := pick(h, h.Upstreams, of(key))
-					if again := pick(h, h.Upstreams, of(key)); again != home {
+					home := pooltest.Pick(h, h.Upstreams, of(key))
+					if again := pooltest.Pick(h, h.Upstreams, of(key)); again != home {
 						t.Fatalf("key %d met %s, then %s", i, home, again)
 					}
 					got[home]++
 				}
-				if len(got) < 3 || got[none] > 0 {
+				if len(got) < 3 || got[pooltest.None] > 0 {
 					t.Errorf("26 keys met %v", got)
 				}
 			})
@@ -134,13 +122,13 @@ func TestHugeAndBinaryKeys(t *testing.T) {
 func TestRequestsWithoutKeyAreSpread(t *testing.T) {
 	for name, request := range map[string]func(int) *http.Request{
 		"empty":       func(int) *http.Request { return of("") },
-		"not there":   func(int) *http.Request { return asked("/") },
+		"not there":   func(int) *http.Request { return pooltest.ServerRequest("/") },
 		"no replacer": func(int) *http.Request { return httptest.NewRequest(http.MethodGet, "/", nil) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			forKeys(t, func(t *testing.T, config object) {
-				h := newHandler(t, with(config, object{"weights": object{dial(1): 0}}), 4)
-				if got := met(h, 400, request); len(got) != 3 || got[dial(1)] > 0 || got[none] > 0 {
+				h := pooltest.NewHandler(t, pooltest.With(config, object{"weights": object{pooltest.Dial(1): 0}}), 4)
+				if got := met(h, 400, request); len(got) != 3 || got[pooltest.Dial(1)] > 0 || got[pooltest.None] > 0 {
 					t.Errorf("met %v", got)
 				}
 			})
@@ -151,7 +139,7 @@ func TestRequestsWithoutKeyAreSpread(t *testing.T) {
 // A request may be asked for with nothing known of it.
 func TestNoRequestAtAll(t *testing.T) {
 	forKeys(t, func(t *testing.T, config object) {
-		h := newHandler(t, with(config, object{"balance_factor": 125}), 4)
+		h := pooltest.NewHandler(t, pooltest.With(config, object{"balance_factor": 125}), 4)
 		if h.LoadBalancing.SelectionPolicy.Select(h.Upstreams, nil, nil) == nil {
 			t.Error("nothing picked")
 		}
@@ -172,17 +160,17 @@ func TestFallbackServesRequestsWithoutKey(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			forKeys(t, func(t *testing.T, config object) {
-				h := newHandler(t, with(config, object{"fallback": nil}), 6)
-				home := pick(h, h.Upstreams, user(1))
+				h := pooltest.NewHandler(t, pooltest.With(config, object{"fallback": nil}), 6)
+				home := pooltest.Pick(h, h.Upstreams, user(1))
 				// Not by with, which takes a fallback for the policy meant.
-				config = with(config, nil)
+				config = pooltest.With(config, nil)
 				config["fallback"] = test.fallback
-				h = newHandler(t, config, 6)
-				got := met(h, 300, func(i int) *http.Request { return asked("/", "X-Session", test.header(i)) })
-				if len(got) != test.homes || got[none] > 0 {
+				h = pooltest.NewHandler(t, config, 6)
+				got := met(h, 300, func(i int) *http.Request { return pooltest.ServerRequest("/", "X-Session", test.header(i)) })
+				if len(got) != test.homes || got[pooltest.None] > 0 {
 					t.Errorf("met %v, want %d", got, test.homes)
 				}
-				if got := pick(h, h.Upstreams, user(1)); got != home {
+				if got := pooltest.Pick(h, h.Upstreams, user(1)); got != home {
 					t.Errorf("one with a key met %s, not %s", got, home)
 				}
 			})
@@ -196,15 +184,15 @@ func TestFallbackGetsTheEligibleOnly(t *testing.T) {
 	for _, fallback := range []object{{"policy": "random"}, {"policy": "least_request"}, {"policy": "ip_hash"}} {
 		t.Run(fallback["policy"].(string), func(t *testing.T) {
 			forKeys(t, func(t *testing.T, config object) {
-				config = with(config, with(checked, object{"weights": object{dial(2): 0}}))
+				config = pooltest.With(config, pooltest.With(pooltest.Checked, object{"weights": object{pooltest.Dial(2): 0}}))
 				config["fallback"] = fallback
-				h := newHandler(t, config, 4)
-				setDown(dial(0))
+				h := pooltest.NewHandler(t, config, 4)
+				pooltest.SetDown(pooltest.Dial(0))
 				h.Upstreams[1].MaxRequests = 1
-				busy(h.Upstreams[1], 1)
-				defer busy(h.Upstreams[1], 0)
+				pooltest.SetActive(h.Upstreams[1], 1)
+				defer pooltest.SetActive(h.Upstreams[1], 0)
 				for _, request := range []*http.Request{of(""), of("a")} {
-					if got := pick(h, h.Upstreams, request); got != dial(3) {
+					if got := pooltest.Pick(h, h.Upstreams, request); got != pooltest.Dial(3) {
 						t.Errorf("picked %s", got)
 					}
 				}

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
 // open is to answer and go on answering until the body is closed.
@@ -43,12 +45,12 @@ type flying struct {
 func loaded(t *testing.T, config object, percent, n int) *load {
 	t.Helper()
 	l := &load{
-		h:      staged(t, with(config, object{"balance_factor": percent}), n),
+		h:      pooltest.NewScripted(t, pooltest.With(config, object{"balance_factor": percent}), n),
 		weight: make(map[string]float64), counts: make(map[string]int), factor: float64(percent) / 100,
 	}
 	for i := range n {
-		play(dial(i), open)
-		l.weight[dial(i)] = 1
+		pooltest.Script(pooltest.Dial(i), open)
+		l.weight[pooltest.Dial(i)] = 1
 	}
 	l.weighs = float64(n)
 	return l
@@ -76,9 +78,9 @@ func (l *load) send(t *testing.T, r *http.Request) (to string, has, of int) {
 	u := l.h.LoadBalancing.SelectionPolicy.Select(upstreams, r, nil)
 	if u == nil {
 		t.Error("nothing picked")
-		return none, 0, 0
+		return pooltest.None, 0, 0
 	}
-	res := roundTrip(t, l.h, r, u)
+	res := pooltest.RoundTrip(t, l.h, r, u)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.flying = append(l.flying, flying{u.Dial, res.Body.Close})

@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/caddy-evenkeel/evenkeel/internal/request"
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
 // journal notes where attempts go.
@@ -19,14 +20,14 @@ type journal struct {
 }
 
 // refusing returns an act that notes the attempt and does not answer.
-func (j *journal) refusing(then func(r *http.Request)) act {
+func (j *journal) refusing(then func(r *http.Request)) pooltest.Act {
 	return func(r *http.Request) (*http.Response, error) {
 		dial, _ := reverseproxy.GetDialInfo(r.Context())
 		j.Lock()
 		j.visited = append(j.visited, dial.Upstream.Dial)
 		j.Unlock()
 		then(r)
-		return refuse(r)
+		return pooltest.Refuse(r)
 	}
 }
 
@@ -35,7 +36,7 @@ func retried(t *testing.T, h *reverseproxy.Handler, r *http.Request, then func(r
 	t.Helper()
 	var j journal
 	for _, u := range h.Upstreams {
-		play(u.Dial, j.refusing(then))
+		pooltest.Script(u.Dial, j.refusing(then))
 	}
 	if err := h.ServeHTTP(httptest.NewRecorder(), r, nil); err == nil {
 		t.Fatal("somebody answered")
@@ -51,19 +52,19 @@ func TestRetryHashesWhatTheClientSent(t *testing.T) {
 	const n = 8
 	config := func(config object, header object) object {
 		return object{
-			"load_balancing": object{"selection_policy": with(config, object{"retries": n - 1, "outlier_detection": object{"off": true}})},
-			"transport":      object{"protocol": "stage"},
+			"load_balancing": object{"selection_policy": pooltest.With(config, object{"retries": n - 1, "outlier_detection": object{"off": true}})},
+			"transport":      object{"protocol": "scripted"},
 			"headers":        object{"request": header},
-			"upstreams":      dials(n),
+			"upstreams":      pooltest.Dials(n),
 		}
 	}
 	forKeys(t, func(t *testing.T, policy object) {
-		staged(t, policy, 0) // so that acts end with the test
-		plain := loadHandler(t, config(policy, nil))
-		mutating := loadHandler(t, config(policy, object{"set": object{"X-User": []string{"everybody"}}}))
+		pooltest.NewScripted(t, policy, 0) // so that acts end with the test
+		plain := pooltest.LoadHandler(t, config(policy, nil))
+		mutating := pooltest.LoadHandler(t, config(policy, object{"set": object{"X-User": []string{"everybody"}}}))
 		for _, name := range []string{"a", "b", "c", "d", "e", "f"} {
-			want := retried(t, plain, asked("/", "X-User", name), nothing)
-			got := retried(t, mutating, asked("/", "X-User", name), func(r *http.Request) {
+			want := retried(t, plain, pooltest.ServerRequest("/", "X-User", name), nothing)
+			got := retried(t, mutating, pooltest.ServerRequest("/", "X-User", name), func(r *http.Request) {
 				if r.Header.Get("X-User") != "everybody" {
 					t.Error("the header was not changed")
 				}
@@ -84,16 +85,16 @@ func TestRetryHashesWhatTheClientSent(t *testing.T) {
 // the upstream; the key stays, and none stays none.
 func TestKeyIsComputedOnce(t *testing.T) {
 	forKeys(t, func(t *testing.T, config object) {
-		h := staged(t, with(config, object{"key": "{http.reverse_proxy.upstream.hostport}{test.key}", "retries": 5}), 6)
+		h := pooltest.NewScripted(t, pooltest.With(config, object{"key": "{http.reverse_proxy.upstream.hostport}{test.key}", "retries": 5}), 6)
 		for _, first := range []string{"", "a"} {
-			r := asked("/")
+			r := pooltest.ServerRequest("/")
 			repl := request.Replacer(r)
 			repl.Set("test.key", first)
 			visited := retried(t, h, r, func(*http.Request) { repl.Set("test.key", "other") })
 			if len(visited) != 6 {
 				t.Fatalf("tried %v", visited)
 			}
-			fresh := asked("/")
+			fresh := pooltest.ServerRequest("/")
 			request.Replacer(fresh).Set("test.key", first)
 			policy := h.LoadBalancing.SelectionPolicy.(based).base()
 			want, keyed := policy.handle.Key(fresh)
@@ -108,12 +109,12 @@ func TestKeyIsComputedOnce(t *testing.T) {
 // between keys of one home.
 func TestRetriesOfOneHomesKeysDiffer(t *testing.T) {
 	forKeys(t, func(t *testing.T, config object) {
-		h := staged(t, with(config, object{"retries": 1, "outlier_detection": object{"off": true}}), 6)
+		h := pooltest.NewScripted(t, pooltest.With(config, object{"retries": 1, "outlier_detection": object{"off": true}}), 6)
 		second := make(map[string]map[string]bool)
 		for n := range 200 {
 			user := fmt.Sprint("user", n)
-			visited := retried(t, h, asked("/", "X-User", user), nothing)
-			again := retried(t, h, asked("/", "X-User", user), nothing)
+			visited := retried(t, h, pooltest.ServerRequest("/", "X-User", user), nothing)
+			again := retried(t, h, pooltest.ServerRequest("/", "X-User", user), nothing)
 			if len(visited) != 2 || visited[0] == visited[1] || visited[1] != again[1] {
 				t.Fatalf("tried %v, then %v", visited, again)
 			}

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
 // forSizes runs a test for all policies that pick by a key and numbers of
@@ -20,7 +22,7 @@ func forSizes(t *testing.T, test func(t *testing.T, config object, n int)) {
 	for _, config := range byUser {
 		for _, n := range []int{10, 100, 1000} {
 			t.Run(fmt.Sprint(config["policy"], "/", n), func(t *testing.T) {
-				fix(t)
+				pooltest.FixAddresses(t)
 				test(t, config, n)
 			})
 		}
@@ -32,7 +34,7 @@ func forSizes(t *testing.T, test func(t *testing.T, config object, n int)) {
 func TestKeysAreSharedEvenly(t *testing.T) {
 	forSizes(t, func(t *testing.T, config object, n int) {
 		const users = 200_000
-		got := tally(homes(newHandler(t, config, n), users))
+		got := tally(homes(pooltest.NewHandler(t, config, n), users))
 		mean := float64(users) / float64(n)
 		most := 1 + 4/math.Sqrt(mean)
 		if config["policy"] == "ring_hash" {
@@ -48,21 +50,21 @@ func TestKeysAreSharedEvenly(t *testing.T) {
 
 // without returns a handler without the i-th of n upstreams.
 func without(t *testing.T, config object, n, i int) *reverseproxy.Handler {
-	return loadHandler(t, object{
+	return pooltest.LoadHandler(t, object{
 		"load_balancing": object{"selection_policy": config},
-		"upstreams":      slices.Delete(dials(n), i, i+1),
+		"upstreams":      slices.Delete(pooltest.Dials(n), i, i+1),
 	})
 }
 
 func TestRemovedUpstreamMovesOnlyItsKeys(t *testing.T) {
 	forSizes(t, func(t *testing.T, config object, n int) {
 		const users = 50_000
-		before := homes(newHandler(t, config, n), users)
+		before := homes(pooltest.NewHandler(t, config, n), users)
 		for _, gone := range []int{0, n / 2, n - 1} {
 			moved, own, got := 0, 0, make(map[string]int)
 			for user, home := range homes(without(t, config, n, gone), users) {
 				switch {
-				case before[user] == dial(gone):
+				case before[user] == pooltest.Dial(gone):
 					own++
 					got[home]++
 				case home != before[user]:
@@ -88,23 +90,23 @@ func TestRemovedUpstreamMovesOnlyItsKeys(t *testing.T) {
 func TestKeysAreSharedByWeight(t *testing.T) {
 	for _, config := range byUser {
 		t.Run(config["policy"].(string), func(t *testing.T) {
-			fix(t)
+			pooltest.FixAddresses(t)
 			const users, n = 1_000_000, 10
 			weights := object{}
 			for i := range n {
-				weights[dial(i)] = i + 1
+				weights[pooltest.Dial(i)] = i + 1
 			}
-			got := tally(homes(newHandler(t, with(config, object{"weights": weights}), n), users))
+			got := tally(homes(pooltest.NewHandler(t, pooltest.With(config, object{"weights": weights}), n), users))
 			for i := range n {
 				off := 0.03
 				if config["policy"] == "ring_hash" {
 					off = 3 / math.Sqrt(160*float64(i+1))
 				}
 				due := users * float64(i+1) / 55
-				is := float64(got[dial(i)])/due - 1
+				is := float64(got[pooltest.Dial(i)])/due - 1
 				t.Logf("weight %d: %+.2f %%", i+1, 100*is)
 				if math.Abs(is) > off {
-					t.Errorf("weight %d has %d keys, want %.0f", i+1, got[dial(i)], due)
+					t.Errorf("weight %d has %d keys, want %.0f", i+1, got[pooltest.Dial(i)], due)
 				}
 			}
 		})
@@ -115,16 +117,16 @@ func TestKeysAreSharedByWeight(t *testing.T) {
 // by their weights.
 func TestOrphansAreSharedByWeight(t *testing.T) {
 	forKeys(t, func(t *testing.T, config object) {
-		fix(t)
+		pooltest.FixAddresses(t)
 		const users = 100_000
-		h := newHandler(t, with(config, object{"weights": object{dial(1): 3, dial(2): 6}}), 4)
+		h := pooltest.NewHandler(t, pooltest.With(config, object{"weights": object{pooltest.Dial(1): 3, pooltest.Dial(2): 6}}), 4)
 		before := homes(h, users)
 		h.Upstreams[3].MaxRequests = 1
-		busy(h.Upstreams[3], 1)
-		defer busy(h.Upstreams[3], 0)
+		pooltest.SetActive(h.Upstreams[3], 1)
+		defer pooltest.SetActive(h.Upstreams[3], 0)
 		got, orphans := make(map[string]int), 0
 		for user, home := range homes(h, users) {
-			if before[user] == dial(3) {
+			if before[user] == pooltest.Dial(3) {
 				got[home]++
 				orphans++
 			}
@@ -135,8 +137,8 @@ func TestOrphansAreSharedByWeight(t *testing.T) {
 			if config["policy"] == "ring_hash" {
 				off += 4 * want / math.Sqrt(160*float64(weight))
 			}
-			if math.Abs(float64(got[dial(i)])-want) > off {
-				t.Errorf("weight %d got %d of %d, want %.0f", weight, got[dial(i)], orphans, want)
+			if math.Abs(float64(got[pooltest.Dial(i)])-want) > off {
+				t.Errorf("weight %d got %d of %d, want %.0f", weight, got[pooltest.Dial(i)], orphans, want)
 			}
 		}
 	})

@@ -8,6 +8,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/caddy-evenkeel/evenkeel/internal/balance"
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
 // builder counts the tables that are made.
@@ -66,8 +67,8 @@ func inUse() map[*shared]bool {
 // them; a flap makes none.
 func TestReloadAndFlapMakeNoTables(t *testing.T) {
 	forKeys(t, func(t *testing.T, config object) {
-		config = with(config, with(checked, object{"hash_by": "host"}))
-		h := at(t, config, dial(0), dial(1), dial(2), dial(3))
+		config = pooltest.With(config, pooltest.With(pooltest.Checked, object{"hash_by": "host"}))
+		h := at(t, config, pooltest.Dial(0), pooltest.Dial(1), pooltest.Dial(2), pooltest.Dial(3))
 		before := inUse()
 		same := func(what string) {
 			t.Helper()
@@ -77,18 +78,18 @@ func TestReloadAndFlapMakeNoTables(t *testing.T) {
 				}
 			}
 		}
-		again := at(t, config, dial(3), dial(1), dial(2), dial(0))
+		again := at(t, config, pooltest.Dial(3), pooltest.Dial(1), pooltest.Dial(2), pooltest.Dial(0))
 		same("another order")
-		ports := at(t, config, host(0)+":81", host(1)+":82", host(2)+":83", host(3)+":84")
+		ports := at(t, config, pooltest.Host(0)+":81", pooltest.Host(1)+":82", pooltest.Host(2)+":83", pooltest.Host(3)+":84")
 		same("other ports of the same hosts")
-		setDown(dial(1))
+		pooltest.SetDown(pooltest.Dial(1))
 		same("one down")
-		setDown(dial(0), dial(1), dial(2), dial(3))
+		pooltest.SetDown(pooltest.Dial(0), pooltest.Dial(1), pooltest.Dial(2), pooltest.Dial(3))
 		same("all down")
-		setDown()
+		pooltest.SetDown()
 		same("all up")
 		for _, h := range []*reverseproxy.Handler{h, again, ports} {
-			if pick(h, h.Upstreams, of("a")) == none {
+			if pooltest.Pick(h, h.Upstreams, of("a")) == pooltest.None {
 				t.Error("nothing picked")
 			}
 		}

@@ -10,6 +10,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
 // byUser are the policies that pick by a header.
@@ -32,13 +34,13 @@ func of(value string) *http.Request {
 	return r
 }
 
-var bare = newRequest()
+var bare = pooltest.NewRequest()
 
 // homes returns which upstream each user meets.
 func homes(h *reverseproxy.Handler, users int) []string {
 	all := make([]string, users)
 	for n := range all {
-		all[n] = pick(h, h.Upstreams, user(n))
+		all[n] = pooltest.Pick(h, h.Upstreams, user(n))
 	}
 	return all
 }
@@ -57,39 +59,31 @@ func tally(homes []string) map[string]int {
 func forKeys(t *testing.T, test func(t *testing.T, config object)) {
 	for _, config := range byUser {
 		t.Run(config["policy"].(string), func(t *testing.T) {
-			isolate()
+			pooltest.Isolate()
 			synctest.Test(t, func(t *testing.T) { test(t, config) })
 		})
 	}
 }
 
-// fix gives a test the same addresses in each run, for what it measures depends on
-// them.
-func fix(t *testing.T) {
-	before := first
-	t.Cleanup(func() { first = before })
-	first = 172 << 16
-}
-
 func TestFlapMovesOnlyTheKeysOfThoseDown(t *testing.T) {
 	forKeys(t, func(t *testing.T, config object) {
 		const users = 5000
-		h := newHandler(t, with(config, checked), 10)
+		h := pooltest.NewHandler(t, pooltest.With(config, pooltest.Checked), 10)
 		before := homes(h, users)
-		setDown(dial(3))
+		pooltest.SetDown(pooltest.Dial(3))
 		got := make(map[string]int)
 		for n, home := range homes(h, users) {
 			switch {
-			case before[n] != dial(3) && home != before[n]:
+			case before[n] != pooltest.Dial(3) && home != before[n]:
 				t.Fatalf("user %d moved from %s to %s", n, before[n], home)
-			case before[n] == dial(3):
+			case before[n] == pooltest.Dial(3):
 				got[home]++
 			}
 		}
 		if len(got) != 9 {
 			t.Errorf("the keys of one went to %v", got)
 		}
-		setDown()
+		pooltest.SetDown()
 		for n, home := range homes(h, users) {
 			if home != before[n] {
 				t.Fatalf("user %d is at %s, not back at %s", n, home, before[n])
@@ -103,19 +97,19 @@ func TestFlapMovesOnlyTheKeysOfThoseDown(t *testing.T) {
 func TestFlapOfATenth(t *testing.T) {
 	forKeys(t, func(t *testing.T, config object) {
 		const users, n = 10_000, 100
-		h := newHandler(t, with(config, checked), n)
+		h := pooltest.NewHandler(t, pooltest.With(config, pooltest.Checked), n)
 		before := homes(h, users)
 		down := make(map[string]bool)
 		var gone []string
 		for i := 5; i < n; i += 10 {
-			down[dial(i)] = true
-			gone = append(gone, dial(i))
+			down[pooltest.Dial(i)] = true
+			gone = append(gone, pooltest.Dial(i))
 		}
-		setDown(gone...)
+		pooltest.SetDown(gone...)
 		orphans, got := 0, make(map[string]int)
 		for user, home := range homes(h, users) {
 			switch {
-			case down[home] || home == none:
+			case down[home] || home == pooltest.None:
 				t.Fatalf("user %d is at %s", user, home)
 			case down[before[user]]:
 				orphans++
@@ -132,7 +126,7 @@ func TestFlapOfATenth(t *testing.T) {
 		if len(got) < n-len(gone)-5 {
 			t.Errorf("the keys of %d went to %d others only", len(gone), len(got))
 		}
-		setDown()
+		pooltest.SetDown()
 		for user, home := range homes(h, users) {
 			if home != before[user] {
 				t.Fatalf("user %d is at %s, not back at %s", user, home, before[user])
@@ -146,11 +140,11 @@ func TestFlapOfATenth(t *testing.T) {
 func TestFullUpstreamsKeysAreDivided(t *testing.T) {
 	forKeys(t, func(t *testing.T, config object) {
 		const users = 5000
-		h := newHandler(t, config, 10)
+		h := pooltest.NewHandler(t, config, 10)
 		before := homes(h, users)
 		full := h.Upstreams[6]
 		full.MaxRequests = 1
-		busy(full, 1)
+		pooltest.SetActive(full, 1)
 		got, orphans := make(map[string]int), 0
 		for n, home := range homes(h, users) {
 			switch {
@@ -168,7 +162,7 @@ func TestFullUpstreamsKeysAreDivided(t *testing.T) {
 				t.Errorf("%s got %d of %d keys", home, keys, orphans)
 			}
 		}
-		busy(full, 0)
+		pooltest.SetActive(full, 0)
 		for n, home := range homes(h, users) {
 			if home != before[n] {
 				t.Fatalf("user %d is at %s, not back at %s", n, home, before[n])
@@ -181,16 +175,16 @@ func TestFullUpstreamsKeysAreDivided(t *testing.T) {
 func TestLastOneUpIsFound(t *testing.T) {
 	forKeys(t, func(t *testing.T, config object) {
 		const n = 200
-		h := newHandler(t, with(config, checked), n)
+		h := pooltest.NewHandler(t, pooltest.With(config, pooltest.Checked), n)
 		var gone []string
 		for i := range n {
 			if i != 77 {
-				gone = append(gone, dial(i))
+				gone = append(gone, pooltest.Dial(i))
 			}
 		}
-		setDown(gone...)
+		pooltest.SetDown(gone...)
 		for user, home := range homes(h, 500) {
-			if home != dial(77) {
+			if home != pooltest.Dial(77) {
 				t.Fatalf("user %d met %s", user, home)
 			}
 		}

@@ -6,12 +6,14 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
 // subset returns some of a hundred upstreams, as a name server does that has more
 // addresses than fit its answer.
 func subset(chance *rand.Rand, n int) []*reverseproxy.Upstream {
-	return upstreams(chance.Perm(100)[:n]...)
+	return pooltest.Upstreams(chance.Perm(100)[:n]...)
 }
 
 // kept returns how many of the tables are there.
@@ -30,8 +32,8 @@ func (r *recent) kept() (n int) {
 // each, of whose tables the latest are kept; keys of others are where they were.
 func TestTablesOfManySubsetsAreBounded(t *testing.T) {
 	const lists, keys = 3 * maxUnits, 5
-	isolate()
-	h := loadHandler(t, object{
+	pooltest.Isolate()
+	h := pooltest.LoadHandler(t, object{
 		"load_balancing":    object{"selection_policy": object{"policy": "maglev", "key": "{http.request.header.X-User}"}},
 		"dynamic_upstreams": object{"source": "a", "name": "pool.test", "port": "80"},
 	})
@@ -41,7 +43,7 @@ func TestTablesOfManySubsetsAreBounded(t *testing.T) {
 		for range lists {
 			list := subset(chance, 8)
 			for k := range keys {
-				places = append(places, pick(h, list, asked("/", "X-User", strconv.Itoa(k))))
+				places = append(places, pooltest.Pick(h, list, pooltest.ServerRequest("/", "X-User", strconv.Itoa(k))))
 			}
 		}
 		return places

@@ -8,6 +8,7 @@ import (
 
 	"github.com/caddy-evenkeel/evenkeel/internal/balance"
 	"github.com/caddy-evenkeel/evenkeel/pool"
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
 func init() { caddy.RegisterModule(new(lookup)) }
@@ -56,8 +57,8 @@ func BenchmarkLookup(b *testing.B) {
 	for _, n := range []int{4, 16, 128, 1024, 10_000} {
 		for _, policy := range byUser {
 			b.Run(fmt.Sprintf("upstreams=%d/policy=%s", n, policy["policy"]), func(b *testing.B) {
-				h := newHandler(b, with(policy, object{"policy": "lookup", "table": policy["policy"]}), n)
-				pick(h, h.Upstreams, newRequest())
+				h := pooltest.NewHandler(b, pooltest.With(policy, object{"policy": "lookup", "table": policy["policy"]}), n)
+				pooltest.Pick(h, h.Upstreams, pooltest.NewRequest())
 				policy := h.LoadBalancing.SelectionPolicy.(*lookup)
 				key := uint64(0)
 				b.ReportAllocs()

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
 // sampled are the policies that compare candidates drawn at random.
@@ -22,10 +24,10 @@ var sampled = map[string]object{
 }
 
 // takeAbout is to answer 200 after a time that differs by up to a tenth.
-func takeAbout(d time.Duration) act {
+func takeAbout(d time.Duration) pooltest.Act {
 	return func(r *http.Request) (*http.Response, error) {
 		time.Sleep(time.Duration(float64(d) * (0.9 + 0.2*rand.Float64())))
-		return answer(http.StatusOK)(r)
+		return pooltest.Answer(http.StatusOK)(r)
 	}
 }
 
@@ -34,26 +36,26 @@ func expectShares(t *testing.T, config object, n int, weights ...int) {
 	t.Helper()
 	options, total := object{}, 0
 	for i, w := range weights {
-		options[dial(i)] = w
+		options[pooltest.Dial(i)] = w
 		total += w
 	}
 	if config["policy"] != "managed" {
-		config = with(config, object{"weights": options})
+		config = pooltest.With(config, object{"weights": options})
 	}
-	h := staged(t, config, len(weights))
+	h := pooltest.NewScripted(t, config, len(weights))
 	for i := range weights {
-		play(dial(i), takeAbout(5*time.Millisecond+time.Duration(i%2)*10*time.Microsecond)) // half of them slower by a hair
+		pooltest.Script(pooltest.Dial(i), takeAbout(5*time.Millisecond+time.Duration(i%2)*10*time.Microsecond)) // half of them slower by a hair
 	}
 	got := make(map[string]int)
 	for range n {
-		got[serve(h, newRequest())]++
+		got[pooltest.Serve(h, pooltest.NewRequest())]++
 		time.Sleep(10 * time.Millisecond)
 	}
 	t.Logf("of %d requests, for weights %v: %v", n, weights, got)
 	for i, w := range weights {
 		want := float64(n) * float64(w) / float64(total)
-		if math.Abs(float64(got[dial(i)])-want) > 6*math.Sqrt(want) {
-			t.Errorf("weight %d got %d of %d, want about %.0f: %v", w, got[dial(i)], n, want, got)
+		if math.Abs(float64(got[pooltest.Dial(i)])-want) > 6*math.Sqrt(want) {
+			t.Errorf("weight %d got %d of %d, want about %.0f: %v", w, got[pooltest.Dial(i)], n, want, got)
 		}
 	}
 }
@@ -62,14 +64,14 @@ func expectShares(t *testing.T, config object, n int, weights ...int) {
 func TestSharesFollowTheWeightsWhereAllAreIdle(t *testing.T) {
 	for name, config := range sampled {
 		t.Run(name, func(t *testing.T) {
-			isolate()
+			pooltest.Isolate()
 			synctest.Test(t, func(t *testing.T) { expectShares(t, config, 6000, 1, 1, 1) })
 			if config["policy"] == "managed" {
 				return // heeds no weights
 			}
-			isolate()
+			pooltest.Isolate()
 			synctest.Test(t, func(t *testing.T) { expectShares(t, config, 6000, 1, 2) })
-			isolate()
+			pooltest.Isolate()
 			synctest.Test(t, func(t *testing.T) { expectShares(t, config, 6000, 5, 1, 3, 1, 2, 8, 1, 1, 1, 1) })
 		})
 	}

@@ -1,68 +1,13 @@
 package selectors
 
 import (
-	"context"
-	"errors"
-	"net/http"
-	"sync"
 	"testing"
 	"testing/synctest"
-	"time"
 
-	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
-
-	"github.com/caddy-evenkeel/evenkeel/healthcheck"
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
-func init() { caddy.RegisterModule(new(switchboard)) }
-
-// switchboard is a checker that fails for the upstreams that are switched off.
-type switchboard struct{}
-
-var board = struct {
-	sync.Mutex
-	down   map[string]bool
-	probes map[string]int
-}{down: map[string]bool{}, probes: map[string]int{}}
-
-func (*switchboard) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{ID: healthcheck.Namespace + ".switchboard", New: func() caddy.Module { return new(switchboard) }}
-}
-
-func (*switchboard) Check(_ context.Context, t healthcheck.Target) error {
-	board.Lock()
-	defer board.Unlock()
-	board.probes[t.Upstream]++
-	if board.down[t.Upstream] {
-		return errors.New("switched off")
-	}
-	return nil
-}
-
-// setDown switches off just these upstreams, and lets the checks notice.
-func setDown(upstreams ...string) {
-	switchOff(upstreams...)
-	time.Sleep(10 * time.Second) // of the bubble's clock
-	synctest.Wait()
-}
-
-// switchOff switches off just these upstreams.
-func switchOff(upstreams ...string) {
-	board.Lock()
-	defer board.Unlock()
-	clear(board.down)
-	for _, u := range upstreams {
-		board.down[u] = true
-	}
-}
-
-// resetProbes has the switchboard count from zero.
-func resetProbes() {
-	board.Lock()
-	defer board.Unlock()
-	clear(board.probes)
-}
+type object = pooltest.Object
 
 // policies are all of ours, in all of their shapes.
 var policies = map[string]struct {
@@ -102,58 +47,12 @@ func inHeader(policy object) object {
 	return object{"policy": "header", "field": "X-Missing", "fallback": policy}
 }
 
-// with returns a copy of the policy's configuration with options added.
-func with(config object, options object) object {
-	if inner, ok := config["fallback"].(object); ok {
-		return with(object{"policy": config["policy"], "field": config["field"], "key": config["key"]},
-			object{"fallback": with(inner, options)})
-	}
-	merged := object{}
-	for _, from := range []object{config, options} {
-		for k, v := range from {
-			if v != nil {
-				merged[k] = v
-			}
-		}
-	}
-	return merged
-}
-
-var checked = object{"health_checks": []object{{"interval": "1s", "checker": object{"type": "switchboard"}}}}
-
 // forAll runs a test for all policies, each in a bubble of its own.
 func forAll(t *testing.T, test func(t *testing.T, config object)) {
 	for name, policy := range policies {
 		t.Run(name, func(t *testing.T) {
-			isolate()
+			pooltest.Isolate()
 			synctest.Test(t, func(t *testing.T) { test(t, policy.config) })
 		})
 	}
-}
-
-// picks counts n picks by dial address, the one for nil under none.
-func picks(h *reverseproxy.Handler, upstreams []*reverseproxy.Upstream, n int) map[string]int {
-	counts := make(map[string]int)
-	for range n {
-		counts[pick(h, upstreams, newRequest())]++
-	}
-	return counts
-}
-
-const none = "none"
-
-// choice returns the upstream that a request would meet now. It ends without an
-// attempt. The test runs under synctest.
-func choice(h *reverseproxy.Handler) string {
-	r, end := ending(newRequest())
-	defer synctest.Wait()
-	defer end()
-	return pick(h, h.Upstreams, r)
-}
-
-func pick(h *reverseproxy.Handler, upstreams []*reverseproxy.Upstream, r *http.Request) string {
-	if u := h.LoadBalancing.SelectionPolicy.Select(upstreams, r, nil); u != nil {
-		return u.Dial
-	}
-	return none
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
 // discard is a response that is thrown away.
@@ -36,7 +38,7 @@ func BenchmarkProxy(b *testing.B) {
 		upstreams = append(upstreams, object{"dial": backend.Listener.Addr().String()})
 	}
 	load := func(b *testing.B, policy string) *reverseproxy.Handler {
-		return loadHandler(b, object{
+		return pooltest.LoadHandler(b, object{
 			"load_balancing": object{"selection_policy": object{"policy": policy}},
 			"upstreams":      upstreams,
 		})

@@ -6,71 +6,39 @@ import (
 	"net/http/httptest"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
-	"unsafe"
 
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
-
-// queued provisions a handler with a queue and n upstreams that take so many
-// requests at once each.
-func queued(t *testing.T, config object, queue object, n, limit int) *reverseproxy.Handler {
-	t.Helper()
-	h := staged(t, with(config, object{"queue": queue}), n, object{"max_requests": limit})
-	t.Cleanup(func() {
-		for _, u := range h.Upstreams {
-			busy(u, 0) // other tests share the hosts
-		}
-	})
-	return h
-}
-
-// inFlight changes what Caddy counts of an upstream, as Caddy does.
-func inFlight(u *reverseproxy.Upstream, change int64) int64 {
-	return (*atomic.Int64)(unsafe.Pointer(u.Host)).Add(change)
-}
-
-// proxy has a request served as Caddy does, which counts it meanwhile.
-func proxy(h *reverseproxy.Handler, r *http.Request, w http.ResponseWriter) string {
-	u := h.LoadBalancing.SelectionPolicy.Select(h.Upstreams, r, w)
-	if u == nil {
-		return none
-	}
-	inFlight(u, 1)
-	attempt(h, r, u)
-	inFlight(u, -1)
-	return u.Dial
-}
 
 // Requests that come faster than they are served are served in the order in which
 // they came, as many at once as there is room for.
 func TestQueueKeepsItsOrder(t *testing.T) {
 	forAll(t, func(t *testing.T, config object) {
 		const requests, limit, takes = 200, 2, 50 * time.Millisecond
-		h := queued(t, config, object{"length": requests}, 2, limit)
+		h := pooltest.NewQueued(t, config, object{"length": requests}, 2, limit)
 		var mu sync.Mutex
 		var order []int
-		crowds := make(map[string]*crowd)
+		crowds := make(map[string]*pooltest.Crowd)
 		for i := range 2 {
-			c := new(crowd)
-			crowds[dial(i)] = c
-			play(dial(i), func(r *http.Request) (*http.Response, error) {
+			c := new(pooltest.Crowd)
+			crowds[pooltest.Dial(i)] = c
+			pooltest.Script(pooltest.Dial(i), func(r *http.Request) (*http.Response, error) {
 				mu.Lock()
 				order = append(order, r.Context().Value(number{}).(int))
 				mu.Unlock()
-				return c.with(takes)(r)
+				return c.Take(takes)(r)
 			})
 		}
 		began := time.Now()
 		var wg sync.WaitGroup
 		for i := range requests {
-			r := newRequest()
+			r := pooltest.NewRequest()
 			r = r.WithContext(context.WithValue(r.Context(), number{}, i))
 			wg.Go(func() {
-				if proxy(h, r, httptest.NewRecorder()) == none {
+				if pooltest.ServeCounted(h, r, httptest.NewRecorder()) == pooltest.None {
 					t.Errorf("request %d was refused", i)
 				}
 			})
@@ -81,8 +49,8 @@ func TestQueueKeepsItsOrder(t *testing.T) {
 			t.Errorf("%d were served, in this order: %v", len(order), order)
 		}
 		for address, c := range crowds {
-			if c.most.Load() != limit {
-				t.Errorf("%s had %d at a time", address, c.most.Load())
+			if c.Most() != limit {
+				t.Errorf("%s had %d at a time", address, c.Most())
 			}
 		}
 		const ideal = requests / (2 * limit) * takes
@@ -98,30 +66,30 @@ type number struct{}
 // slots. A slot comes back when its request ends.
 func TestPickReservesItsSlot(t *testing.T) {
 	forAll(t, func(t *testing.T, config object) {
-		h := queued(t, config, object{"length": 100, "timeout": "10s"}, 2, 3)
-		inFlight(h.Upstreams[0], 1)
-		var all []<-chan answered
+		h := pooltest.NewQueued(t, config, object{"length": 100, "timeout": "10s"}, 2, 3)
+		pooltest.AddActive(h.Upstreams[0], 1)
+		var all []<-chan pooltest.Outcome
 		var ends []func() // of requests that were picked for
 		var mu sync.Mutex
 		for range 40 {
-			done := make(chan answered, 1)
+			done := make(chan pooltest.Outcome, 1)
 			all = append(all, done)
 			go func() {
-				r, end := ending(newRequest())
-				picked := pick(h, h.Upstreams, r)
+				r, end := pooltest.WithEnd(pooltest.NewRequest())
+				picked := pooltest.Pick(h, h.Upstreams, r)
 				mu.Lock()
 				ends = append(ends, end)
 				mu.Unlock()
-				done <- answered{picked: picked}
+				done <- pooltest.Outcome{Picked: picked}
 			}()
 		}
 		got := make(map[string]int)
 		collect := func() map[string]int {
 			synctest.Wait()
-			all = slices.DeleteFunc(all, func(done <-chan answered) bool {
+			all = slices.DeleteFunc(all, func(done <-chan pooltest.Outcome) bool {
 				select {
 				case a := <-done:
-					got[a.picked]++
+					got[a.Picked]++
 					return true
 				default:
 					return false
@@ -129,7 +97,7 @@ func TestPickReservesItsSlot(t *testing.T) {
 			})
 			return got
 		}
-		if collect(); got[dial(0)] != 2 || got[dial(1)] != 3 || got[none] > 0 {
+		if collect(); got[pooltest.Dial(0)] != 2 || got[pooltest.Dial(1)] != 3 || got[pooltest.None] > 0 {
 			t.Errorf("at first: %v", got)
 		}
 		time.Sleep(5 * time.Second)
@@ -140,7 +108,7 @@ func TestPickReservesItsSlot(t *testing.T) {
 			end()
 		}
 		time.Sleep(50 * time.Millisecond)
-		if collect(); got[dial(0)] != 4 || got[dial(1)] != 6 || got[none] > 0 {
+		if collect(); got[pooltest.Dial(0)] != 4 || got[pooltest.Dial(1)] != 6 || got[pooltest.None] > 0 {
 			t.Errorf("their requests have ended: %v", got)
 		}
 		time.Sleep(10 * time.Second)
@@ -163,22 +131,22 @@ func TestLimitHoldsWithoutAQueue(t *testing.T) {
 				if len(limits) == 0 {
 					caddys["max_requests"] = 3
 				}
-				h := staged(t, with(config, limits), 2, caddys)
+				h := pooltest.NewScripted(t, pooltest.With(config, limits), 2, caddys)
 				for _, u := range h.Upstreams {
-					defer busy(u, 0)
+					defer pooltest.SetActive(u, 0)
 				}
-				inFlight(h.Upstreams[0], 1)
+				pooltest.AddActive(h.Upstreams[0], 1)
 				expect := func(when string) (end func()) {
 					t.Helper()
-					got, end := ofManyUntil(h, 40)
-					if got[dial(0)] != 2 || got[dial(1)] != 3 || got[none] != 35 {
+					got, end := pooltest.HeldPicks(h, 40)
+					if got[pooltest.Dial(0)] != 2 || got[pooltest.Dial(1)] != 3 || got[pooltest.None] != 35 {
 						t.Errorf("%s: %v", when, got)
 					}
 					return end
 				}
 				end := expect("at first")
 				time.Sleep(time.Minute)
-				if got := ofMany(h, 5); got[none] != 5 {
+				if got := pooltest.PicksOfClients(h, 5); got[pooltest.None] != 5 {
 					t.Errorf("while the requests go on: %v", got)
 				}
 				end()
@@ -190,16 +158,16 @@ func TestLimitHoldsWithoutAQueue(t *testing.T) {
 
 func TestAttemptTakesTheSlotOfItsPick(t *testing.T) {
 	forAll(t, func(t *testing.T, config object) {
-		h := queued(t, config, object{"length": 1, "timeout": "1ms"}, 1, 2)
+		h := pooltest.NewQueued(t, config, object{"length": 1, "timeout": "1ms"}, 1, 2)
 		u := h.Upstreams[0]
 		for range 20 { // all within the second that a pick keeps its slot
-			r := newRequest()
-			if pick(h, h.Upstreams, r) != u.Dial {
+			r := pooltest.NewRequest()
+			if pooltest.Pick(h, h.Upstreams, r) != u.Dial {
 				t.Fatal("there should be room")
 			}
-			inFlight(u, 1)
-			attempt(h, r, u)
-			inFlight(u, -1)
+			pooltest.AddActive(u, 1)
+			pooltest.Attempt(h, r, u)
+			pooltest.AddActive(u, -1)
 		}
 	})
 }

@@ -2,39 +2,15 @@ package selectors
 
 import (
 	"context"
-	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
-
 	"github.com/caddy-evenkeel/evenkeel/internal/request"
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
-
-// answered is what became of a request.
-type answered struct {
-	picked     string
-	retryAfter string
-}
-
-// come lets a request come, and returns where to hear what became of it.
-func come(h *reverseproxy.Handler, r *http.Request) <-chan answered {
-	done := make(chan answered, 1)
-	go func() {
-		w := httptest.NewRecorder()
-		u := h.LoadBalancing.SelectionPolicy.Select(h.Upstreams, r, w)
-		a := answered{none, w.Header().Get("Retry-After")}
-		if u != nil {
-			a.picked = u.Dial
-		}
-		done <- a
-	}()
-	synctest.Wait()
-	return done
-}
 
 // mute reports whether the policy is inside one of Caddy's that leaves those inside
 // without the response, so that they cannot say when to come again.
@@ -43,7 +19,7 @@ func mute(t *testing.T) bool {
 }
 
 // expectRefused expects that a request has been told to come again.
-func expectRefused(t *testing.T, when string, done <-chan answered) {
+func expectRefused(t *testing.T, when string, done <-chan pooltest.Outcome) {
 	t.Helper()
 	after := "1"
 	if mute(t) {
@@ -51,7 +27,7 @@ func expectRefused(t *testing.T, when string, done <-chan answered) {
 	}
 	select {
 	case got := <-done:
-		if got.picked != none || got.retryAfter != after {
+		if got.Picked != pooltest.None || got.RetryAfter != after {
 			t.Errorf("%s: %+v", when, got)
 		}
 	default:
@@ -61,32 +37,32 @@ func expectRefused(t *testing.T, when string, done <-chan answered) {
 
 func TestFullQueueRefusesAtOnceAndOnRetries(t *testing.T) {
 	forAll(t, func(t *testing.T, config object) {
-		h := queued(t, config, object{"length": 1, "timeout": "10s"}, 1, 1)
-		busy(h.Upstreams[0], 1)
-		waits, end := ending(newRequest())
-		waiting := come(h, waits)
-		r := newRequest()
-		expectRefused(t, "the queue is full", come(h, r))
+		h := pooltest.NewQueued(t, config, object{"length": 1, "timeout": "10s"}, 1, 1)
+		pooltest.SetActive(h.Upstreams[0], 1)
+		waits, end := pooltest.WithEnd(pooltest.NewRequest())
+		waiting := pooltest.Arrive(h, waits)
+		r := pooltest.NewRequest()
+		expectRefused(t, "the queue is full", pooltest.Arrive(h, r))
 		for range 3 {
-			expectRefused(t, "a retry", come(h, r))
+			expectRefused(t, "a retry", pooltest.Arrive(h, r))
 		}
-		busy(h.Upstreams[0], 0)
+		pooltest.SetActive(h.Upstreams[0], 0)
 		time.Sleep(20 * time.Millisecond)
-		if got := <-waiting; got.picked != dial(0) || got.retryAfter != "" {
+		if got := <-waiting; got.Picked != pooltest.Dial(0) || got.RetryAfter != "" {
 			t.Errorf("there is room for the request that has waited: %+v", got)
 		}
 		end()
 		synctest.Wait()
-		expectRefused(t, "a retry, although there is room", come(h, r))
+		expectRefused(t, "a retry, although there is room", pooltest.Arrive(h, r))
 	})
 }
 
 func TestQueueTimeout(t *testing.T) {
 	forAll(t, func(t *testing.T, config object) {
-		h := queued(t, config, object{"length": 5, "timeout": "10s"}, 1, 1)
-		busy(h.Upstreams[0], 1)
-		r := newRequest()
-		first, second := come(h, r), come(h, newRequest())
+		h := pooltest.NewQueued(t, config, object{"length": 5, "timeout": "10s"}, 1, 1)
+		pooltest.SetActive(h.Upstreams[0], 1)
+		r := pooltest.NewRequest()
+		first, second := pooltest.Arrive(h, r), pooltest.Arrive(h, pooltest.NewRequest())
 		time.Sleep(10*time.Second - 1)
 		synctest.Wait()
 		if len(first)+len(second) > 0 {
@@ -96,7 +72,7 @@ func TestQueueTimeout(t *testing.T) {
 		synctest.Wait()
 		expectRefused(t, "first in the queue", first)
 		expectRefused(t, "second in the queue", second)
-		expectRefused(t, "a retry", come(h, r))
+		expectRefused(t, "a retry", pooltest.Arrive(h, r))
 		if ms, _ := request.Replacer(r).Get("http.load_balancer.queue_wait_ms"); ms != 10_000.0 {
 			t.Errorf("it says that it has waited for %v ms", ms)
 		}
@@ -105,26 +81,26 @@ func TestQueueTimeout(t *testing.T) {
 
 func TestClientThatLeavesTheQueueMakesWay(t *testing.T) {
 	forAll(t, func(t *testing.T, config object) {
-		h := queued(t, config, object{"length": 5}, 1, 1)
-		busy(h.Upstreams[0], 1)
-		var all []<-chan answered
+		h := pooltest.NewQueued(t, config, object{"length": 5}, 1, 1)
+		pooltest.SetActive(h.Upstreams[0], 1)
+		var all []<-chan pooltest.Outcome
 		var leave []context.CancelFunc
 		for range 3 {
-			r := newRequest()
+			r := pooltest.NewRequest()
 			ctx, cancel := context.WithCancel(r.Context())
 			defer cancel()
 			leave = append(leave, cancel)
-			all = append(all, come(h, r.WithContext(ctx)))
+			all = append(all, pooltest.Arrive(h, r.WithContext(ctx)))
 		}
 		leave[1]()
 		leave[0]()
 		for i := range 2 {
-			if got := <-all[i]; got.picked != none || got.retryAfter != "" {
+			if got := <-all[i]; got.Picked != pooltest.None || got.RetryAfter != "" {
 				t.Errorf("it has left, and nobody hears it: %+v", got)
 			}
 		}
-		busy(h.Upstreams[0], 0)
-		if got := <-all[2]; got.picked != dial(0) {
+		pooltest.SetActive(h.Upstreams[0], 0)
+		if got := <-all[2]; got.Picked != pooltest.Dial(0) {
 			t.Errorf("the one that stays: %+v", got)
 		}
 	})
@@ -136,14 +112,14 @@ func TestRetryAfterIsTakenBackByALaterPick(t *testing.T) {
 		if mute(t) {
 			t.Skip("has no response to take it from")
 		}
-		full := queued(t, object{"policy": "weighted_random"}, object{"length": 1, "timeout": "1s"}, 1, 1)
-		busy(full.Upstreams[0], 1)
-		r, w := newRequest(), httptest.NewRecorder()
+		full := pooltest.NewQueued(t, object{"policy": "weighted_random"}, object{"length": 1, "timeout": "1s"}, 1, 1)
+		pooltest.SetActive(full.Upstreams[0], 1)
+		r, w := pooltest.NewRequest(), httptest.NewRecorder()
 		if full.LoadBalancing.SelectionPolicy.Select(full.Upstreams, r, w) != nil || w.Header().Get("Retry-After") != "1" {
 			t.Fatalf("%v", w.Header())
 		}
-		isolate()
-		h := staged(t, config, 2)
+		pooltest.Isolate()
+		h := pooltest.NewScripted(t, config, 2)
 		if h.LoadBalancing.SelectionPolicy.Select(h.Upstreams, r, w) == nil || w.Header().Get("Retry-After") != "" {
 			t.Errorf("%v", w.Header())
 		}
@@ -151,18 +127,18 @@ func TestRetryAfterIsTakenBackByALaterPick(t *testing.T) {
 		if h.LoadBalancing.SelectionPolicy.Select(h.Upstreams, r, w) == nil || w.Header().Get("Retry-After") != "7" {
 			t.Errorf("%v", w.Header())
 		}
-		isolate()
+		pooltest.Isolate()
 	})
 }
 
 // Where nobody is to be waited for, nobody waits.
 func TestQueueIsForTheFullOnly(t *testing.T) {
 	forAll(t, func(t *testing.T, config object) {
-		h := queued(t, with(config, with(checked, object{"panic_threshold": 0})), object{"length": 5}, 2, 1)
-		setDown(dial(0), dial(1))
+		h := pooltest.NewQueued(t, pooltest.With(config, pooltest.With(pooltest.Checked, object{"panic_threshold": 0})), object{"length": 5}, 2, 1)
+		pooltest.SetDown(pooltest.Dial(0), pooltest.Dial(1))
 		select {
-		case got := <-come(h, newRequest()):
-			if got.picked != none || got.retryAfter != "" {
+		case got := <-pooltest.Arrive(h, pooltest.NewRequest()):
+			if got.Picked != pooltest.None || got.RetryAfter != "" {
 				t.Errorf("%+v", got)
 			}
 		default:

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
 // Whatever two policies and others set and undo: a policy removes what it has set,
@@ -17,7 +19,7 @@ func TestResponseEditorUndoesItsOwn(t *testing.T) {
 		headerLine
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		r, header := newRequest(), make(http.Header)
+		r, header := pooltest.NewRequest(), make(http.Header)
 		policies := []responseEditor{newResponseEditor(new(int), "Set-Cookie", "X-A"), newResponseEditor(new(int), "Set-Cookie", "X-B")}
 		fields := []string{"X-A", "X-B"}
 		var all []owned
@@ -64,7 +66,7 @@ func TestResponseEditorUndoesItsOwn(t *testing.T) {
 
 // What has removed a line from the response need not tell.
 func TestResponseEditorUndoesWhatIsGone(t *testing.T) {
-	r, header := newRequest(), make(http.Header)
+	r, header := pooltest.NewRequest(), make(http.Header)
 	e := newResponseEditor(t, "Set-Cookie", "X-A")
 	e.set(r, header, "Set-Cookie", "c=1")
 	e.set(r, header, "X-A", "1")
@@ -96,6 +98,6 @@ func TestResponseEditorWithoutAReplacer(t *testing.T) {
 
 func TestResponseEditorWithoutEdits(t *testing.T) {
 	e := newResponseEditor(t, "Set-Cookie")
-	e.undo(newRequest(), nil)
+	e.undo(pooltest.NewRequest(), nil)
 	e.undo(nil, nil)
 }

@@ -1,16 +1,14 @@
 package selectors
 
 import (
-	"context"
 	"errors"
 	"net/http"
-	"sync/atomic"
 	"testing"
-	"unsafe"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
 func init() { caddy.RegisterModule(new(refusing)) }
@@ -26,59 +24,20 @@ func (*refusing) RoundTrip(*http.Request) (*http.Response, error) {
 	return nil, reverseproxy.NewDialError(errors.New("refused"))
 }
 
-// upstreams returns new values for the given numbers, as dynamic sources do.
-func upstreams(numbers ...int) []*reverseproxy.Upstream {
-	var all []*reverseproxy.Upstream
-	for _, i := range numbers {
-		all = append(all, &reverseproxy.Upstream{Dial: dial(i), Host: new(reverseproxy.Host)})
-	}
-	return all
-}
-
-// busy sets how many requests an upstream has in flight, which only Caddy can: the
-// number is the first field of its Host.
-func busy(u *reverseproxy.Upstream, requests int64) {
-	(*atomic.Int64)(unsafe.Pointer(u.Host)).Store(requests)
-}
-
-// attempt lets the handler's transport make an attempt for the request.
-func attempt(h *reverseproxy.Handler, r *http.Request, u *reverseproxy.Upstream) {
-	if res, err := h.Transport.RoundTrip(directed(r, u)); err == nil {
-		res.Body.Close()
-	}
-}
-
-// roundTrip is an attempt that succeeds.
-func roundTrip(t *testing.T, h *reverseproxy.Handler, r *http.Request, u *reverseproxy.Upstream) *http.Response {
-	t.Helper()
-	res, err := h.Transport.RoundTrip(directed(r, u))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return res
-}
-
-// directed returns the request as Caddy passes it to a transport.
-func directed(r *http.Request, u *reverseproxy.Upstream) *http.Request {
-	r.URL.Host = u.Dial
-	ctx := context.WithValue(r.Context(), caddy.CtxKey("reverse_proxy.dial_info"), reverseproxy.DialInfo{Upstream: u, Address: u.Dial})
-	return r.WithContext(context.WithValue(ctx, caddyhttp.ServerCtxKey, new(caddyhttp.Server)))
-}
-
 func TestRetryAvoidsAllThatWasTried(t *testing.T) {
 	forAll(t, func(t *testing.T, config object) {
 		for _, dynamic := range []bool{false, true} {
-			h := loadHandler(t, object{
+			h := pooltest.LoadHandler(t, object{
 				"load_balancing": object{"selection_policy": config},
 				"transport":      object{"protocol": "refusing"},
-				"upstreams":      []object{{"dial": dial(0)}, {"dial": dial(1)}, {"dial": dial(2)}},
+				"upstreams":      []object{{"dial": pooltest.Dial(0)}, {"dial": pooltest.Dial(1)}, {"dial": pooltest.Dial(2)}},
 			})
 			pool := []*reverseproxy.Upstream(h.Upstreams)
 			if dynamic {
-				pool = upstreams(3, 4, 5)
+				pool = pooltest.Upstreams(3, 4, 5)
 			}
 			for range 4 { // one less than failures eject for
-				r := newRequest()
+				r := pooltest.NewRequest()
 				tried := make(map[string]bool)
 				for range 3 {
 					u := h.LoadBalancing.SelectionPolicy.Select(pool, r, nil)
@@ -86,9 +45,9 @@ func TestRetryAvoidsAllThatWasTried(t *testing.T) {
 						t.Fatalf("tried %v, then picked %v", tried, u)
 					}
 					tried[u.Dial] = true
-					attempt(h, r, u)
+					pooltest.Attempt(h, r, u)
 				}
-				if pick(h, pool, r) == none {
+				if pooltest.Pick(h, pool, r) == pooltest.None {
 					t.Error("all were tried: any may be tried again")
 				}
 			}
@@ -97,19 +56,19 @@ func TestRetryAvoidsAllThatWasTried(t *testing.T) {
 }
 
 func TestRetrySame(t *testing.T) {
-	h := loadHandler(t, object{
+	h := pooltest.LoadHandler(t, object{
 		"load_balancing": object{"selection_policy": object{
 			"policy": "managed", "inner": object{"policy": "first"}, "retry_same": true,
 		}},
 		"transport": object{"protocol": "refusing"},
-		"upstreams": []object{{"dial": dial(0)}, {"dial": dial(1)}},
+		"upstreams": []object{{"dial": pooltest.Dial(0)}, {"dial": pooltest.Dial(1)}},
 	})
-	r := newRequest()
+	r := pooltest.NewRequest()
 	for range 3 {
-		if got := pick(h, h.Upstreams, r); got != dial(0) {
+		if got := pooltest.Pick(h, h.Upstreams, r); got != pooltest.Dial(0) {
 			t.Fatalf("picked %s", got)
 		}
-		attempt(h, r, h.Upstreams[0])
+		pooltest.Attempt(h, r, h.Upstreams[0])
 	}
 }
 
@@ -123,9 +82,9 @@ func TestRetriesDefaultToTwo(t *testing.T) {
 		"lb_try_duration": {object{"try_duration": "1s"}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := loadHandler(t, object{
-				"load_balancing": with(test.lb, object{"selection_policy": object{"policy": "weighted_random"}}),
-				"upstreams":      []object{{"dial": dial(0)}},
+			h := pooltest.LoadHandler(t, object{
+				"load_balancing": pooltest.With(test.lb, object{"selection_policy": object{"policy": "weighted_random"}}),
+				"upstreams":      []object{{"dial": pooltest.Dial(0)}},
 			})
 			if got := h.LoadBalancing.Retries; got != test.want {
 				t.Errorf("got %d, want %d", got, test.want)
@@ -137,16 +96,16 @@ func TestRetriesDefaultToTwo(t *testing.T) {
 func TestRetriesOption(t *testing.T) {
 	config := func(lb object, retries int) object {
 		return object{
-			"load_balancing": with(lb, object{"selection_policy": object{"policy": "peak_ewma", "retries": retries}}),
-			"upstreams":      []object{{"dial": dial(0)}},
+			"load_balancing": pooltest.With(lb, object{"selection_policy": object{"policy": "peak_ewma", "retries": retries}}),
+			"upstreams":      []object{{"dial": pooltest.Dial(0)}},
 		}
 	}
 	for _, n := range []int{0, 1, 7} {
-		if got := loadHandler(t, config(nil, n)).LoadBalancing.Retries; got != n {
+		if got := pooltest.LoadHandler(t, config(nil, n)).LoadBalancing.Retries; got != n {
 			t.Errorf("got %d, want %d", got, n)
 		}
 	}
-	if _, err := tryHandler(t, config(object{"retries": 3}, 2)); err == nil {
+	if _, err := pooltest.TryHandler(t, config(object{"retries": 3}, 2)); err == nil {
 		t.Error("retries beside lb_retries was accepted")
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
 // differing counts the users whose homes differ.
@@ -26,7 +28,7 @@ func TestSaltDecidesWhereKeysGo(t *testing.T) {
 	forKeys(t, func(t *testing.T, config object) {
 		const users = 2000
 		salted := func(text string) []string {
-			return homes(newHandler(t, with(config, object{"salt": text}), 4), users)
+			return homes(pooltest.NewHandler(t, pooltest.With(config, object{"salt": text}), 4), users)
 		}
 		here := salted(secret)
 		for name, text := range map[string]string{"of the environment": "{env.LB_SALT}", "of a file": "{file." + file + "}"} {
@@ -36,7 +38,7 @@ func TestSaltDecidesWhereKeysGo(t *testing.T) {
 		}
 		// Of four upstreams, three quarters of the keys move.
 		for name, there := range map[string][]string{
-			"without a salt":     homes(newHandler(t, config, 4), users),
+			"without a salt":     homes(pooltest.NewHandler(t, config, 4), users),
 			"under another salt": salted(older),
 		} {
 			if n := differing(here, there); n < users*2/3 || n > users*5/6 {

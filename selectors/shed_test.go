@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
 // spares are the policies that spare an upstream which sheds load.
@@ -21,13 +23,13 @@ var detecting = object{"outlier_detection": object{}}
 
 // sheds are the answers that shed load, and for how long.
 var sheds = map[string]struct {
-	does act
+	does pooltest.Act
 	for_ time.Duration
 }{
-	"429":                        {answer(http.StatusTooManyRequests), 5 * time.Second},
-	"429, for some time":         {answer(http.StatusTooManyRequests, "Retry-After", "20"), 20 * time.Second},
-	"503, for some time":         {answer(http.StatusServiceUnavailable, "Retry-After", "20"), 20 * time.Second},
-	"503, for longer than is ok": {answer(http.StatusServiceUnavailable, "Retry-After", "3600"), 300 * time.Second},
+	"429":                        {pooltest.Answer(http.StatusTooManyRequests), 5 * time.Second},
+	"429, for some time":         {pooltest.Answer(http.StatusTooManyRequests, "Retry-After", "20"), 20 * time.Second},
+	"503, for some time":         {pooltest.Answer(http.StatusServiceUnavailable, "Retry-After", "20"), 20 * time.Second},
+	"503, for longer than is ok": {pooltest.Answer(http.StatusServiceUnavailable, "Retry-After", "3600"), 300 * time.Second},
 }
 
 // One that sheds load gets nothing for as long as it asks, and no ejection.
@@ -35,24 +37,24 @@ func TestLoadSheddingLowersTheShareOfLatencyAwarePolicies(t *testing.T) {
 	for policy, config := range spares {
 		for answers, shed := range sheds {
 			t.Run(policy+"/"+answers, func(t *testing.T) {
-				isolate()
+				pooltest.Isolate()
 				synctest.Test(t, func(t *testing.T) {
-					h := staged(t, with(config, detecting), 4)
+					h := pooltest.NewScripted(t, pooltest.With(config, detecting), 4)
 					for i := range 4 {
-						play(dial(i), take(10*time.Millisecond))
+						pooltest.Script(pooltest.Dial(i), pooltest.Take(10*time.Millisecond))
 					}
 					for range 40 {
-						serve(h, newRequest())
+						pooltest.Serve(h, pooltest.NewRequest())
 					}
 					for round := 1; round <= 7; round++ { // more than would eject
-						failUntil(t, h, dial(1), shed.does, tries(dial(1))+1)
+						pooltest.FailUntil(t, h, pooltest.Dial(1), shed.does, pooltest.Tries(pooltest.Dial(1))+1)
 						time.Sleep(shed.for_ - 6*time.Second)
 						if shed.for_ > 6*time.Second {
-							expectTries(t, h, "it wants to be spared", dial(1), 20, 0)
+							pooltest.ExpectTries(t, h, "it wants to be spared", pooltest.Dial(1), 20, 0)
 						}
 						time.Sleep(10 * time.Second)
 					}
-					failUntil(t, h, dial(1), take(10*time.Millisecond), tries(dial(1))+10)
+					pooltest.FailUntil(t, h, pooltest.Dial(1), pooltest.Take(10*time.Millisecond), pooltest.Tries(pooltest.Dial(1))+10)
 				})
 			})
 		}
@@ -63,13 +65,13 @@ func TestLoadSheddingLowersTheShareOfLatencyAwarePolicies(t *testing.T) {
 func TestServiceUnavailableEjectsInspiteOfLatency(t *testing.T) {
 	for policy, config := range spares {
 		t.Run(policy, func(t *testing.T) {
-			isolate()
+			pooltest.Isolate()
 			synctest.Test(t, func(t *testing.T) {
-				h := staged(t, with(config, detecting), 3)
-				failUntil(t, h, dial(0), answer(http.StatusServiceUnavailable), 5)
-				play(dial(0), nil)
+				h := pooltest.NewScripted(t, pooltest.With(config, detecting), 3)
+				pooltest.FailUntil(t, h, pooltest.Dial(0), pooltest.Answer(http.StatusServiceUnavailable), 5)
+				pooltest.Script(pooltest.Dial(0), nil)
 				for range 4 {
-					expectTries(t, h, "five answers were 503", dial(0), 50, 0)
+					pooltest.ExpectTries(t, h, "five answers were 503", pooltest.Dial(0), 50, 0)
 					time.Sleep(7 * time.Second) // longer than it would be spared
 				}
 			})
@@ -84,10 +86,10 @@ func TestLoadSheddingForOtherPolicies(t *testing.T) {
 		if strings.Contains(t.Name(), "peak_ewma") {
 			t.Skip("heeds latencies")
 		}
-		h := staged(t, with(config, detecting), 3)
-		victim := choice(h)
-		failUntil(t, h, victim, answer(http.StatusTooManyRequests, "Retry-After", "60"), 30)
-		failUntil(t, h, victim, answer(http.StatusServiceUnavailable, "Retry-After", "1"), 35)
-		expectTries(t, h, "five answers were 503", victim, 50, 0)
+		h := pooltest.NewScripted(t, pooltest.With(config, detecting), 3)
+		victim := pooltest.Choice(h)
+		pooltest.FailUntil(t, h, victim, pooltest.Answer(http.StatusTooManyRequests, "Retry-After", "60"), 30)
+		pooltest.FailUntil(t, h, victim, pooltest.Answer(http.StatusServiceUnavailable, "Retry-After", "1"), 35)
+		pooltest.ExpectTries(t, h, "five answers were 503", victim, 50, 0)
 	})
 }

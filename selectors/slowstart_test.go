@@ -9,13 +9,14 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/caddy-evenkeel/evenkeel/healthcheck"
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
 const window = 100 * time.Second
 
 // slowly are the options that let upstreams start slowly.
 func slowly(aggression float64) object {
-	return with(checked, object{"slow_start": object{"window": window.String(), "aggression": aggression}})
+	return pooltest.With(pooltest.Checked, object{"slow_start": object{"window": window.String(), "aggression": aggression}})
 }
 
 // forWeighted runs a test for all policies that pick by weight, each in a bubble
@@ -26,7 +27,7 @@ func forWeighted(t *testing.T, test func(t *testing.T, config object)) {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
-			isolate()
+			pooltest.Isolate()
 			synctest.Test(t, func(t *testing.T) { test(t, policy.config) })
 		})
 	}
@@ -40,9 +41,9 @@ func expectShare(t *testing.T, when string, h *reverseproxy.Handler, all []*reve
 	synctest.Wait()
 	want := weight / (weight + float64(len(all)-1))
 	times := 3600 / want
-	r, n := newRequest(), 0.0
+	r, n := pooltest.NewRequest(), 0.0
 	for range int(times) {
-		if pick(h, all, r) == address {
+		if pooltest.Pick(h, all, r) == address {
 			n++
 		}
 	}
@@ -72,7 +73,7 @@ func comesBack(t *testing.T, h *reverseproxy.Handler, address string) time.Time 
 	t.Helper()
 	for range 600 {
 		synctest.Wait()
-		if picks(h, h.Upstreams, 200)[address] > 0 {
+		if pooltest.Picks(h, h.Upstreams, 200)[address] > 0 {
 			return time.Now()
 		}
 		time.Sleep(20 * time.Millisecond)
@@ -88,43 +89,41 @@ func static(h *reverseproxy.Handler) func() []*reverseproxy.Upstream {
 func TestSlowStartOnRecovery(t *testing.T) {
 	for _, aggression := range []float64{0.5, 2.5} {
 		forWeighted(t, func(t *testing.T, config object) {
-			h := newHandler(t, with(config, slowly(aggression)), 4)
-			setDown(dial(2))
-			switchOff()
-			expectGrowth(t, h, static(h), dial(2), comesBack(t, h, dial(2)), aggression)
+			h := pooltest.NewHandler(t, pooltest.With(config, slowly(aggression)), 4)
+			pooltest.SetDown(pooltest.Dial(2))
+			pooltest.SwitchOff()
+			expectGrowth(t, h, static(h), pooltest.Dial(2), comesBack(t, h, pooltest.Dial(2)), aggression)
 		})
 	}
 }
 
 func TestSlowStartAfterAnEjection(t *testing.T) {
 	forWeighted(t, func(t *testing.T, config object) {
-		h, victim := onProbation(t, with(config, slowly(1)), 4)
-		play(victim, nil)
-		expectTries(t, h, "on probation", victim, 1, 1)
+		h, victim := pooltest.NewOnProbation(t, pooltest.With(config, slowly(1)), 4)
+		pooltest.Script(victim, nil)
+		pooltest.ExpectTries(t, h, "on probation", victim, 1, 1)
 		expectGrowth(t, h, static(h), victim, time.Now(), 1)
 	})
 }
 
 func TestSlowStartAfterADrain(t *testing.T) {
 	forWeighted(t, func(t *testing.T, config object) {
-		h := staged(t, with(config, with(slowly(1), told)), 4)
-		say(dial(1), healthcheck.Report{Order: healthcheck.Order{Mode: healthcheck.Drain}})
-		if got := picks(h, h.Upstreams, 400); got[dial(1)] > 0 || got[none] > 0 {
-			t.Errorf("%s is drained, yet %v", dial(1), got)
+		h := pooltest.NewScripted(t, pooltest.With(config, pooltest.With(slowly(1), pooltest.Reporting)), 4)
+		pooltest.Report(pooltest.Dial(1), healthcheck.Report{Order: healthcheck.Order{Mode: healthcheck.Drain}})
+		if got := pooltest.Picks(h, h.Upstreams, 400); got[pooltest.Dial(1)] > 0 || got[pooltest.None] > 0 {
+			t.Errorf("%s is drained, yet %v", pooltest.Dial(1), got)
 		}
-		acts.Lock()
-		acts.says[dial(1)] = healthcheck.Report{Order: healthcheck.Order{Mode: healthcheck.Ready}}
-		acts.Unlock()
-		expectGrowth(t, h, static(h), dial(1), comesBack(t, h, dial(1)), 1)
+		pooltest.SetReport(pooltest.Dial(1), healthcheck.Report{Order: healthcheck.Order{Mode: healthcheck.Ready}})
+		expectGrowth(t, h, static(h), pooltest.Dial(1), comesBack(t, h, pooltest.Dial(1)), 1)
 	})
 }
 
 // At the start of the process all are cold.
 func TestNoSlowStartAtTheStart(t *testing.T) {
 	forWeighted(t, func(t *testing.T, config object) {
-		h := newHandler(t, with(config, slowly(1)), 4)
+		h := pooltest.NewHandler(t, pooltest.With(config, slowly(1)), 4)
 		for _, when := range []string{"at once", "after the first probes"} {
-			expectShare(t, when, h, h.Upstreams, dial(0), 1)
+			expectShare(t, when, h, h.Upstreams, pooltest.Dial(0), 1)
 			time.Sleep(10 * time.Second)
 		}
 	})
@@ -133,15 +132,15 @@ func TestNoSlowStartAtTheStart(t *testing.T) {
 // Nor is it for those whose first probes pass at different times.
 func TestNoSlowStartAtTheStartForWhoIsChecking(t *testing.T) {
 	forWeighted(t, func(t *testing.T, config object) {
-		h := newHandler(t, with(config, object{"slow_start": object{"window": "1s"}, "health_checks": []object{
-			{"interval": "1m", "initial": "checking", "checker": object{"type": "switchboard"}},
+		h := pooltest.NewHandler(t, pooltest.With(config, object{"slow_start": object{"window": "1s"}, "health_checks": []object{
+			{"interval": "1m", "initial": "checking", "checker": object{"type": "switched"}},
 		}}), 4)
 		passed := 0
 		for passed < 4 {
 			time.Sleep(20 * time.Millisecond)
 			synctest.Wait()
-			got := picks(h, h.Upstreams, 2000)
-			delete(got, none)
+			got := pooltest.Picks(h, h.Upstreams, 2000)
+			delete(got, pooltest.None)
 			for address, n := range got {
 				if n*len(got) < 1500 {
 					t.Fatalf("%s has just passed, and %v", address, got)
@@ -154,24 +153,24 @@ func TestNoSlowStartAtTheStartForWhoIsChecking(t *testing.T) {
 
 func TestSlowStartOfOneThatJoinsByAReload(t *testing.T) {
 	forWeighted(t, func(t *testing.T, config object) {
-		config = with(config, slowly(1))
-		newHandler(t, config, 3)
+		config = pooltest.With(config, slowly(1))
+		pooltest.NewHandler(t, config, 3)
 		time.Sleep(time.Hour)
 		began := time.Now()
-		h := newHandler(t, config, 4)
-		expectShare(t, "joined", h, h.Upstreams, dial(3), 0.1)
+		h := pooltest.NewHandler(t, config, 4)
+		expectShare(t, "joined", h, h.Upstreams, pooltest.Dial(3), 0.1)
 		time.Sleep(window / 2)
-		h = newHandler(t, config, 4) // a reload that changes nothing
-		expectGrowth(t, h, static(h), dial(3), began, 1)
+		h = pooltest.NewHandler(t, config, 4) // a reload that changes nothing
+		expectGrowth(t, h, static(h), pooltest.Dial(3), began, 1)
 	})
 }
 
 func TestOneThatStartsSlowlyTakesEverythingWhereItIsAlone(t *testing.T) {
 	forWeighted(t, func(t *testing.T, config object) {
-		h := newHandler(t, with(config, slowly(1)), 3)
-		setDown(dial(0))
-		setDown(dial(1), dial(2))
-		if got := picks(h, h.Upstreams, 100); got[dial(0)] != 100 {
+		h := pooltest.NewHandler(t, pooltest.With(config, slowly(1)), 3)
+		pooltest.SetDown(pooltest.Dial(0))
+		pooltest.SetDown(pooltest.Dial(1), pooltest.Dial(2))
+		if got := pooltest.Picks(h, h.Upstreams, 100); got[pooltest.Dial(0)] != 100 {
 			t.Errorf("%v", got)
 		}
 	})
@@ -179,14 +178,14 @@ func TestOneThatStartsSlowlyTakesEverythingWhereItIsAlone(t *testing.T) {
 
 func TestSlowStartOfADynamicUpstreamThatJoins(t *testing.T) {
 	forWeighted(t, func(t *testing.T, config object) {
-		h := newHandler(t, with(config, slowly(1)), 0)
-		first := upstreams(0, 1, 2)
-		expectShare(t, "the first ones", h, first, dial(0), 1)
+		h := pooltest.NewHandler(t, pooltest.With(config, slowly(1)), 0)
+		first := pooltest.Upstreams(0, 1, 2)
+		expectShare(t, "the first ones", h, first, pooltest.Dial(0), 1)
 		time.Sleep(time.Minute)
 		began := time.Now()
-		more := upstreams(0, 1, 2, 3)
-		expectGrowth(t, h, func() []*reverseproxy.Upstream { return more }, dial(3), began, 1)
-		expectShare(t, "those that were there before", h, more, dial(1), 1)
+		more := pooltest.Upstreams(0, 1, 2, 3)
+		expectGrowth(t, h, func() []*reverseproxy.Upstream { return more }, pooltest.Dial(3), began, 1)
+		expectShare(t, "those that were there before", h, more, pooltest.Dial(1), 1)
 	})
 }
 
@@ -194,27 +193,27 @@ func TestSlowStartOfADynamicUpstreamThatJoins(t *testing.T) {
 // that it returned before have not.
 func TestSlowStartOfADynamicUpstreamThatJoinsByAReload(t *testing.T) {
 	forWeighted(t, func(t *testing.T, config object) {
-		config = with(config, slowly(1))
-		h := newHandler(t, config, 0)
-		expectShare(t, "the first ones", h, upstreams(0, 1, 2), dial(0), 1)
-		h = newHandler(t, config, 0)
-		more := upstreams(0, 1, 2, 3)
-		expectShare(t, "joined", h, more, dial(3), 0.1)
+		config = pooltest.With(config, slowly(1))
+		h := pooltest.NewHandler(t, config, 0)
+		expectShare(t, "the first ones", h, pooltest.Upstreams(0, 1, 2), pooltest.Dial(0), 1)
+		h = pooltest.NewHandler(t, config, 0)
+		more := pooltest.Upstreams(0, 1, 2, 3)
+		expectShare(t, "joined", h, more, pooltest.Dial(3), 0.1)
 		time.Sleep(window)
-		expectShare(t, "after the window", h, more, dial(3), 1)
+		expectShare(t, "after the window", h, more, pooltest.Dial(3), 1)
 	})
 }
 
 // Weights that are configured count as before, each for the whole of its share.
 func TestSlowStartOfWeights(t *testing.T) {
 	forWeighted(t, func(t *testing.T, config object) {
-		h := newHandler(t, with(config, with(slowly(1), object{"weights": object{dial(3): 7}})), 4)
-		setDown(dial(3))
-		switchOff()
-		began := comesBack(t, h, dial(3))
+		h := pooltest.NewHandler(t, pooltest.With(config, pooltest.With(slowly(1), object{"weights": object{pooltest.Dial(3): 7}})), 4)
+		pooltest.SetDown(pooltest.Dial(3))
+		pooltest.SwitchOff()
+		began := comesBack(t, h, pooltest.Dial(3))
 		time.Sleep(time.Until(began.Add(window / 2)))
-		expectShare(t, "half of the window", h, h.Upstreams, dial(3), 3.5)
+		expectShare(t, "half of the window", h, h.Upstreams, pooltest.Dial(3), 3.5)
 		time.Sleep(window)
-		expectShare(t, "after the window", h, h.Upstreams, dial(3), 7)
+		expectShare(t, "after the window", h, h.Upstreams, pooltest.Dial(3), 7)
 	})
 }

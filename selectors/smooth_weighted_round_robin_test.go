@@ -4,15 +4,17 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
 func TestOrderIsNGINXs(t *testing.T) {
-	h := newHandler(t, object{"policy": "smooth_weighted_round_robin", "weights": object{dial(0): 5}}, 3)
+	h := pooltest.NewHandler(t, object{"policy": "smooth_weighted_round_robin", "weights": object{pooltest.Dial(0): 5}}, 3)
 	var got strings.Builder
 	for range 14 {
-		address := pick(h, h.Upstreams, newRequest())
+		address := pooltest.Pick(h, h.Upstreams, pooltest.NewRequest())
 		for i := range 3 {
-			if address == dial(i) {
+			if address == pooltest.Dial(i) {
 				got.WriteByte(byte('a' + i))
 			}
 		}
@@ -23,35 +25,35 @@ func TestOrderIsNGINXs(t *testing.T) {
 }
 
 func TestFlipNeitherRepeatsNorSkipsATurn(t *testing.T) {
-	isolate()
+	pooltest.Isolate()
 	synctest.Test(t, func(t *testing.T) {
-		h := newHandler(t, with(object{"policy": "smooth_weighted_round_robin"}, checked), 5)
+		h := pooltest.NewHandler(t, pooltest.With(object{"policy": "smooth_weighted_round_robin"}, pooltest.Checked), 5)
 		expect := func(when string, want ...int) {
 			t.Helper()
 			for _, i := range want {
-				if got := pick(h, h.Upstreams, newRequest()); got != dial(i) {
-					t.Fatalf("%s: picked %s, want %s", when, got, dial(i))
+				if got := pooltest.Pick(h, h.Upstreams, pooltest.NewRequest()); got != pooltest.Dial(i) {
+					t.Fatalf("%s: picked %s, want %s", when, got, pooltest.Dial(i))
 				}
 			}
 		}
 		expect("at first", 0, 1)
-		setDown(dial(4))
+		pooltest.SetDown(pooltest.Dial(4))
 		expect("e is out: c and d come next", 2, 3, 0, 1)
-		setDown(dial(2))
+		pooltest.SetDown(pooltest.Dial(2))
 		expect("c is out, and e back, who is owed no more than others", 3)
 	})
 }
 
 func TestLargePoolTakesTurnsByStride(t *testing.T) {
-	h := newHandler(t, object{"policy": "smooth_weighted_round_robin", "weights": object{dial(7): 20}}, 3000)
-	got := picks(h, h.Upstreams, 4*(3000+19))
+	h := pooltest.NewHandler(t, object{"policy": "smooth_weighted_round_robin", "weights": object{pooltest.Dial(7): 20}}, 3000)
+	got := pooltest.Picks(h, h.Upstreams, 4*(3000+19))
 	for i := range 3000 {
 		want := 4
 		if i == 7 {
 			want = 80
 		}
-		if n := got[dial(i)]; n < want-2 || n > want+2 {
-			t.Errorf("%s got %d turns, want %d", dial(i), n, want)
+		if n := got[pooltest.Dial(i)]; n < want-2 || n > want+2 {
+			t.Errorf("%s got %d turns, want %d", pooltest.Dial(i), n, want)
 		}
 	}
 }

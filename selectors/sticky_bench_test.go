@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
 // BenchmarkSticky compares requests of a session that is known with Caddy's own
@@ -57,16 +59,16 @@ func BenchmarkStickyAlone(b *testing.B) {
 func benched(b *testing.B, way string, n int) *reverseproxy.Handler {
 	switch way {
 	case "caddys cookie":
-		return newHandler(b, object{"policy": "cookie", "secret": secret}, n)
+		return pooltest.NewHandler(b, object{"policy": "cookie", "secret": secret}, n)
 	case "caddys ip_hash":
-		return newHandler(b, object{"policy": "ip_hash"}, n)
+		return pooltest.NewHandler(b, object{"policy": "ip_hash"}, n)
 	}
-	return newHandler(b, sticky(ways[way](n)), n)
+	return pooltest.NewHandler(b, sticky(ways[way](n)), n)
 }
 
 // known returns a request of a session that is with the i-th upstream.
 func known(b *testing.B, h *reverseproxy.Handler, way string, i int) *http.Request {
-	r, token := newRequest(), signer{[]byte(secret)}.token(dial(i))
+	r, token := pooltest.NewRequest(), signer{[]byte(secret)}.token(pooltest.Dial(i))
 	set := func(cookie string) { r.Header.Set("Cookie", "_ga=GA1.1.1234567890.1234567890; "+cookie+"; theme=dark") }
 	switch way {
 	case "cookie":
@@ -74,14 +76,14 @@ func known(b *testing.B, h *reverseproxy.Handler, way string, i int) *http.Reque
 	case "header":
 		r.Header.Set(field, token)
 	case "learned":
-		h.LoadBalancing.SelectionPolicy.(*Sticky).learned.learn([]string{"SID=0123456789abcdef"}, dial(i), nil)
+		h.LoadBalancing.SelectionPolicy.(*Sticky).learned.learn([]string{"SID=0123456789abcdef"}, pooltest.Dial(i), nil)
 		set("SID=0123456789abcdef")
 	case "routed":
 		set(fmt.Sprint("SID=0123456789abcdef.r", i))
 	case "caddys cookie":
 		w := &discard{make(http.Header)}
 		for range 1_000_000 {
-			if u := h.LoadBalancing.SelectionPolicy.Select(h.Upstreams, newRequest(), w); u == h.Upstreams[i] {
+			if u := h.LoadBalancing.SelectionPolicy.Select(h.Upstreams, pooltest.NewRequest(), w); u == h.Upstreams[i] {
 				set((&http.Response{Header: w.header}).Cookies()[0].String())
 				return r
 			}

@@ -16,6 +16,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/caddy-evenkeel/evenkeel/internal/request"
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
 // browser is a client that keeps its cookies, and the header field that it is to
@@ -42,7 +43,7 @@ func (b *browser) clone() *browser {
 
 // request returns a request of the browser's.
 func (b *browser) request() *http.Request {
-	r := asked("/")
+	r := pooltest.ServerRequest("/")
 	var all []string
 	for name, value := range b.cookies {
 		all = append(all, name+"="+value)
@@ -94,7 +95,7 @@ func (b *browser) visitWith(t *testing.T, h *reverseproxy.Handler, before func(h
 	for _, change := range changes {
 		change(r)
 	}
-	s := served{by: none}
+	s := served{by: pooltest.None}
 	var failed caddyhttp.HandlerError
 	switch err := h.ServeHTTP(w, r, nil); {
 	case err == nil:
@@ -138,7 +139,7 @@ func expectStays(t *testing.T, when string, h *reverseproxy.Handler, b *browser,
 func expectMoves(t *testing.T, when string, h *reverseproxy.Handler, b *browser, address string) {
 	t.Helper()
 	got := b.visit(t, h)
-	if got.by == address || got.by == none || len(got.set) > 1 {
+	if got.by == address || got.by == pooltest.None || len(got.set) > 1 {
 		t.Fatalf("%s: %+v", when, got)
 	}
 	if len(got.set) == 0 && got.header.Get(field) == "" {
@@ -183,7 +184,7 @@ var ways = map[string]func(n int) object{
 	"routed": func(n int) object {
 		routes := make(object)
 		for i := range n {
-			routes[fmt.Sprint("r", i)] = dial(i)
+			routes[fmt.Sprint("r", i)] = pooltest.Dial(i)
 		}
 		return object{"cookie": "SID", "route": routes}
 	},
@@ -193,12 +194,12 @@ var sessions atomic.Int64
 
 // app is to answer as the i-th upstream of an application that has sessions: who
 // comes without one, or with that of another upstream, gets a new one.
-func app(i int) act {
+func app(i int) pooltest.Act {
 	return func(r *http.Request) (*http.Response, error) {
 		if c, err := r.Cookie("SID"); err == nil && strings.HasSuffix(c.Value, fmt.Sprint(".r", i)) {
-			return answer(http.StatusOK)(r)
+			return pooltest.Answer(http.StatusOK)(r)
 		}
-		return answer(http.StatusOK, "Set-Cookie", fmt.Sprintf("SID=%d.r%d", sessions.Add(1), i))(r)
+		return pooltest.Answer(http.StatusOK, "Set-Cookie", fmt.Sprintf("SID=%d.r%d", sessions.Add(1), i))(r)
 	}
 }
 
@@ -211,10 +212,10 @@ func forWays(t *testing.T, test func(t *testing.T, open opener)) {
 	for name, way := range ways {
 		alone(t, name, func(t *testing.T) {
 			test(t, func(n int, options object, upstreams ...object) *reverseproxy.Handler {
-				h := staged(t, sticky(way(n), options), n, upstreams...)
+				h := pooltest.NewScripted(t, sticky(way(n), options), n, upstreams...)
 				for i := range n {
 					if name == "learned" || name == "routed" {
-						play(dial(i), app(i))
+						pooltest.Script(pooltest.Dial(i), app(i))
 					}
 				}
 				return h
@@ -226,7 +227,7 @@ func forWays(t *testing.T, test func(t *testing.T, open opener)) {
 // alone runs a test in a bubble, with addresses of its own.
 func alone(t *testing.T, name string, test func(t *testing.T)) {
 	t.Run(name, func(t *testing.T) {
-		isolate()
+		pooltest.Isolate()
 		synctest.Test(t, test)
 	})
 }

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
 // What a Caddyfile cannot say, or says elsewhere, JSON may.
@@ -15,7 +17,7 @@ func TestBadOptionsInJSON(t *testing.T) {
 		"'ä' is not the name of a cookie":                                                            {"cookie": "ä"},
 		"'a;b' is not the name of a cookie":                                                          {"learn": []string{"a;b"}},
 		"'' is not the name of a cookie":                                                             {"learn": []string{""}},
-		"'a,b' is not the name of a cookie":                                                          {"cookie": "a,b", "route": object{"a": dial(0)}},
+		"'a,b' is not the name of a cookie":                                                          {"cookie": "a,b", "route": object{"a": pooltest.Dial(0)}},
 		"learn: 'SID' is the name of our own cookie":                                                 {"cookie": "SID", "learn": []string{"SID"}},
 		"path: 'app' does not begin with a slash":                                                    {"path": "app"},
 		"path or domain: ":                                                                           {"path": "/a;b"},
@@ -37,25 +39,25 @@ func TestBadOptionsInJSON(t *testing.T) {
 		"domain: no cookie is set where header, learn or route is used without the name of one":      {"learn": []string{"SID"}, "domain": "example.com"},
 		"max_age: no cookie is set where header, learn or route is used without the name of one":     {"header": field, "max_age": "1h"},
 		"secure: no cookie is set where header, learn or route is used without the name of one":      {"header": field, "secure": true},
-		"same_site: no cookie is set where header, learn or route is used without the name of one":   {"route": object{"a": dial(0)}, "same_site": "lax"},
+		"same_site: no cookie is set where header, learn or route is used without the name of one":   {"route": object{"a": pooltest.Dial(0)}, "same_site": "lax"},
 		"partitioned: no cookie is set where header, learn or route is used without the name of one": {"header": field, "partitioned": true},
 		"header: Set-Cookie has a meaning of its own":                                                {"header": "set-cookie"},
 		"learn: duplicate 'SID'":                                                                     {"learn": []string{"SID", "SID"}},
 		"number 2 has a placeholder without a value":                                                 {"secret": []string{secret, "a{b}c"}},
-		"route: '' is not the name of a route":                                                       {"route": object{"": dial(0)}},
-		"route: 'a.b' is not the name of a route":                                                    {"route": object{"a.b": dial(0)}},
+		"route: '' is not the name of a route":                                                       {"route": object{"": pooltest.Dial(0)}},
+		"route: 'a.b' is not the name of a route":                                                    {"route": object{"a.b": pooltest.Dial(0)}},
 		"route a: no upstream is '192.0.2.1:80'":                                                     {"route": object{"a": "192.0.2.1:80"}},
 		"route a: ":                                                                                  {"route": object{"a": ""}},
 		"is more than one upstream":                                                                  {"route": object{"a": "0.0.0.0/0"}},
 		"fallback: ":                                                                                 {"fallback": object{"policy": "none_of_these"}},
 		"fallback: loading module 'rendezvous'":                                                      {"fallback": object{"policy": "rendezvous"}},
-		"weight: options that every policy has belong to the outer policy":                           {"fallback": object{"policy": "weighted_random", "weights": object{dial(0): 2}}},
+		"weight: options that every policy has belong to the outer policy":                           {"fallback": object{"policy": "weighted_random", "weights": object{pooltest.Dial(0): 2}}},
 		"no_such_option": {"no_such_option": 1},
 	} {
 		t.Run(want, func(t *testing.T) {
-			_, err := tryHandler(t, object{
+			_, err := pooltest.TryHandler(t, object{
 				"load_balancing": object{"selection_policy": sticky(options)},
-				"upstreams":      dials(2),
+				"upstreams":      pooltest.Dials(2),
 			})
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%v", err)

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
 func TestSessionStaysWhereItIs(t *testing.T) {
@@ -31,7 +33,7 @@ func TestSessionStaysWhereItIs(t *testing.T) {
 
 // The same for all clients of an upstream, and nothing to tell its address by.
 func TestTokenRevealsNothing(t *testing.T) {
-	h := staged(t, sticky(), 3)
+	h := pooltest.NewScripted(t, sticky(), 3)
 	tokens := make(map[string]string)
 	for range 100 {
 		b := newBrowser()
@@ -48,7 +50,7 @@ func TestTokenRevealsNothing(t *testing.T) {
 			t.Errorf("%s reveals %s", token, by)
 		}
 	}
-	if len(tokens) != 3 || tokens[dial(0)] == tokens[dial(1)] || tokens[dial(1)] == tokens[dial(2)] {
+	if len(tokens) != 3 || tokens[pooltest.Dial(0)] == tokens[pooltest.Dial(1)] || tokens[pooltest.Dial(1)] == tokens[pooltest.Dial(2)] {
 		t.Errorf("%v", tokens)
 	}
 }
@@ -68,11 +70,11 @@ func TestCookieOptions(t *testing.T) {
 		"any site":    {object{"same_site": "None", "secure": true}, http.Cookie{Name: "lb", Path: "/", Secure: true, SameSite: http.SameSiteNoneMode}},
 		"partitioned": {object{"partitioned": true, "secure": true}, http.Cookie{Name: "lb", Path: "/", Secure: true, Partitioned: true, SameSite: http.SameSiteLaxMode}},
 		"of the host": {object{"cookie": "__Host-lb", "secure": true}, http.Cookie{Name: "__Host-lb", Path: "/", Secure: true, SameSite: http.SameSiteLaxMode}},
-		"beside another way": {object{"cookie": "at", "header": field, "learn": []string{"SID"}, "route": object{"a": dial(0)}},
+		"beside another way": {object{"cookie": "at", "header": field, "learn": []string{"SID"}, "route": object{"a": pooltest.Dial(0)}},
 			http.Cookie{Name: "at", Path: "/", SameSite: http.SameSiteLaxMode}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := staged(t, sticky(test.options), 3)
+			h := pooltest.NewScripted(t, sticky(test.options), 3)
 			b := newBrowser()
 			got := b.visit(t, h)
 			if len(got.set) != 1 {
@@ -96,7 +98,7 @@ func TestSecureWhereTheClientUsesTLS(t *testing.T) {
 			r.Header.Set("X-Forwarded-Proto", proto)
 		}
 	}
-	h := staged(t, sticky(), 3)
+	h := pooltest.NewScripted(t, sticky(), 3)
 	for name, test := range map[string]struct {
 		change func(*http.Request)
 		want   bool
@@ -121,20 +123,20 @@ func TestSecureWhereTheClientUsesTLS(t *testing.T) {
 // The proxy changes headers on the way to an upstream; the client still uses TLS.
 func TestRenewedCookieIsAsSecure(t *testing.T) {
 	alone(t, "", func(t *testing.T) {
-		staged(t, sticky(), 0) // so that acts end with the test
-		h := loadHandler(t, object{
+		pooltest.NewScripted(t, sticky(), 0) // so that acts end with the test
+		h := pooltest.LoadHandler(t, object{
 			"load_balancing": object{"selection_policy": sticky()},
-			"transport":      object{"protocol": "stage"},
+			"transport":      object{"protocol": "scripted"},
 			"headers":        object{"request": object{"delete": []string{"X-Forwarded-*"}}},
-			"upstreams":      dials(2),
+			"upstreams":      pooltest.Dials(2),
 		})
-		b := settled(t, h, dial(0))
-		play(dial(0), refuse)
+		b := settled(t, h, pooltest.Dial(0))
+		pooltest.Script(pooltest.Dial(0), pooltest.Refuse)
 		got := b.visit(t, h, func(r *http.Request) {
 			caddyhttp.SetVar(r.Context(), caddyhttp.TrustedProxyVarKey, true)
 			r.Header.Set("X-Forwarded-Proto", "https")
 		})
-		if got.by != dial(1) || len(got.set) != 1 || !got.set[0].Secure {
+		if got.by != pooltest.Dial(1) || len(got.set) != 1 || !got.set[0].Secure {
 			t.Errorf("%+v", got)
 		}
 	})
@@ -143,14 +145,14 @@ func TestRenewedCookieIsAsSecure(t *testing.T) {
 // Whatever else a client sends in place of a token is a new session.
 func TestWhatIsNoTokenIsANewSession(t *testing.T) {
 	alone(t, "", func(t *testing.T) {
-		h := staged(t, sticky(), 4)
-		token := settled(t, h, dial(0)).cookies["lb"]
-		elsewhere := staged(t, object{"policy": "sticky", "secret": []string{"another one, as long as it"}}, 4)
+		h := pooltest.NewScripted(t, sticky(), 4)
+		token := settled(t, h, pooltest.Dial(0)).cookies["lb"]
+		elsewhere := pooltest.NewScripted(t, object{"policy": "sticky", "secret": []string{"another one, as long as it"}}, 4)
 		for name, cookie := range map[string]string{
 			"empty":                 "lb=",
 			"no value":              "lb",
-			"an address":            "lb=" + dial(0),
-			"of another secret":     "lb=" + settled(t, elsewhere, dial(0)).cookies["lb"],
+			"an address":            "lb=" + pooltest.Dial(0),
+			"of another secret":     "lb=" + settled(t, elsewhere, pooltest.Dial(0)).cookies["lb"],
 			"of another address":    "lb=" + signer{[]byte(secret)}.token("10.255.255.255:80"),
 			"of no address":         "lb=" + signer{[]byte(secret)}.token(""),
 			"in capitals":           "lb=" + strings.ToUpper(token),
@@ -174,7 +176,7 @@ func TestWhatIsNoTokenIsANewSession(t *testing.T) {
 					t.Fatalf("%s: %+v", name, s)
 				}
 			}
-			if len(got) < 2 || got[none] > 0 {
+			if len(got) < 2 || got[pooltest.None] > 0 {
 				t.Errorf("%s: %v", name, got)
 			}
 		}
@@ -182,13 +184,13 @@ func TestWhatIsNoTokenIsANewSession(t *testing.T) {
 }
 
 func TestOtherCookiesDoNotMatter(t *testing.T) {
-	h := staged(t, sticky(), 4)
-	b := settled(t, h, dial(2))
+	h := pooltest.NewScripted(t, sticky(), 4)
+	b := settled(t, h, pooltest.Dial(2))
 	b.cookies["a"], b.cookies["lbx"], b.cookies["z"] = "1", "2", `"x=y, z"`
-	expectStays(t, "among others", h, b, dial(2))
+	expectStays(t, "among others", h, b, pooltest.Dial(2))
 	r := b.request()
 	r.Header["Cookie"] = []string{"a=1", "b=2;lb=" + b.cookies["lb"], ";"}
-	if got := pick(h, h.Upstreams, r); got != dial(2) {
+	if got := pooltest.Pick(h, h.Upstreams, r); got != pooltest.Dial(2) {
 		t.Errorf("in several lines: %s", got)
 	}
 }
@@ -196,10 +198,10 @@ func TestOtherCookiesDoNotMatter(t *testing.T) {
 func TestWithoutResponseOrRequest(t *testing.T) {
 	forWays(t, func(t *testing.T, open opener) {
 		h := open(3, nil)
-		b := settled(t, h, dial(1))
+		b := settled(t, h, pooltest.Dial(1))
 		policy := h.LoadBalancing.SelectionPolicy
 		for range 20 {
-			if u := policy.Select(h.Upstreams, b.request(), nil); u == nil || u.Dial != dial(1) {
+			if u := policy.Select(h.Upstreams, b.request(), nil); u == nil || u.Dial != pooltest.Dial(1) {
 				t.Fatalf("without a response: %v", u)
 			}
 		}

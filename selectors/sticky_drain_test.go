@@ -8,26 +8,27 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/caddy-evenkeel/evenkeel/healthcheck"
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
 // order is what an upstream says that gives an order.
 func order(o healthcheck.Order) func(*testing.T, *reverseproxy.Handler, *browser, string) {
 	return func(_ *testing.T, _ *reverseproxy.Handler, _ *browser, address string) {
-		say(address, healthcheck.Report{Order: o})
+		pooltest.Report(address, healthcheck.Report{Order: o})
 	}
 }
 
 // fail has requests of the session fail until its upstream is ejected.
 func fail(t *testing.T, h *reverseproxy.Handler, b *browser, address string) {
 	t.Helper()
-	play(address, refuse)
+	pooltest.Script(address, pooltest.Refuse)
 	for range 5 {
 		b.clone().visit(t, h)
 		synctest.Wait()
 	}
-	play(address, nil)
-	if tries(address) < 5 {
-		t.Fatalf("%s had %d attempts", address, tries(address))
+	pooltest.Script(address, nil)
+	if pooltest.Tries(address) < 5 {
+		t.Fatalf("%s had %d attempts", address, pooltest.Tries(address))
 	}
 }
 
@@ -42,8 +43,8 @@ var fates = map[string]struct {
 	"weight 0":    {true, order(healthcheck.Order{Weight: healthcheck.WeightOrder{Unit: healthcheck.Percent}}), order(healthcheck.Order{Weight: healthcheck.WeightOrder{Value: 100, Unit: healthcheck.Percent}})},
 	"maintenance": {false, order(healthcheck.Order{Mode: healthcheck.Maint}), order(healthcheck.Order{Mode: healthcheck.Ready})},
 	"down": {false,
-		func(_ *testing.T, _ *reverseproxy.Handler, _ *browser, address string) { setDown(address) },
-		func(*testing.T, *reverseproxy.Handler, *browser, string) { setDown() }},
+		func(_ *testing.T, _ *reverseproxy.Handler, _ *browser, address string) { pooltest.SetDown(address) },
+		func(*testing.T, *reverseproxy.Handler, *browser, string) { pooltest.SetDown() }},
 	"ejected": {false, fail,
 		func(*testing.T, *reverseproxy.Handler, *browser, string) {
 			time.Sleep(31 * time.Second)
@@ -53,8 +54,8 @@ var fates = map[string]struct {
 
 // twoChecks are one that may be failed and one that hears orders.
 var twoChecks = object{"health_checks": []object{
-	{"interval": "1s", "checker": object{"type": "switchboard"}},
-	{"interval": "1s", "checker": object{"type": "mouthpiece"}},
+	{"interval": "1s", "checker": object{"type": "switched"}},
+	{"interval": "1s", "checker": object{"type": "reporting"}},
 }}
 
 // forFates runs a test for each way and each fate.
@@ -70,58 +71,58 @@ func TestFateOfAnUpstreamIsThatOfItsSessions(t *testing.T) {
 	forFates(t, func(t *testing.T, name string, open opener) {
 		fate := fates[name]
 		h := open(4, twoChecks)
-		b := settled(t, h, dial(1))
+		b := settled(t, h, pooltest.Dial(1))
 		before := b.clone()
-		fate.befall(t, h, b, dial(1))
-		if got := newcomers(t, h, 60); got[dial(1)] > 0 || got[none] > 0 {
+		fate.befall(t, h, b, pooltest.Dial(1))
+		if got := newcomers(t, h, 60); got[pooltest.Dial(1)] > 0 || got[pooltest.None] > 0 {
 			t.Errorf("new sessions go to %v", got)
 		}
 		if fate.keeps {
-			expectStays(t, name, h, b, dial(1))
+			expectStays(t, name, h, b, pooltest.Dial(1))
 		} else {
-			expectMoves(t, name, h, b, dial(1))
+			expectMoves(t, name, h, b, pooltest.Dial(1))
 		}
-		fate.undo(t, h, b, dial(1))
-		if after := b.visit(t, h); fate.keeps != (after.by == dial(1)) {
+		fate.undo(t, h, b, pooltest.Dial(1))
+		if after := b.visit(t, h); fate.keeps != (after.by == pooltest.Dial(1)) {
 			t.Errorf("when all is well again, it is with %s", after.by)
 		}
-		expectStays(t, "who does not know that it has moved", h, before, dial(1))
+		expectStays(t, "who does not know that it has moved", h, before, pooltest.Dial(1))
 	})
 }
 
 func TestStrictSessionsDoNotMove(t *testing.T) {
 	forFates(t, func(t *testing.T, name string, open opener) {
 		fate := fates[name]
-		h := open(4, with(twoChecks, object{"strict": true}))
-		b := settled(t, h, dial(1))
-		fate.befall(t, h, b, dial(1))
+		h := open(4, pooltest.With(twoChecks, object{"strict": true}))
+		b := settled(t, h, pooltest.Dial(1))
+		fate.befall(t, h, b, pooltest.Dial(1))
 		if fate.keeps || name == "ejected" { // there is no other upstream for it, and this one is back
-			expectStays(t, name, h, b, dial(1))
+			expectStays(t, name, h, b, pooltest.Dial(1))
 			return
 		}
 		for range 5 {
-			if got := b.visit(t, h); got.by != none || got.status != 503 || len(got.header) > 0 {
+			if got := b.visit(t, h); got.by != pooltest.None || got.status != 503 || len(got.header) > 0 {
 				t.Fatalf("%+v", got)
 			}
 		}
-		if got := newcomers(t, h, 60); got[dial(1)] > 0 || got[none] > 0 {
+		if got := newcomers(t, h, 60); got[pooltest.Dial(1)] > 0 || got[pooltest.None] > 0 {
 			t.Errorf("new sessions go to %v", got)
 		}
-		fate.undo(t, h, b, dial(1))
-		expectStays(t, "when all is well again", h, b, dial(1))
+		fate.undo(t, h, b, pooltest.Dial(1))
+		expectStays(t, "when all is well again", h, b, pooltest.Dial(1))
 	})
 }
 
 // The configuration gives a weight of 0, and takes it back.
 func TestWeightZeroByTheConfiguration(t *testing.T) {
 	forWays(t, func(t *testing.T, open opener) {
-		b := settled(t, open(3, nil), dial(1))
-		h := open(3, object{"weights": object{dial(1): 0}})
-		expectStays(t, "weight 0", h, b, dial(1))
-		if got := newcomers(t, h, 60); got[dial(1)] > 0 || got[none] > 0 {
+		b := settled(t, open(3, nil), pooltest.Dial(1))
+		h := open(3, object{"weights": object{pooltest.Dial(1): 0}})
+		expectStays(t, "weight 0", h, b, pooltest.Dial(1))
+		if got := newcomers(t, h, 60); got[pooltest.Dial(1)] > 0 || got[pooltest.None] > 0 {
 			t.Errorf("new sessions go to %v", got)
 		}
-		expectStays(t, "weight 0 no more", open(3, nil), b, dial(1))
+		expectStays(t, "weight 0 no more", open(3, nil), b, pooltest.Dial(1))
 	})
 }
 
@@ -129,19 +130,19 @@ func TestUncheckedUpstreamHasNoSessions(t *testing.T) {
 	for name, strict := range map[string]bool{"strict": true, "not strict": false} {
 		t.Run(name, func(t *testing.T) {
 			forWays(t, func(t *testing.T, open opener) {
-				b := settled(t, open(3, nil), dial(1))
-				switchOff(dial(1))
+				b := settled(t, open(3, nil), pooltest.Dial(1))
+				pooltest.SwitchOff(pooltest.Dial(1))
 				h := open(3, object{"strict": strict, "health_checks": []object{
-					{"interval": "1s", "initial": "checking", "checker": object{"type": "switchboard"}},
+					{"interval": "1s", "initial": "checking", "checker": object{"type": "switched"}},
 				}})
 				time.Sleep(2 * time.Second)
 				synctest.Wait()
 				got := b.clone().visit(t, h)
-				if strict != (got.by == none) || got.by == dial(1) {
+				if strict != (got.by == pooltest.None) || got.by == pooltest.Dial(1) {
 					t.Errorf("before its check has passed: %+v", got)
 				}
-				setDown()
-				expectStays(t, "after that", h, b, dial(1))
+				pooltest.SetDown()
+				expectStays(t, "after that", h, b, pooltest.Dial(1))
 			})
 		})
 	}
@@ -152,9 +153,9 @@ func TestUpstreamThatIsGone(t *testing.T) {
 	for name, strict := range map[string]bool{"strict": true, "not strict": false} {
 		t.Run(name, func(t *testing.T) {
 			forWays(t, func(t *testing.T, open opener) {
-				b := settled(t, open(4, nil), dial(3))
+				b := settled(t, open(4, nil), pooltest.Dial(3))
 				h := open(3, object{"strict": strict})
-				expectMoves(t, "one less", h, b, dial(3))
+				expectMoves(t, "one less", h, b, pooltest.Dial(3))
 			})
 		})
 	}
@@ -165,16 +166,16 @@ func TestUpstreamThatIsGone(t *testing.T) {
 func TestDrainedOnesKeepTheirSessionsThoughAllAre(t *testing.T) {
 	forWays(t, func(t *testing.T, open opener) {
 		h := open(2, twoChecks)
-		b := settled(t, h, dial(0))
+		b := settled(t, h, pooltest.Dial(0))
 		for i := range 2 {
-			say(dial(i), healthcheck.Report{Order: healthcheck.Order{Mode: healthcheck.Drain}})
+			pooltest.Report(pooltest.Dial(i), healthcheck.Report{Order: healthcheck.Order{Mode: healthcheck.Drain}})
 		}
-		expectStays(t, "all are drained", h, b, dial(0))
-		if got := newBrowser().visit(t, h); got.by != none || got.status != 503 || len(got.header) > 0 {
+		expectStays(t, "all are drained", h, b, pooltest.Dial(0))
+		if got := newBrowser().visit(t, h); got.by != pooltest.None || got.status != 503 || len(got.header) > 0 {
 			t.Errorf("a new session: %+v", got)
 		}
-		setDown(dial(0))
-		if got := b.visit(t, h); got.by != none || got.status != 503 || len(got.header) > 0 {
+		pooltest.SetDown(pooltest.Dial(0))
+		if got := b.visit(t, h); got.by != pooltest.None || got.status != 503 || len(got.header) > 0 {
 			t.Errorf("drained and down: %+v", got)
 		}
 	})

@@ -6,15 +6,17 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
 // Who meets new sessions is another policy's business, be it one of Caddy's.
 func TestFallbackPicksForNewSessions(t *testing.T) {
-	h := staged(t, sticky(object{"fallback": object{"policy": "first"}}), 3)
-	if got := newcomers(t, h, 30); got[dial(0)] != 30 {
+	h := pooltest.NewScripted(t, sticky(object{"fallback": object{"policy": "first"}}), 3)
+	if got := newcomers(t, h, 30); got[pooltest.Dial(0)] != 30 {
 		t.Errorf("%v", got)
 	}
-	keyed := staged(t, sticky(object{"fallback": object{"policy": "rendezvous", "key": "{http.request.header.X-User}"}}), 3)
+	keyed := pooltest.NewScripted(t, sticky(object{"fallback": object{"policy": "rendezvous", "key": "{http.request.header.X-User}"}}), 3)
 	first := newBrowser().visit(t, keyed, func(r *http.Request) { r.Header.Set("X-User", "a") })
 	for range 20 {
 		if got := newBrowser().visit(t, keyed, func(r *http.Request) { r.Header.Set("X-User", "a") }); got.by != first.by || len(got.set) != 1 {
@@ -30,8 +32,8 @@ func TestFallbackPicksForNewSessions(t *testing.T) {
 // was picked last.
 func TestFallbacksCookieIsTakenBackToo(t *testing.T) {
 	alone(t, "", func(t *testing.T) {
-		h := staged(t, sticky(object{"fallback": object{"policy": "cookie", "name": "theirs"}}), 3)
-		play(dial(0), refuse)
+		h := pooltest.NewScripted(t, sticky(object{"fallback": object{"policy": "cookie", "name": "theirs"}}), 3)
+		pooltest.Script(pooltest.Dial(0), pooltest.Refuse)
 		for range 40 {
 			b := newBrowser()
 			got := b.visit(t, h)
@@ -52,30 +54,30 @@ func TestFallbacksCookieIsTakenBackToo(t *testing.T) {
 func TestFallbacksCookieGoesWithItsPick(t *testing.T) {
 	for name, retry := range map[string]func(t *testing.T, h *reverseproxy.Handler) (want string){
 		"the session is met": func(_ *testing.T, h *reverseproxy.Handler) string {
-			busy(h.Upstreams[0], 0)
-			return dial(0)
+			pooltest.SetActive(h.Upstreams[0], 0)
+			return pooltest.Dial(0)
 		},
 		"nobody is left": func(*testing.T, *reverseproxy.Handler) string {
-			setDown(dial(0), dial(1), dial(2))
-			return none
+			pooltest.SetDown(pooltest.Dial(0), pooltest.Dial(1), pooltest.Dial(2))
+			return pooltest.None
 		},
 	} {
 		alone(t, name, func(t *testing.T) {
-			h := staged(t, sticky(checked, object{"panic_threshold": 0, "fallback": object{"policy": "cookie", "name": "theirs"}}), 3,
+			h := pooltest.NewScripted(t, sticky(pooltest.Checked, object{"panic_threshold": 0, "fallback": object{"policy": "cookie", "name": "theirs"}}), 3,
 				object{"max_requests": 1})
-			b := settled(t, h, dial(0))
+			b := settled(t, h, pooltest.Dial(0))
 			delete(b.cookies, "theirs")
-			busy(h.Upstreams[0], 1)
-			defer busy(h.Upstreams[0], 0)
+			pooltest.SetActive(h.Upstreams[0], 1)
+			defer pooltest.SetActive(h.Upstreams[0], 0)
 			r, w := b.request(), httptest.NewRecorder()
 			policy := h.LoadBalancing.SelectionPolicy
 			u := policy.Select(h.Upstreams, r, w)
 			if u == nil || len(w.Header()["Set-Cookie"]) != 2 {
 				t.Fatalf("picked %v, set %v", u, w.Header())
 			}
-			play(u.Dial, refuse)
-			attempt(h, r, u)
-			want, got := retry(t, h), none
+			pooltest.Script(u.Dial, pooltest.Refuse)
+			pooltest.Attempt(h, r, u)
+			want, got := retry(t, h), pooltest.None
 			if u := policy.Select(h.Upstreams, r, w); u != nil {
 				got = u.Dial
 			}
@@ -90,7 +92,7 @@ func TestFallbacksCookieGoesWithItsPick(t *testing.T) {
 // are met nevertheless.
 func TestFallbackWithABound(t *testing.T) {
 	alone(t, "", func(t *testing.T) {
-		h := staged(t, sticky(object{"fallback": object{
+		h := pooltest.NewScripted(t, sticky(object{"fallback": object{
 			"policy": "rendezvous", "key": "{http.request.header.X-User}", "balance_factor": 101,
 		}}), 4)
 		newcomer := func() *http.Request {
@@ -98,15 +100,15 @@ func TestFallbackWithABound(t *testing.T) {
 			r.Header.Set("X-User", "a")
 			return r
 		}
-		home := pick(h, h.Upstreams, newcomer())
+		home := pooltest.Pick(h, h.Upstreams, newcomer())
 		b := newBrowser("lb", signer{[]byte(secret)}.token(home))
 		for range 40 {
-			if got := pick(h, h.Upstreams, b.request()); got != home {
+			if got := pooltest.Pick(h, h.Upstreams, b.request()); got != home {
 				t.Fatalf("its session is with %s, not %s", home, got)
 			}
 		}
 		for range 20 {
-			if got := pick(h, h.Upstreams, newcomer()); got == home || got == none {
+			if got := pooltest.Pick(h, h.Upstreams, newcomer()); got == home || got == pooltest.None {
 				t.Fatalf("a new session goes to %s, which has many", got)
 			}
 		}

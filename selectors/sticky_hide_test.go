@@ -4,11 +4,13 @@ import (
 	"net/http"
 	"slices"
 	"testing"
+
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
 // sees has an upstream note the header of what it is sent.
-func sees(address string, got *http.Header, does act) {
-	play(address, func(r *http.Request) (*http.Response, error) {
+func sees(address string, got *http.Header, does pooltest.Act) {
+	pooltest.Script(address, func(r *http.Request) (*http.Response, error) {
 		*got = r.Header.Clone()
 		return does(r)
 	})
@@ -31,9 +33,9 @@ func TestOurCookieAndHeaderAreNotSentOn(t *testing.T) {
 	} {
 		alone(t, name, func(t *testing.T) {
 			for _, keep := range []bool{false, true} {
-				h := staged(t, sticky(object{"cookie": "lb", "header": field, "keep": keep}), 1)
+				h := pooltest.NewScripted(t, sticky(object{"cookie": "lb", "header": field, "keep": keep}), 1)
 				var got http.Header
-				sees(dial(0), &got, answer(http.StatusOK))
+				sees(pooltest.Dial(0), &got, pooltest.Answer(http.StatusOK))
 				b := newBrowser()
 				b.token = "theirs"
 				b.visit(t, h, func(r *http.Request) { r.Header["Cookie"] = slices.Clone(test.sent) })
@@ -54,15 +56,15 @@ func TestOurCookieAndHeaderAreNotSentOn(t *testing.T) {
 func TestTheApplicationsCookiesAreSentOn(t *testing.T) {
 	for name, options := range map[string]object{
 		"learned": {"learn": []string{"SID"}},
-		"routed":  {"cookie": "SID", "route": object{"r0": dial(0)}},
+		"routed":  {"cookie": "SID", "route": object{"r0": pooltest.Dial(0)}},
 	} {
 		alone(t, name, func(t *testing.T) {
 			if options["route"] != nil {
-				options = object{"cookie": "SID", "route": object{"r0": dial(0)}}
+				options = object{"cookie": "SID", "route": object{"r0": pooltest.Dial(0)}}
 			}
-			h := staged(t, sticky(options), 1)
+			h := pooltest.NewScripted(t, sticky(options), 1)
 			var got http.Header
-			sees(dial(0), &got, answer(http.StatusOK))
+			sees(pooltest.Dial(0), &got, pooltest.Answer(http.StatusOK))
 			newBrowser("SID", "7.r0", "a", "1").visit(t, h)
 			if text := got.Get("Cookie"); text != "SID=7.r0; a=1" {
 				t.Errorf("sent %q", text)
@@ -78,22 +80,22 @@ func TestRetriesAreSentWithoutOurCookie(t *testing.T) {
 		alone(t, name, func(t *testing.T) {
 			config := object{
 				"load_balancing": object{"selection_policy": sticky(object{"strict": true, "retries": 3})},
-				"transport":      object{"protocol": "stage"},
-				"upstreams":      dials(3),
+				"transport":      object{"protocol": "scripted"},
+				"upstreams":      pooltest.Dials(3),
 			}
-			staged(t, sticky(), 0) // clears the stage afterwards
-			h := loadHandler(t, with(config, ops))
-			b := settled(t, h, dial(1))
+			pooltest.NewScripted(t, sticky(), 0) // clears the stage afterwards
+			h := pooltest.LoadHandler(t, pooltest.With(config, ops))
+			b := settled(t, h, pooltest.Dial(1))
 			b.cookies["a"] = "1"
 			var got []http.Header
-			play(dial(1), func(r *http.Request) (*http.Response, error) {
+			pooltest.Script(pooltest.Dial(1), func(r *http.Request) (*http.Response, error) {
 				got = append(got, r.Header.Clone())
 				if len(got) < 3 {
-					return refuse(r)
+					return pooltest.Refuse(r)
 				}
-				return answer(http.StatusOK)(r)
+				return pooltest.Answer(http.StatusOK)(r)
 			})
-			if by := b.visit(t, h).by; by != dial(1) || len(got) != 3 {
+			if by := b.visit(t, h).by; by != pooltest.Dial(1) || len(got) != 3 {
 				t.Fatalf("%s answered after %d attempts", by, len(got))
 			}
 			for _, header := range got {
@@ -109,23 +111,23 @@ func TestRetriesAreSentWithoutOurCookie(t *testing.T) {
 // others.
 func TestResponseThatSetsOurCookieIsPrivate(t *testing.T) {
 	for name, test := range map[string]struct {
-		does    act
+		does    pooltest.Act
 		options object
 		site    string // what the site has set before
 		want    []string
 	}{
-		"says nothing":        {answer(200), nil, "", []string{"private"}},
-		"says something":      {answer(200, "Cache-Control", "no-store"), nil, "", []string{"no-store"}},
-		"says that it may be": {answer(200, "Cache-Control", "public, max-age=60"), nil, "", []string{"public, max-age=60"}},
-		"an error":            {answer(404), nil, "", []string{"private"}},
-		"the site says so":    {answer(200), nil, "max-age=5", []string{"max-age=5"}},
-		"cacheable":           {answer(200), object{"cacheable": true}, "", nil},
-		"cacheable, says so":  {answer(200, "Cache-Control", "public"), object{"cacheable": true}, "", []string{"public"}},
+		"says nothing":        {pooltest.Answer(200), nil, "", []string{"private"}},
+		"says something":      {pooltest.Answer(200, "Cache-Control", "no-store"), nil, "", []string{"no-store"}},
+		"says that it may be": {pooltest.Answer(200, "Cache-Control", "public, max-age=60"), nil, "", []string{"public, max-age=60"}},
+		"an error":            {pooltest.Answer(404), nil, "", []string{"private"}},
+		"the site says so":    {pooltest.Answer(200), nil, "max-age=5", []string{"max-age=5"}},
+		"cacheable":           {pooltest.Answer(200), object{"cacheable": true}, "", nil},
+		"cacheable, says so":  {pooltest.Answer(200, "Cache-Control", "public"), object{"cacheable": true}, "", []string{"public"}},
 	} {
 		alone(t, name, func(t *testing.T) {
-			h := staged(t, sticky(test.options), 2)
+			h := pooltest.NewScripted(t, sticky(test.options), 2)
 			for i := range 2 {
-				play(dial(i), test.does)
+				pooltest.Script(pooltest.Dial(i), test.does)
 			}
 			b := newBrowser()
 			expect := func(when string, want []string) {

@@ -8,6 +8,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/caddy-evenkeel/evenkeel/healthcheck"
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
 // around are policies that sticky may be inside of, and that leave the response to
@@ -37,10 +38,10 @@ func inside(t *testing.T, test func(t *testing.T, open opener)) {
 						for k, v := range options {
 							policy[k] = v
 						}
-						h := staged(t, policy, n, upstreams...)
+						h := pooltest.NewScripted(t, policy, n, upstreams...)
 						for i := range n {
 							if way == "learned" || way == "routed" {
-								play(dial(i), app(i))
+								pooltest.Script(pooltest.Dial(i), app(i))
 							}
 						}
 						return h
@@ -59,26 +60,26 @@ func (b *browser) forget() *browser {
 
 func TestStickyInsideOneOfOurs(t *testing.T) {
 	inside(t, func(t *testing.T, open opener) {
-		h := open(4, checked)
-		b := settled(t, h, dial(1))
+		h := open(4, pooltest.Checked)
+		b := settled(t, h, pooltest.Dial(1))
 		for range 20 {
-			if got := b.forget().visit(t, h); got.by != dial(1) {
+			if got := b.forget().visit(t, h); got.by != pooltest.Dial(1) {
 				t.Fatalf("%+v", got)
 			}
 		}
 		before := b.clone()
-		setDown(dial(1))
+		pooltest.SetDown(pooltest.Dial(1))
 		got := b.forget().visit(t, h)
 		for range 20 {
-			if again := b.forget().visit(t, h); again.by != got.by || got.by == dial(1) || got.by == none {
+			if again := b.forget().visit(t, h); again.by != got.by || got.by == pooltest.Dial(1) || got.by == pooltest.None {
 				t.Fatalf("it is down: %+v, then %+v", got, again)
 			}
 		}
-		setDown()
+		pooltest.SetDown()
 		n := 0
-		play(dial(1), failing(&n))
+		pooltest.Script(pooltest.Dial(1), failing(&n))
 		got = before.forget().clone().visit(t, h)
-		if got.by == dial(1) || got.by == none || n != 1 {
+		if got.by == pooltest.Dial(1) || got.by == pooltest.None || n != 1 {
 			t.Errorf("%d attempts: %+v", n, got)
 		}
 		named := make(map[string]int)
@@ -94,11 +95,11 @@ func TestStickyInsideOneOfOurs(t *testing.T) {
 // nobody of another level.
 func TestStickyInsideIsHeldToTheCandidates(t *testing.T) {
 	inside(t, func(t *testing.T, open opener) {
-		h := open(4, told)
-		b := settled(t, h, dial(1))
-		say(dial(1), healthcheck.Report{Order: healthcheck.Order{Mode: healthcheck.Drain}})
+		h := open(4, pooltest.Reporting)
+		b := settled(t, h, pooltest.Dial(1))
+		pooltest.Report(pooltest.Dial(1), healthcheck.Report{Order: healthcheck.Order{Mode: healthcheck.Drain}})
 		got := b.forget().visit(t, h)
-		if got.by == dial(1) || got.by == none {
+		if got.by == pooltest.Dial(1) || got.by == pooltest.None {
 			t.Errorf("it is drained: %+v", got)
 		}
 		if again := b.forget().visit(t, h); again.by != got.by {
@@ -110,20 +111,20 @@ func TestStickyInsideIsHeldToTheCandidates(t *testing.T) {
 func TestStrictInsideOneOfOurs(t *testing.T) {
 	alone(t, "", func(t *testing.T) {
 		strict := sticky(object{"strict": true})
-		h := staged(t, object{
-			"policy": "managed", "inner": strict, "priorities": object{dial(2): 1, dial(3): 1}, "health_checks": checked["health_checks"],
+		h := pooltest.NewScripted(t, object{
+			"policy": "managed", "inner": strict, "priorities": object{pooltest.Dial(2): 1, pooltest.Dial(3): 1}, "health_checks": pooltest.Checked["health_checks"],
 		}, 4)
-		b := settled(t, h, dial(1))
-		other := settled(t, staged(t, sticky(), 4), dial(3)) // at a level that nobody needs
-		if got := other.visit(t, h); got.by != dial(3) {
+		b := settled(t, h, pooltest.Dial(1))
+		other := settled(t, pooltest.NewScripted(t, sticky(), 4), pooltest.Dial(3)) // at a level that nobody needs
+		if got := other.visit(t, h); got.by != pooltest.Dial(3) {
 			t.Errorf("at the next level: %+v", got)
 		}
-		setDown(dial(1))
-		if got := b.visit(t, h); got.by != none || got.status != 503 || len(got.set) > 0 {
+		pooltest.SetDown(pooltest.Dial(1))
+		if got := b.visit(t, h); got.by != pooltest.None || got.status != 503 || len(got.set) > 0 {
 			t.Errorf("%+v", got)
 		}
-		setDown()
-		expectStays(t, "it is back", h, b, dial(1))
+		pooltest.SetDown()
+		expectStays(t, "it is back", h, b, pooltest.Dial(1))
 	})
 }
 
@@ -138,26 +139,26 @@ func TestStickyInsideOneOfCaddys(t *testing.T) {
 	} {
 		for way, config := range ways {
 			alone(t, name+"/"+way, func(t *testing.T) {
-				open := staged(t, sticky(config(4)), 4)
+				open := pooltest.NewScripted(t, sticky(config(4)), 4)
 				playAll := func() {
 					for i := range 4 {
-						play(dial(i), nil)
+						pooltest.Script(pooltest.Dial(i), nil)
 						if way == "learned" || way == "routed" {
-							play(dial(i), app(i))
+							pooltest.Script(pooltest.Dial(i), app(i))
 						}
 					}
 				}
 				playAll()
-				b := settled(t, open, dial(1))
+				b := settled(t, open, pooltest.Dial(1))
 				policy := outer(sticky(config(4)))
 				if name == "header" {
-					policy = outer(sticky(config(4), checked))
+					policy = outer(sticky(config(4), pooltest.Checked))
 				} else {
-					policy["health_checks"] = checked["health_checks"]
+					policy["health_checks"] = pooltest.Checked["health_checks"]
 				}
-				h := staged(t, policy, 4)
+				h := pooltest.NewScripted(t, policy, 4)
 				playAll()
-				home := dial(1)
+				home := pooltest.Dial(1)
 				if way == "learned" { // by another pool, so that this one learns it from the next answer
 					home = b.visit(t, h).by
 				}
@@ -166,23 +167,23 @@ func TestStickyInsideOneOfCaddys(t *testing.T) {
 						t.Fatalf("%+v", got)
 					}
 				}
-				if got := newcomers(t, h, 100); len(got) != 4 || got[none] > 0 {
+				if got := newcomers(t, h, 100); len(got) != 4 || got[pooltest.None] > 0 {
 					t.Errorf("new sessions go to %v", got)
 				}
 				if got := h.LoadBalancing.SelectionPolicy.Select(h.Upstreams, b.request(), nil); got == nil || got.Dial != home {
 					t.Errorf("picked %v", got)
 				}
 				before := b.clone()
-				setDown(home)
+				pooltest.SetDown(home)
 				for range 20 {
-					if got := before.clone().visit(t, h); got.by == home || got.by == none {
+					if got := before.clone().visit(t, h); got.by == home || got.by == pooltest.None {
 						t.Fatalf("it is down: %+v", got)
 					}
 				}
-				setDown()
+				pooltest.SetDown()
 				n := 0
-				play(home, failing(&n))
-				if got := b.clone().visit(t, h); got.by == home || got.by == none || n != 1 {
+				pooltest.Script(home, failing(&n))
+				if got := b.clone().visit(t, h); got.by == home || got.by == pooltest.None || n != 1 {
 					t.Errorf("%d attempts: %+v", n, got)
 				}
 			})
@@ -192,8 +193,8 @@ func TestStickyInsideOneOfCaddys(t *testing.T) {
 
 // Two policies of one request keep what they set apart.
 func TestTwoHandlersOfOneRequest(t *testing.T) {
-	first := staged(t, sticky(object{"cookie": "a"}), 3)
-	second := staged(t, sticky(object{"cookie": "b", "fallback": object{"policy": "first"}}), 3)
+	first := pooltest.NewScripted(t, sticky(object{"cookie": "a"}), 3)
+	second := pooltest.NewScripted(t, sticky(object{"cookie": "b", "fallback": object{"policy": "first"}}), 3)
 	r, w := newBrowser().request(), httptest.NewRecorder()
 	for range 3 {
 		for _, h := range []*reverseproxy.Handler{first, second} {

@@ -7,12 +7,14 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
 // setting is to answer 200 and to set these cookies.
-func setting(cookies ...string) act {
+func setting(cookies ...string) pooltest.Act {
 	return func(r *http.Request) (*http.Response, error) {
-		res, err := answer(http.StatusOK)(r)
+		res, err := pooltest.Answer(http.StatusOK)(r)
 		res.Header["Set-Cookie"] = cookies
 		return res, err
 	}
@@ -22,7 +24,7 @@ func setting(cookies ...string) act {
 // test has sessions of its own, for what is learned outlives a test.
 func learning(t *testing.T, n int, options ...object) (h *reverseproxy.Handler, sid string) {
 	t.Helper()
-	return staged(t, sticky(append(options, object{"learn": []string{"SID"}})...), n), fmt.Sprint("s", sessions.Add(1))
+	return pooltest.NewScripted(t, sticky(append(options, object{"learn": []string{"SID"}})...), n), fmt.Sprint("s", sessions.Add(1))
 }
 
 // holder returns a browser that has the cookie, and has not been anywhere.
@@ -34,9 +36,9 @@ func expectForgotten(t *testing.T, when string, h *reverseproxy.Handler, sid str
 	got := make(map[string]int)
 	for range 40 {
 		// What goes unanswered is not learned.
-		got[pick(h, h.Upstreams, holder(sid).request())]++
+		got[pooltest.Pick(h, h.Upstreams, holder(sid).request())]++
 	}
-	if len(got) < 2 || got[none] > 0 {
+	if len(got) < 2 || got[pooltest.None] > 0 {
 		t.Errorf("%s: %v", when, got)
 	}
 }
@@ -45,7 +47,7 @@ func expectForgotten(t *testing.T, when string, h *reverseproxy.Handler, sid str
 func expectKnown(t *testing.T, when string, h *reverseproxy.Handler, sid, address string) {
 	t.Helper()
 	for range 20 {
-		if got := pick(h, h.Upstreams, holder(sid).request()); got != address {
+		if got := pooltest.Pick(h, h.Upstreams, holder(sid).request()); got != address {
 			t.Fatalf("%s: %s, want %s", when, got, address)
 		}
 	}
@@ -67,9 +69,9 @@ func TestSessionIsLearnedFromWhoSetsIt(t *testing.T) {
 			h, sid := learning(t, 4)
 			sent := fmt.Sprintf(test.sent, sid)
 			expectForgotten(t, "before", h, sent)
-			play(dial(2), setting("other=1; Path=/", fmt.Sprintf(test.set, sid)))
-			settled(t, h, dial(2))
-			expectKnown(t, "after", h, sent, dial(2))
+			pooltest.Script(pooltest.Dial(2), setting("other=1; Path=/", fmt.Sprintf(test.set, sid)))
+			settled(t, h, pooltest.Dial(2))
+			expectKnown(t, "after", h, sent, pooltest.Dial(2))
 			expectForgotten(t, "of another client", h, sent+"x")
 		})
 	}
@@ -79,15 +81,15 @@ func TestSessionIsLearnedFromWhoSetsIt(t *testing.T) {
 // none has set is learned when it is accepted.
 func TestSessionIsLearnedFromWhoAcceptsIt(t *testing.T) {
 	alone(t, "", func(t *testing.T) {
-		h, sid := learning(t, 4, checked)
+		h, sid := learning(t, 4, pooltest.Checked)
 		by := holder(sid).visit(t, h).by
 		expectKnown(t, "accepted", h, sid, by)
-		setDown(by)
+		pooltest.SetDown(by)
 		next := holder(sid).visit(t, h).by
-		if next == by || next == none {
+		if next == by || next == pooltest.None {
 			t.Fatalf("%s is down, yet %s", by, next)
 		}
-		setDown()
+		pooltest.SetDown()
 		expectKnown(t, "both are up", h, sid, next)
 	})
 }
@@ -104,7 +106,7 @@ func TestSessionThatIsOver(t *testing.T) {
 			h, sid := learning(t, 4)
 			by := holder(sid).visit(t, h).by
 			expectKnown(t, "before", h, sid, by)
-			play(by, setting(cookie))
+			pooltest.Script(by, setting(cookie))
 			holder(sid).visit(t, h)
 			expectForgotten(t, "after", h, sid)
 		})
@@ -112,16 +114,16 @@ func TestSessionThatIsOver(t *testing.T) {
 	alone(t, "replaced", func(t *testing.T) {
 		h, sid := learning(t, 4)
 		by := holder(sid).visit(t, h).by
-		play(by, setting("SID="+sid+"new"))
+		pooltest.Script(by, setting("SID="+sid+"new"))
 		b := holder(sid)
 		b.visit(t, h)
 		expectKnown(t, "under its new name", h, b.cookies["SID"], by)
 	})
 	alone(t, "an age counts more than a date", func(t *testing.T) {
 		h, sid := learning(t, 4)
-		play(dial(1), setting("SID="+sid+"; Max-Age=60; Expires=Thu, 01 Jan 1970 00:00:01 GMT"))
-		settled(t, h, dial(1))
-		expectKnown(t, "it goes on", h, sid, dial(1))
+		pooltest.Script(pooltest.Dial(1), setting("SID="+sid+"; Max-Age=60; Expires=Thu, 01 Jan 1970 00:00:01 GMT"))
+		settled(t, h, pooltest.Dial(1))
+		expectKnown(t, "it goes on", h, sid, pooltest.Dial(1))
 	})
 }
 
@@ -150,7 +152,7 @@ func TestLearnedSessionsOutliveAReload(t *testing.T) {
 	alone(t, "", func(t *testing.T) {
 		h, sid := learning(t, 4)
 		by := holder(sid).visit(t, h).by
-		after := staged(t, sticky(object{"learn": []string{"SID"}, "strict": true}), 4)
+		after := pooltest.NewScripted(t, sticky(object{"learn": []string{"SID"}, "strict": true}), 4)
 		expectKnown(t, "reloaded", after, sid, by)
 	})
 }
@@ -161,8 +163,8 @@ func TestLearnedSessionOfTwoPools(t *testing.T) {
 	alone(t, "", func(t *testing.T) {
 		h, sid := learning(t, 4)
 		at := holder(sid).visit(t, h).by
-		isolate()
-		other := staged(t, sticky(object{"learn": []string{"SID"}}), 4)
+		pooltest.Isolate()
+		other := pooltest.NewScripted(t, sticky(object{"learn": []string{"SID"}}), 4)
 		there := holder(sid).visit(t, other).by
 		expectKnown(t, "the first one", h, sid, at)
 		expectKnown(t, "the other one", other, sid, there)
@@ -171,24 +173,24 @@ func TestLearnedSessionOfTwoPools(t *testing.T) {
 
 func TestSeveralLearnedCookies(t *testing.T) {
 	alone(t, "", func(t *testing.T) {
-		h := staged(t, sticky(object{"learn": []string{"ONE", "TWO"}}), 4)
+		h := pooltest.NewScripted(t, sticky(object{"learn": []string{"ONE", "TWO"}}), 4)
 		name := fmt.Sprint("s", sessions.Add(1))
-		play(dial(1), setting("ONE="+name))
-		settled(t, h, dial(1))
-		play(dial(1), nil)
-		play(dial(2), setting("TWO="+name, "ONE=1; Max-Age=0"))
-		settled(t, h, dial(2))
+		pooltest.Script(pooltest.Dial(1), setting("ONE="+name))
+		settled(t, h, pooltest.Dial(1))
+		pooltest.Script(pooltest.Dial(1), nil)
+		pooltest.Script(pooltest.Dial(2), setting("TWO="+name, "ONE=1; Max-Age=0"))
+		settled(t, h, pooltest.Dial(2))
 		for cookies, want := range map[[4]string]string{
-			{"ONE", name}:                dial(1),
-			{"TWO", name}:                dial(2),
-			{"ONE", name, "TWO", name}:   dial(1),
-			{"ONE", "no", "TWO", name}:   dial(2),
-			{"ONE", name, "TWO", "none"}: dial(1),
+			{"ONE", name}:                pooltest.Dial(1),
+			{"TWO", name}:                pooltest.Dial(2),
+			{"ONE", name, "TWO", name}:   pooltest.Dial(1),
+			{"ONE", "no", "TWO", name}:   pooltest.Dial(2),
+			{"ONE", name, "TWO", "none"}: pooltest.Dial(1),
 		} {
 			for range 20 {
 				b := newBrowser(cookies[:]...)
 				delete(b.cookies, "")
-				if got := pick(h, h.Upstreams, b.request()); got != want {
+				if got := pooltest.Pick(h, h.Upstreams, b.request()); got != want {
 					t.Fatalf("%v: %s, want %s", cookies, got, want)
 				}
 			}
@@ -204,11 +206,11 @@ func TestWhatIsNoSessionIsNotLearned(t *testing.T) {
 		for i := range long {
 			long[i] = 'A'
 		}
-		play(dial(1), setting("SID="+string(long)))
-		settled(t, h, dial(1))
+		pooltest.Script(pooltest.Dial(1), setting("SID="+string(long)))
+		settled(t, h, pooltest.Dial(1))
 		expectForgotten(t, "a megabyte", h, string(long))
-		play(dial(1), setting("SID=\x00\x01", "SID", "=SID", "", "SIDE="+sid, "sid="+sid))
-		settled(t, h, dial(1))
+		pooltest.Script(pooltest.Dial(1), setting("SID=\x00\x01", "SID", "=SID", "", "SIDE="+sid, "sid="+sid))
+		settled(t, h, pooltest.Dial(1))
 		expectForgotten(t, "of other names", h, sid)
 		twice := func() *http.Request { return holder(sid + "; SID=" + sid).request() }
 		for range 20 {
@@ -223,10 +225,10 @@ func TestWhatIsNoSessionIsNotLearned(t *testing.T) {
 func TestLastOfSeveralIsLearned(t *testing.T) {
 	alone(t, "", func(t *testing.T) {
 		h, sid := learning(t, 4)
-		play(dial(1), setting("SID="+sid+"1", "SID="+sid+"2"))
-		settled(t, h, dial(1))
+		pooltest.Script(pooltest.Dial(1), setting("SID="+sid+"1", "SID="+sid+"2"))
+		settled(t, h, pooltest.Dial(1))
 		expectForgotten(t, "the first", h, sid+"1")
-		expectKnown(t, "the last", h, sid+"2", dial(1))
+		expectKnown(t, "the last", h, sid+"2", pooltest.Dial(1))
 	})
 }
 
@@ -234,11 +236,11 @@ func TestLastOfSeveralIsLearned(t *testing.T) {
 func TestSecretBesideOtherWaysSigns(t *testing.T) {
 	for name, options := range map[string]func() object{
 		"learn":          func() object { return object{"learn": []string{"SID"}} },
-		"route":          func() object { return object{"route": object{"a": dial(0)}} },
-		"route of a SID": func() object { return object{"cookie": "SID", "route": object{"a": dial(0)}} },
+		"route":          func() object { return object{"route": object{"a": pooltest.Dial(0)}} },
+		"route of a SID": func() object { return object{"cookie": "SID", "route": object{"a": pooltest.Dial(0)}} },
 	} {
 		alone(t, name, func(t *testing.T) {
-			h := staged(t, sticky(options(), object{"secret": []string{secret}}), 4)
+			h := pooltest.NewScripted(t, sticky(options(), object{"secret": []string{secret}}), 4)
 			b := newBrowser()
 			first := b.visit(t, h)
 			if len(first.set) != 1 || first.set[0].Name != "lb" {

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
 // once returns what net/http says of a cookie that is to be there once.
@@ -80,7 +82,7 @@ func TestPathParametersOfAnyBytes(t *testing.T) {
 
 // A client that sends what it likes is answered like any other.
 func TestAnyBytesAreANewSession(t *testing.T) {
-	h := staged(t, sticky(object{"cookie": "lb", "header": field, "learn": []string{"SID"}, "route": object{"a": dial(0)}}), 3)
+	h := pooltest.NewScripted(t, sticky(object{"cookie": "lb", "header": field, "learn": []string{"SID"}, "route": object{"a": pooltest.Dial(0)}}), 3)
 	text := rapid.Custom(func(t *rapid.T) string {
 		return string(rapid.SliceOf(rapid.Byte()).Draw(t, "bytes")) + rapid.SampledFrom([]string{"", ".a", "=", "\""}).Draw(t, "end")
 	})
@@ -91,7 +93,7 @@ func TestAnyBytesAreANewSession(t *testing.T) {
 		}
 		r.Header[field] = []string{text.Draw(t, "token")}
 		r.URL.Path = text.Draw(t, "path")
-		if pick(h, h.Upstreams, r) == none {
+		if pooltest.Pick(h, h.Upstreams, r) == pooltest.None {
 			t.Fatal("nobody")
 		}
 	})

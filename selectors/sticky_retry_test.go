@@ -8,13 +8,15 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
 // counting returns an act that fails and counts.
-func failing(n *int) act {
+func failing(n *int) pooltest.Act {
 	return func(r *http.Request) (*http.Response, error) {
 		*n++
-		return refuse(r)
+		return pooltest.Refuse(r)
 	}
 }
 
@@ -22,14 +24,14 @@ func failing(n *int) act {
 func TestRetryMovesTheSession(t *testing.T) {
 	forWays(t, func(t *testing.T, open opener) {
 		h := open(4, nil)
-		b := settled(t, h, dial(1))
+		b := settled(t, h, pooltest.Dial(1))
 		n := 0
-		play(dial(1), failing(&n))
+		pooltest.Script(pooltest.Dial(1), failing(&n))
 		got := b.visit(t, h)
-		if got.by == dial(1) || got.by == none || n != 1 || len(got.set) > 1 || len(got.header["X-Session"]) > 1 {
+		if got.by == pooltest.Dial(1) || got.by == pooltest.None || n != 1 || len(got.set) > 1 || len(got.header["X-Session"]) > 1 {
 			t.Errorf("%d attempts: %+v", n, got)
 		}
-		play(dial(1), nil)
+		pooltest.Script(pooltest.Dial(1), nil)
 		expectStays(t, "later", h, b, got.by)
 	})
 }
@@ -39,15 +41,15 @@ func TestCookieNamesWhoHasAnswered(t *testing.T) {
 	forWays(t, func(t *testing.T, open opener) {
 		h := open(4, object{"retries": 3, "outlier_detection": object{"off": true}})
 		for i := range 3 {
-			play(dial(i), refuse)
+			pooltest.Script(pooltest.Dial(i), pooltest.Refuse)
 		}
 		for range 20 {
 			b := newBrowser()
 			got := b.visit(t, h)
-			if got.by != dial(3) || len(got.set) > 1 || len(got.header["X-Session"]) > 1 {
+			if got.by != pooltest.Dial(3) || len(got.set) > 1 || len(got.header["X-Session"]) > 1 {
 				t.Fatalf("%+v", got)
 			}
-			expectStays(t, "later", h, b, dial(3))
+			expectStays(t, "later", h, b, pooltest.Dial(3))
 		}
 	})
 }
@@ -56,15 +58,15 @@ func TestCookieNamesWhoHasAnswered(t *testing.T) {
 func TestRetryOnTheOnlyUpstream(t *testing.T) {
 	forWays(t, func(t *testing.T, open opener) {
 		h := open(1, object{"outlier_detection": object{"off": true}})
-		b := settled(t, h, dial(0))
+		b := settled(t, h, pooltest.Dial(0))
 		n := 0
-		play(dial(0), func(r *http.Request) (*http.Response, error) {
+		pooltest.Script(pooltest.Dial(0), func(r *http.Request) (*http.Response, error) {
 			if n++; n%3 > 0 {
-				return refuse(r)
+				return pooltest.Refuse(r)
 			}
-			return answer(http.StatusOK)(r)
+			return pooltest.Answer(http.StatusOK)(r)
 		})
-		expectStays(t, "at the third attempt", h, b, dial(0))
+		expectStays(t, "at the third attempt", h, b, pooltest.Dial(0))
 		if n != 30 {
 			t.Errorf("%d attempts", n)
 		}
@@ -74,24 +76,24 @@ func TestRetryOnTheOnlyUpstream(t *testing.T) {
 func TestStrictRetryGoesToTheSame(t *testing.T) {
 	forWays(t, func(t *testing.T, open opener) {
 		h := open(4, object{"strict": true, "retries": 3, "outlier_detection": object{"off": true}})
-		b := settled(t, h, dial(1))
+		b := settled(t, h, pooltest.Dial(1))
 		n := 0
-		play(dial(1), failing(&n))
-		if got := b.visit(t, h); got.by != none || n != 4 || len(got.set) > 0 {
+		pooltest.Script(pooltest.Dial(1), failing(&n))
+		if got := b.visit(t, h); got.by != pooltest.None || n != 4 || len(got.set) > 0 {
 			t.Errorf("%d attempts: %+v", n, got)
 		}
-		play(dial(1), nil)
-		expectStays(t, "later", h, b, dial(1))
+		pooltest.Script(pooltest.Dial(1), nil)
+		expectStays(t, "later", h, b, pooltest.Dial(1))
 	})
 }
 
 func TestRetrySameKeepsTheSession(t *testing.T) {
 	forWays(t, func(t *testing.T, open opener) {
 		h := open(4, object{"retry_same": true})
-		b := settled(t, h, dial(1))
+		b := settled(t, h, pooltest.Dial(1))
 		n := 0
-		play(dial(1), failing(&n))
-		if got := b.visit(t, h); got.by != none || n != 3 || len(got.set) > 0 || got.header.Get(field) != "" {
+		pooltest.Script(pooltest.Dial(1), failing(&n))
+		if got := b.visit(t, h); got.by != pooltest.None || n != 3 || len(got.set) > 0 || got.header.Get(field) != "" {
 			t.Errorf("%d attempts: %+v", n, got)
 		}
 	})
@@ -103,29 +105,29 @@ func TestRetryHeedsWhatTheClientSent(t *testing.T) {
 	for name, way := range ways {
 		for _, strict := range []bool{true, false} {
 			alone(t, fmt.Sprintf("%s, strict %t", name, strict), func(t *testing.T) {
-				staged(t, sticky(), 0) // so that acts end with the test
+				pooltest.NewScripted(t, sticky(), 0) // so that acts end with the test
 				options := object{"strict": strict, "retry_same": true, "outlier_detection": object{"off": true}}
 				load := func(header object) *reverseproxy.Handler {
-					return loadHandler(t, object{
+					return pooltest.LoadHandler(t, object{
 						"load_balancing": object{"selection_policy": sticky(way(5), options)},
-						"transport":      object{"protocol": "stage"},
+						"transport":      object{"protocol": "scripted"},
 						"headers":        object{"request": header},
-						"upstreams":      dials(5),
+						"upstreams":      pooltest.Dials(5),
 					})
 				}
 				for i := range 5 {
-					play(dial(i), app(i))
+					pooltest.Script(pooltest.Dial(i), app(i))
 				}
-				b := settled(t, load(nil), dial(1))
+				b := settled(t, load(nil), pooltest.Dial(1))
 				n := 0
-				play(dial(1), func(r *http.Request) (*http.Response, error) {
+				pooltest.Script(pooltest.Dial(1), func(r *http.Request) (*http.Response, error) {
 					if r.Header.Get("Cookie") != "" || r.Header.Get(field) != "" {
 						t.Error("the header was not changed")
 					}
 					return failing(&n)(r)
 				})
 				h := load(object{"delete": []string{"Cookie", field}})
-				if got := b.visit(t, h); got.by != none || n != 3 || len(got.set) > 0 {
+				if got := b.visit(t, h); got.by != pooltest.None || n != 3 || len(got.set) > 0 {
 					t.Errorf("%d attempts: %+v", n, got)
 				}
 			})
@@ -135,7 +137,7 @@ func TestRetryHeedsWhatTheClientSent(t *testing.T) {
 
 // What others have set on the response stays, be it the same field.
 func TestOnlyOursIsTakenBack(t *testing.T) {
-	h := staged(t, sticky(object{"header": field, "cookie": "lb", "outlier_detection": object{"off": true}}), 5)
+	h := pooltest.NewScripted(t, sticky(object{"header": field, "cookie": "lb", "outlier_detection": object{"off": true}}), 5)
 	policy := h.LoadBalancing.SelectionPolicy
 	r, w := newBrowser().request(), httptest.NewRecorder()
 	w.Header().Add("Set-Cookie", "theirs=1")
@@ -155,8 +157,8 @@ func TestOnlyOursIsTakenBack(t *testing.T) {
 			t.Errorf("%s is there %d times: %v", token, n, set)
 		}
 		tokens[token] = true
-		play(u.Dial, refuse)
-		attempt(h, r, u)
+		pooltest.Script(u.Dial, pooltest.Refuse)
+		pooltest.Attempt(h, r, u)
 	}
 	if len(tokens) != 5 {
 		t.Errorf("%v", tokens)
@@ -172,14 +174,14 @@ func TestCookiesInSeveralLines(t *testing.T) {
 	}
 	for _, way := range []string{"cookie", "learned", "routed"} {
 		alone(t, way, func(t *testing.T) {
-			h := staged(t, sticky(ways[way](5), object{"strict": true, "outlier_detection": object{"off": true}}), 5)
+			h := pooltest.NewScripted(t, sticky(ways[way](5), object{"strict": true, "outlier_detection": object{"off": true}}), 5)
 			for i := range 5 {
-				play(dial(i), app(i))
+				pooltest.Script(pooltest.Dial(i), app(i))
 			}
-			b := settled(t, h, dial(1))
+			b := settled(t, h, pooltest.Dial(1))
 			n := 0
-			play(dial(1), failing(&n))
-			if got := b.clone().visit(t, h, several); got.by != none || n != 3 {
+			pooltest.Script(pooltest.Dial(1), failing(&n))
+			if got := b.clone().visit(t, h, several); got.by != pooltest.None || n != 3 {
 				t.Errorf("%d attempts: %+v", n, got)
 			}
 		})
@@ -195,11 +197,11 @@ func TestCookiesInSeveralLines(t *testing.T) {
 func TestWhoHasFailedIsNotToldToTheClient(t *testing.T) {
 	for way := range ways {
 		alone(t, way, func(t *testing.T) {
-			h := staged(t, sticky(ways[way](3), object{"outlier_detection": object{"off": true}}), 3)
+			h := pooltest.NewScripted(t, sticky(ways[way](3), object{"outlier_detection": object{"off": true}}), 3)
 			for i := range 3 {
-				play(dial(i), refuse)
+				pooltest.Script(pooltest.Dial(i), pooltest.Refuse)
 			}
-			if got := newBrowser().visit(t, h); got.by != none || len(got.set) > 0 || got.header.Get(field) != "" {
+			if got := newBrowser().visit(t, h); got.by != pooltest.None || len(got.set) > 0 || got.header.Get(field) != "" {
 				t.Errorf("%+v", got)
 			}
 		})

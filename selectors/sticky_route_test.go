@@ -6,12 +6,14 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
 // routing provisions a handler of three upstreams, named a, b and c.
 func routing(t *testing.T, options ...object) *reverseproxy.Handler {
 	t.Helper()
-	return staged(t, sticky(append([]object{{"route": object{"a": dial(0), "b": host(1), "c": "http://" + host(2)}}}, options...)...), 3)
+	return pooltest.NewScripted(t, sticky(append([]object{{"route": object{"a": pooltest.Dial(0), "b": pooltest.Host(1), "c": "http://" + pooltest.Host(2)}}}, options...)...), 3)
 }
 
 // expectRoute expects that a request of the path and the cookies goes to the
@@ -31,7 +33,7 @@ func expectRoute(t *testing.T, h *reverseproxy.Handler, path, cookie, want strin
 			t.Errorf("%s, %s: set %v", path, cookie, s.set)
 		}
 	}
-	if want == none && len(got) < 2 || want != none && got[want] != 30 {
+	if want == pooltest.None && len(got) < 2 || want != pooltest.None && got[want] != 30 {
 		t.Errorf("%s, %s: %v", path, cookie, got)
 	}
 }
@@ -39,23 +41,23 @@ func expectRoute(t *testing.T, h *reverseproxy.Handler, path, cookie, want strin
 func TestRouteOfTheCookie(t *testing.T) {
 	h := routing(t)
 	for cookie, want := range map[string]string{
-		"JSESSIONID=0123.a":                         dial(0),
-		"JSESSIONID=0123.b":                         dial(1),
-		"x=y; JSESSIONID=0123.c; z=.a":              dial(2),
-		"JSESSIONID=01.23.c":                        dial(2),
-		"JSESSIONID=.b":                             dial(1),
-		"JSESSIONID=0123":                           none,
-		"JSESSIONID=a":                              none,
-		"JSESSIONID=0123.":                          none,
-		"JSESSIONID=0123.d":                         none,
-		"JSESSIONID=0123.A":                         none,
-		"JSESSIONID=0123.a ; x=y":                   dial(0),
-		"JSESSIONID=":                               none,
-		"JSESSIONID=1.a; JSESSIONID=1.b":            dial(0), // of two paths, the longer first
-		"JSESSIONID=1.x; JSESSIONID=1.b":            dial(1),
-		"jsessionid=0123.a":                         none,
-		"SID=0123.a":                                none,
-		"JSESSIONID=" + strings.Repeat(".a", 1<<19): dial(0),
+		"JSESSIONID=0123.a":                         pooltest.Dial(0),
+		"JSESSIONID=0123.b":                         pooltest.Dial(1),
+		"x=y; JSESSIONID=0123.c; z=.a":              pooltest.Dial(2),
+		"JSESSIONID=01.23.c":                        pooltest.Dial(2),
+		"JSESSIONID=.b":                             pooltest.Dial(1),
+		"JSESSIONID=0123":                           pooltest.None,
+		"JSESSIONID=a":                              pooltest.None,
+		"JSESSIONID=0123.":                          pooltest.None,
+		"JSESSIONID=0123.d":                         pooltest.None,
+		"JSESSIONID=0123.A":                         pooltest.None,
+		"JSESSIONID=0123.a ; x=y":                   pooltest.Dial(0),
+		"JSESSIONID=":                               pooltest.None,
+		"JSESSIONID=1.a; JSESSIONID=1.b":            pooltest.Dial(0), // of two paths, the longer first
+		"JSESSIONID=1.x; JSESSIONID=1.b":            pooltest.Dial(1),
+		"jsessionid=0123.a":                         pooltest.None,
+		"SID=0123.a":                                pooltest.None,
+		"JSESSIONID=" + strings.Repeat(".a", 1<<19): pooltest.Dial(0),
 	} {
 		expectRoute(t, h, "/", cookie, want)
 	}
@@ -64,26 +66,26 @@ func TestRouteOfTheCookie(t *testing.T) {
 func TestRouteOfThePath(t *testing.T) {
 	h := routing(t)
 	for path, want := range map[string]string{
-		"/app;jsessionid=0123.a":            dial(0),
-		"/app;JSESSIONID=0123.b":            dial(1),
-		"/app;jsessionid=0123.b/page":       dial(1),
-		"/app;v=1;jsessionid=0123.c":        dial(2),
-		"/app;jsessionid=0123.c;v=.a":       dial(2),
-		"/app;v=1/page;jsessionid=0123.c":   dial(2),
-		"/app;v=.a/jsessionid=0123.c":       none,
-		"/app/jsessionid=0123.a":            none,
-		"/app;jsessionid=0123.d":            none,
-		"/app;jsessionid=0123":              none,
-		"/app;jsessionid":                   none,
-		"/app;jsessionid/.a":                none,
-		"/;;;;/;=;=.a;":                     none,
-		"/app;xjsessionid=0123.a":           none,
-		strings.Repeat("/;", 1<<19) + ";a=": none,
+		"/app;jsessionid=0123.a":            pooltest.Dial(0),
+		"/app;JSESSIONID=0123.b":            pooltest.Dial(1),
+		"/app;jsessionid=0123.b/page":       pooltest.Dial(1),
+		"/app;v=1;jsessionid=0123.c":        pooltest.Dial(2),
+		"/app;jsessionid=0123.c;v=.a":       pooltest.Dial(2),
+		"/app;v=1/page;jsessionid=0123.c":   pooltest.Dial(2),
+		"/app;v=.a/jsessionid=0123.c":       pooltest.None,
+		"/app/jsessionid=0123.a":            pooltest.None,
+		"/app;jsessionid=0123.d":            pooltest.None,
+		"/app;jsessionid=0123":              pooltest.None,
+		"/app;jsessionid":                   pooltest.None,
+		"/app;jsessionid/.a":                pooltest.None,
+		"/;;;;/;=;=.a;":                     pooltest.None,
+		"/app;xjsessionid=0123.a":           pooltest.None,
+		strings.Repeat("/;", 1<<19) + ";a=": pooltest.None,
 	} {
 		expectRoute(t, h, path, "", want)
 	}
-	expectRoute(t, h, "/app;jsessionid=0123.a", "JSESSIONID=0123.b", dial(1))
-	expectRoute(t, h, "/app;jsessionid=0123.a", "x=y", dial(0))
+	expectRoute(t, h, "/app;jsessionid=0123.a", "JSESSIONID=0123.b", pooltest.Dial(1))
+	expectRoute(t, h, "/app;jsessionid=0123.a", "x=y", pooltest.Dial(0))
 }
 
 func TestRouteOfAnotherCookie(t *testing.T) {
@@ -97,10 +99,10 @@ func TestRouteOfAnotherCookie(t *testing.T) {
 	} {
 		alone(t, name, func(t *testing.T) {
 			h := routing(t, test.options)
-			expectRoute(t, h, "/", test.cookie, dial(1))
-			expectRoute(t, h, test.path, "", dial(1))
+			expectRoute(t, h, "/", test.cookie, pooltest.Dial(1))
+			expectRoute(t, h, test.path, "", pooltest.Dial(1))
 			for range 20 {
-				if got := pick(h, h.Upstreams, newBrowser("JSESSIONID", "1.b").request()); got != dial(1) {
+				if got := pooltest.Pick(h, h.Upstreams, newBrowser("JSESSIONID", "1.b").request()); got != pooltest.Dial(1) {
 					return
 				}
 			}
@@ -114,18 +116,18 @@ func TestRouteOfAnotherCookie(t *testing.T) {
 func TestRouteAmongOtherWays(t *testing.T) {
 	alone(t, "", func(t *testing.T) {
 		h := routing(t, object{"cookie": "lb", "learn": []string{"SID"}})
-		ours := settled(t, h, dial(2))
-		play(dial(1), setting("SID=plain"))
-		settled(t, h, dial(1))
-		play(dial(1), nil)
+		ours := settled(t, h, pooltest.Dial(2))
+		pooltest.Script(pooltest.Dial(1), setting("SID=plain"))
+		settled(t, h, pooltest.Dial(1))
+		pooltest.Script(pooltest.Dial(1), nil)
 		for range 20 {
-			if got := newBrowser("SID", "plain").visit(t, h); got.by != dial(1) || len(got.set) != 1 {
+			if got := newBrowser("SID", "plain").visit(t, h); got.by != pooltest.Dial(1) || len(got.set) != 1 {
 				t.Fatalf("learned: %+v", got)
 			}
-			if got := newBrowser("SID", "plain.a").visit(t, h); got.by != dial(0) || len(got.set) != 1 {
+			if got := newBrowser("SID", "plain.a").visit(t, h); got.by != pooltest.Dial(0) || len(got.set) != 1 {
 				t.Fatalf("routed: %+v", got)
 			}
-			if got := newBrowser("SID", "plain.a", "lb", ours.cookies["lb"]).visit(t, h); got.by != dial(2) || len(got.set) > 0 {
+			if got := newBrowser("SID", "plain.a", "lb", ours.cookies["lb"]).visit(t, h); got.by != pooltest.Dial(2) || len(got.set) > 0 {
 				t.Fatalf("ours: %+v", got)
 			}
 		}
@@ -134,7 +136,7 @@ func TestRouteAmongOtherWays(t *testing.T) {
 
 // Several routes may lead to one upstream.
 func TestTwoRoutesToOneUpstream(t *testing.T) {
-	h := staged(t, sticky(object{"route": object{"old": dial(1), "new": dial(1)}}), 3)
-	expectRoute(t, h, "/", "JSESSIONID=1.old", dial(1))
-	expectRoute(t, h, "/", "JSESSIONID=1.new", dial(1))
+	h := pooltest.NewScripted(t, sticky(object{"route": object{"old": pooltest.Dial(1), "new": pooltest.Dial(1)}}), 3)
+	expectRoute(t, h, "/", "JSESSIONID=1.old", pooltest.Dial(1))
+	expectRoute(t, h, "/", "JSESSIONID=1.new", pooltest.Dial(1))
 }

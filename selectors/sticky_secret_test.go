@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
 const older, oldest = "the one before, and long enough", "the one before that, likewise"
@@ -15,22 +17,22 @@ const older, oldest = "the one before, and long enough", "the one before that, l
 // signing provisions a handler with these secrets.
 func signing(t *testing.T, options object, secrets ...string) *reverseproxy.Handler {
 	t.Helper()
-	return staged(t, with(object{"policy": "sticky", "secret": secrets}, options), 4)
+	return pooltest.NewScripted(t, pooltest.With(object{"policy": "sticky", "secret": secrets}, options), 4)
 }
 
 // What an old secret has signed counts, and is signed anew.
 func TestSecretsRotate(t *testing.T) {
 	for name, options := range map[string]object{"by cookie": nil, "by header": {"header": field}, "by cookie, strict": {"strict": true}} {
 		alone(t, name, func(t *testing.T) {
-			b := settled(t, signing(t, options, oldest), dial(1))
+			b := settled(t, signing(t, options, oldest), pooltest.Dial(1))
 			before := b.clone()
 			h := signing(t, options, secret, older, oldest)
 			got := b.visit(t, h)
-			if got.by != dial(1) || len(got.set)+len(got.header[field]) != 1 {
+			if got.by != pooltest.Dial(1) || len(got.set)+len(got.header[field]) != 1 {
 				t.Fatalf("%+v", got)
 			}
-			expectStays(t, "signed anew", h, b, dial(1))
-			expectStays(t, "signed anew, with the new secret alone", signing(t, options, secret), b, dial(1))
+			expectStays(t, "signed anew", h, b, pooltest.Dial(1))
+			expectStays(t, "signed anew, with the new secret alone", signing(t, options, secret), b, pooltest.Dial(1))
 			expectMoves(t, "when the old one has gone", signing(t, options, secret, older), before, "any")
 		})
 	}
@@ -39,14 +41,14 @@ func TestSecretsRotate(t *testing.T) {
 // Where the upstream is not to be had, the signature does not matter.
 func TestOldSecretAndUpstreamDown(t *testing.T) {
 	alone(t, "", func(t *testing.T) {
-		b := settled(t, signing(t, nil, oldest), dial(1))
-		strict := signing(t, with(checked, object{"strict": true}), secret, oldest)
-		h := signing(t, checked, secret, oldest)
-		setDown(dial(1))
-		if got := b.visit(t, strict); got.by != none || got.status != 503 || len(got.header) > 0 {
+		b := settled(t, signing(t, nil, oldest), pooltest.Dial(1))
+		strict := signing(t, pooltest.With(pooltest.Checked, object{"strict": true}), secret, oldest)
+		h := signing(t, pooltest.Checked, secret, oldest)
+		pooltest.SetDown(pooltest.Dial(1))
+		if got := b.visit(t, strict); got.by != pooltest.None || got.status != 503 || len(got.header) > 0 {
 			t.Errorf("strict: %+v", got)
 		}
-		expectMoves(t, "not strict", h, b, dial(1))
+		expectMoves(t, "not strict", h, b, pooltest.Dial(1))
 	})
 }
 
@@ -58,19 +60,19 @@ func TestSecretsOfPlaceholders(t *testing.T) {
 	t.Setenv("LB_SECRET", secret)
 	t.Setenv("LB_HALF", secret[:10])
 	plain := signing(t, nil, secret)
-	b := settled(t, plain, dial(1))
+	b := settled(t, plain, pooltest.Dial(1))
 	for _, text := range []string{"{env.LB_SECRET}", "{file." + file + "}", "{env.LB_HALF}" + secret[10:]} {
-		expectStays(t, text, signing(t, nil, text), b, dial(1))
+		expectStays(t, text, signing(t, nil, text), b, pooltest.Dial(1))
 	}
 }
 
 // Without a secret there is one for the process: sessions outlive reloads.
 func TestWithoutSecret(t *testing.T) {
 	alone(t, "", func(t *testing.T) {
-		open := func() *reverseproxy.Handler { return staged(t, object{"policy": "sticky"}, 4) }
-		b := settled(t, open(), dial(1))
-		expectStays(t, "reloaded", open(), b, dial(1))
-		if given := settled(t, signing(t, nil, secret), dial(1)); given.cookies["lb"] == b.cookies["lb"] {
+		open := func() *reverseproxy.Handler { return pooltest.NewScripted(t, object{"policy": "sticky"}, 4) }
+		b := settled(t, open(), pooltest.Dial(1))
+		expectStays(t, "reloaded", open(), b, pooltest.Dial(1))
+		if given := settled(t, signing(t, nil, secret), pooltest.Dial(1)); given.cookies["lb"] == b.cookies["lb"] {
 			t.Error("it is the one of the tests")
 		}
 	})
@@ -78,9 +80,9 @@ func TestWithoutSecret(t *testing.T) {
 
 // Sessions outlive all but the address and the secret.
 func TestTokensDependOnAddressAndSecretAlone(t *testing.T) {
-	b := settled(t, staged(t, sticky(), 4), dial(1))
+	b := settled(t, pooltest.NewScripted(t, sticky(), 4), pooltest.Dial(1))
 	for _, n := range []int{2, 3, 9} {
-		expectStays(t, fmt.Sprint("among ", n), staged(t, sticky(object{"path": "/", "strict": n == 2}), n), b, dial(1))
+		expectStays(t, fmt.Sprint("among ", n), pooltest.NewScripted(t, sticky(object{"path": "/", "strict": n == 2}), n), b, pooltest.Dial(1))
 	}
 }
 
@@ -105,9 +107,9 @@ func TestBadSecrets(t *testing.T) {
 		"of a request":          {secret, "{http.request.header.X-Secret}"},
 		"beside a placeholder":  {secret, older + "{env.LB_NONE}"},
 	} {
-		_, err := tryHandler(t, object{
+		_, err := pooltest.TryHandler(t, object{
 			"load_balancing": object{"selection_policy": object{"policy": "sticky", "secret": secrets}},
-			"upstreams":      dials(2),
+			"upstreams":      pooltest.Dials(2),
 		})
 		if err == nil || !strings.Contains(err.Error(), "secret: ") || strings.Contains(err.Error(), secret) || strings.Contains(err.Error(), older) {
 			t.Errorf("%s: %v", name, err)

@@ -13,6 +13,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
 var tail = flag.Bool("tail", false, "simulate the tail of latencies under load")
@@ -51,7 +53,7 @@ func (*queues) RoundTrip(r *http.Request) (*http.Response, error) {
 	farm.until[address] = done
 	farm.Unlock()
 	time.Sleep(time.Until(done))
-	return answer(http.StatusOK)(r)
+	return pooltest.Answer(http.StatusOK)(r)
 }
 
 const (
@@ -87,7 +89,7 @@ func TestTail(t *testing.T) {
 				var p50, p99, p999 time.Duration
 				const runs = 3
 				for seed := range uint64(runs) {
-					isolate()
+					pooltest.Isolate()
 					synctest.Test(t, func(t *testing.T) {
 						took := simulate(t, policy, fleet.slowness, fleet.restless, seed)
 						slices.Sort(took)
@@ -105,16 +107,16 @@ func TestTail(t *testing.T) {
 }
 
 func simulate(t *testing.T, policy string, slowness func(int) float64, restless bool, seed uint64) []time.Duration {
-	h := loadHandler(t, object{
+	h := pooltest.LoadHandler(t, object{
 		"load_balancing": object{"selection_policy": object{"policy": policy}},
 		"transport":      object{"protocol": "queues"},
-		"upstreams":      dials(tailBackends),
+		"upstreams":      pooltest.Dials(tailBackends),
 	})
 	usual, capacity := make([]float64, tailBackends), 0.0
 	farm.number, farm.until = make(map[string]int), make(map[string]time.Time)
 	for i := range usual {
 		usual[i] = slowness(i)
-		farm.number[dial(i)] = i
+		farm.number[pooltest.Dial(i)] = i
 		capacity += 1 / usual[i]
 	}
 	farm.slowness = slices.Clone(usual)

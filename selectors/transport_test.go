@@ -14,6 +14,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/headers"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
 func init() {
@@ -42,28 +44,18 @@ func (*slowFor) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // slowHandler provisions a handler whose upstreams take as long as given.
 func slowHandler(t *testing.T, policy object, untilHeader ...time.Duration) *reverseproxy.Handler {
-	isolate()
+	pooltest.Isolate()
 	takes = make(map[string]time.Duration)
 	var upstreams []object
 	for i, d := range untilHeader {
-		takes[dial(i)] = d
-		upstreams = append(upstreams, object{"dial": dial(i)})
+		takes[pooltest.Dial(i)] = d
+		upstreams = append(upstreams, object{"dial": pooltest.Dial(i)})
 	}
-	return loadHandler(t, object{
+	return pooltest.LoadHandler(t, object{
 		"load_balancing": object{"selection_policy": policy},
 		"transport":      object{"protocol": "slow_for"},
 		"upstreams":      upstreams,
 	})
-}
-
-// serve has a request served as Caddy's proxy loop does, and returns who did.
-func serve(h *reverseproxy.Handler, r *http.Request) string {
-	u := h.LoadBalancing.SelectionPolicy.Select(h.Upstreams, r, nil)
-	if u == nil {
-		return none
-	}
-	attempt(h, r, u)
-	return u.Dial
 }
 
 func TestPeakEWMAPrefersTheFast(t *testing.T) {
@@ -71,10 +63,10 @@ func TestPeakEWMAPrefersTheFast(t *testing.T) {
 		h := slowHandler(t, object{"policy": "peak_ewma"}, 50*time.Millisecond, 5*time.Millisecond, 50*time.Millisecond)
 		got := make(map[string]int)
 		for range 500 {
-			got[serve(h, newRequest())]++
+			got[pooltest.Serve(h, pooltest.NewRequest())]++
 		}
-		if got[dial(1)] < 450 {
-			t.Errorf("%s is ten times as fast, yet %v", dial(1), got)
+		if got[pooltest.Dial(1)] < 450 {
+			t.Errorf("%s is ten times as fast, yet %v", pooltest.Dial(1), got)
 		}
 	})
 }
@@ -83,21 +75,21 @@ func TestPeakEWMAAvoidsTheHungAndReturnsToTheMended(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := slowHandler(t, object{"policy": "peak_ewma"}, 10*time.Millisecond, 10*time.Millisecond)
 		for range 100 {
-			serve(h, newRequest())
+			pooltest.Serve(h, pooltest.NewRequest())
 		}
-		takes[dial(0)] = time.Hour
+		takes[pooltest.Dial(0)] = time.Hour
 		ctx, cancel := context.WithCancel(context.Background())
 		hung := 0
 		for range 1000 {
-			r := newRequest()
+			r := pooltest.NewRequest()
 			u := h.LoadBalancing.SelectionPolicy.Select(h.Upstreams, r, nil)
-			if u.Dial != dial(0) {
-				attempt(h, r, u)
+			if u.Dial != pooltest.Dial(0) {
+				pooltest.Attempt(h, r, u)
 				continue
 			}
 			hung++
-			busy(u, int64(hung))
-			go attempt(h, r.WithContext(withValuesOf(ctx, r)), u)
+			pooltest.SetActive(u, int64(hung))
+			go pooltest.Attempt(h, r.WithContext(withValuesOf(ctx, r)), u)
 			synctest.Wait()
 		}
 		if hung < 1 || hung > 3 {
@@ -105,14 +97,14 @@ func TestPeakEWMAAvoidsTheHungAndReturnsToTheMended(t *testing.T) {
 		}
 		cancel()
 		synctest.Wait()
-		busy(h.Upstreams[0], 0)
-		takes[dial(0)] = time.Millisecond
+		pooltest.SetActive(h.Upstreams[0], 0)
+		takes[pooltest.Dial(0)] = time.Millisecond
 		got := make(map[string]int)
 		for range 2000 {
-			got[serve(h, newRequest())]++
+			got[pooltest.Serve(h, pooltest.NewRequest())]++
 		}
-		if got[dial(0)] < 1000 {
-			t.Errorf("%s is the fastest now, yet %v", dial(0), got)
+		if got[pooltest.Dial(0)] < 1000 {
+			t.Errorf("%s is the fastest now, yet %v", pooltest.Dial(0), got)
 		}
 	})
 }
@@ -130,20 +122,20 @@ func TestClientThatGoesAwayIsNobodysFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := slowHandler(t, object{"policy": "peak_ewma"}, 10*time.Millisecond, 11*time.Millisecond)
 		for range 100 {
-			serve(h, newRequest())
+			pooltest.Serve(h, pooltest.NewRequest())
 		}
-		takes[dial(0)] = 40 * time.Millisecond
-		r := newRequest()
+		takes[pooltest.Dial(0)] = 40 * time.Millisecond
+		r := pooltest.NewRequest()
 		ctx, cancel := context.WithTimeout(r.Context(), 5*time.Millisecond)
 		defer cancel()
-		attempt(h, r.WithContext(ctx), h.Upstreams[0])
-		takes[dial(0)] = 10 * time.Millisecond
+		pooltest.Attempt(h, r.WithContext(ctx), h.Upstreams[0])
+		takes[pooltest.Dial(0)] = 10 * time.Millisecond
 		got := make(map[string]int)
 		for range 100 {
-			got[serve(h, newRequest())]++
+			got[pooltest.Serve(h, pooltest.NewRequest())]++
 		}
-		if got[dial(0)] < 50 {
-			t.Errorf("a client that left counts against %s: %v", dial(0), got)
+		if got[pooltest.Dial(0)] < 50 {
+			t.Errorf("a client that left counts against %s: %v", pooltest.Dial(0), got)
 		}
 	})
 }
@@ -188,10 +180,10 @@ func TestObservedTransportKeepsOptionalInterfaces(t *testing.T) {
 		"everything": {true, true, true, true, "everything", int64(17), int64(18), true, true},
 		"refusing":   {false, false, false, false, "", int64(0), int64(0), false, false},
 	} {
-		h := loadHandler(t, object{
+		h := pooltest.LoadHandler(t, object{
 			"load_balancing": object{"selection_policy": object{"policy": "weighted_random"}},
 			"transport":      object{"protocol": protocol},
-			"upstreams":      []object{{"dial": dial(0)}},
+			"upstreams":      []object{{"dial": pooltest.Dial(0)}},
 		})
 		got := optional(h.Transport)
 		for i := range want {
@@ -203,7 +195,7 @@ func TestObservedTransportKeepsOptionalInterfaces(t *testing.T) {
 }
 
 func TestObservedTransportIsWrappedOnce(t *testing.T) {
-	h := newHandler(t, object{"policy": "header", "field": "X-User", "fallback": object{
+	h := pooltest.NewHandler(t, object{"policy": "header", "field": "X-User", "fallback": object{
 		"policy": "managed", "inner": object{"policy": "peak_ewma"},
 	}}, 2)
 	if _, ok := h.Transport.(interface{ CloseIdleConnections() }); ok {
@@ -211,7 +203,7 @@ func TestObservedTransportIsWrappedOnce(t *testing.T) {
 	}
 	var picked *reverseproxy.Upstream
 	for range 10 { // as Caddy's fallbacks do, with a nil writer
-		picked = h.LoadBalancing.SelectionPolicy.Select(h.Upstreams, newRequest(), nil)
+		picked = h.LoadBalancing.SelectionPolicy.Select(h.Upstreams, pooltest.NewRequest(), nil)
 	}
 	if picked == nil {
 		t.Error("nothing picked")
@@ -231,14 +223,14 @@ func (*lateBody) Close() error { return nil }
 func TestLastByteIsMeasuredToTheEndOnlyOfWhatEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := slowHandler(t, object{"policy": "peak_ewma", "measure": "last_byte"}, 2*time.Millisecond, 5*time.Millisecond)
-		late = map[string]time.Duration{dial(0): 100 * time.Millisecond, dial(1): 5 * time.Millisecond}
+		late = map[string]time.Duration{pooltest.Dial(0): 100 * time.Millisecond, pooltest.Dial(1): 5 * time.Millisecond}
 		defer func() { late = nil }()
 		count := func(finish func(io.ReadCloser)) map[string]int {
 			got := make(map[string]int)
 			for range 200 {
-				r := newRequest()
+				r := pooltest.NewRequest()
 				u := h.LoadBalancing.SelectionPolicy.Select(h.Upstreams, r, nil)
-				finish(roundTrip(t, h, r, u).Body)
+				finish(pooltest.RoundTrip(t, h, r, u).Body)
 				got[u.Dial]++
 			}
 			return got
@@ -247,14 +239,14 @@ func TestLastByteIsMeasuredToTheEndOnlyOfWhatEnds(t *testing.T) {
 			_, _ = io.Copy(io.Discard, b)
 			b.Close()
 		}
-		if got := count(read); got[dial(1)] < 190 {
-			t.Errorf("%s is slower to its last byte, yet %v", dial(0), got)
+		if got := count(read); got[pooltest.Dial(1)] < 190 {
+			t.Errorf("%s is slower to its last byte, yet %v", pooltest.Dial(0), got)
 		}
 		for range 50 { // clients that leave after the header
-			roundTrip(t, h, newRequest(), h.Upstreams[0]).Body.Close()
+			pooltest.RoundTrip(t, h, pooltest.NewRequest(), h.Upstreams[0]).Body.Close()
 		}
-		if got := count(read); got[dial(1)] < 190 {
-			t.Errorf("responses without end made %s look fast: %v", dial(0), got)
+		if got := count(read); got[pooltest.Dial(1)] < 190 {
+			t.Errorf("responses without end made %s look fast: %v", pooltest.Dial(0), got)
 		}
 	})
 }
