@@ -11,9 +11,8 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/internal/resources"
 )
 
-// Attempt is an attempt to have a request served by an upstream, from its start to
-// the end of its response. A source makes it as a part of what it keeps of the
-// attempt itself, so that both are one allocation.
+// Attempt is one attempt to have an upstream serve a request, from its start to the
+// end of its response. The source allocates it together with its own [Sink].
 type Attempt struct {
 	Sink    Sink
 	Began   int64 // instant
@@ -22,13 +21,13 @@ type Attempt struct {
 	transport *Transport
 	address   string       // of the upstream, as Caddy names it
 	sent      *requestBody // nil where the request has none
-	stop      func() bool  // ends watching for the end of the request; nil where that is not watched
-	over      atomic.Bool
-	body      responseBody // here, and not apart, for the sake of allocations
+	stop      func() bool  // stops watching the end of the request; nil where that is not watched
+	over      atomic.Bool  // the sink knows the end
+	body      responseBody // a part of the attempt, so that it is no allocation of its own
 }
 
-// roundTrip makes the attempt. Response and error do not change on the way; of the
-// request, what is the source's is not sent.
+// roundTrip makes the attempt. It sends the request as [Source.Outgoing] returns it,
+// and returns the response and the error of the inner transport unchanged.
 func (a *Attempt) roundTrip(r *http.Request, from Source) (*http.Response, error) {
 	t, returned := a.transport, false
 	defer func() {
@@ -59,7 +58,7 @@ func (a *Attempt) roundTrip(r *http.Request, from Source) (*http.Response, error
 	return res, nil
 }
 
-// failed takes in that the attempt got no answer.
+// failed handles an attempt that got no answer.
 func (a *Attempt) failed(r *http.Request, err error) {
 	spent := a.sent.spent()
 	if r.Context().Err() != nil { // the client has gone
@@ -72,8 +71,8 @@ func (a *Attempt) failed(r *http.Request, err error) {
 		rec.forbid()
 	}
 	switch {
-	// A client whose body broke off, and what this machine lacks, are not the
-	// upstream's failure.
+	// The upstream has not failed if the client's body broke off, or if this machine
+	// lacks resources.
 	case a.sent.broken() || resources.Exhausted(err):
 		a.end(Abandoned)
 	case sent:
@@ -85,22 +84,21 @@ func (a *Attempt) failed(r *http.Request, err error) {
 	}
 }
 
-// answered takes in an answer: its header now, its body as it is read. The record
-// is that of the attempts before, or, where answers are retried, with this one; nil
-// for none.
+// answered handles an answer: its header now, its body while it is read. The record
+// is the request's; nil for none. Where answers may be retried, this attempt is in it.
 func (a *Attempt) answered(res *http.Response, rec *Record) {
 	answer := a.Sink.Answered(res, a.Took())
 	switch {
 	case answer.Good:
 		rec.answered()
-	case answer.Failed && a.transport.retriesAnswered: // the request may be retried for it
+	case answer.Failed && a.transport.retriesAnswered: // the request may be retried
 		rec.suspect(a)
 	case answer.Failed:
 		a.Sink.Blame(Unknown)
 	}
 	switch {
 	case res.StatusCode == http.StatusSwitchingProtocols && answer.Watch:
-		// The body is not ours to watch, but the request ends with it.
+		// The body is the upgraded connection and stays unwrapped. The request ends with it.
 		a.sent.end()
 		context.AfterFunc(a.Request, func() { a.done(Complete) })
 		return
@@ -108,8 +106,7 @@ func (a *Attempt) answered(res *http.Response, rec *Record) {
 		a.end(Complete)
 		return
 	case answer.Watch, a.sent != nil && a.sent.whole:
-		// A handler that panics, as one does when the client is gone, may leave the
-		// body open.
+		// The handler panics when the client has gone. It may then leave the body open.
 		a.stop = context.AfterFunc(a.Request, func() { a.end(Left) })
 	}
 	a.body = responseBody{res.Body, a}
@@ -124,13 +121,13 @@ func Bare(res *http.Response) bool {
 	return res.Body == nil || res.Body == http.NoBody || res.StatusCode == http.StatusSwitchingProtocols
 }
 
-// end is done, with the use of the request's body.
+// end ends the use of the request's body, and the attempt.
 func (a *Attempt) end(e End) {
 	a.sent.end()
 	a.done(e)
 }
 
-// done tells the sink that the attempt has ended, unless it has been told.
+// done tells the sink that the attempt has ended. Only the first call does.
 func (a *Attempt) done(e End) {
 	if a.over.Swap(true) {
 		return
@@ -139,7 +136,7 @@ func (a *Attempt) done(e End) {
 	a.transport.ended()
 }
 
-// responseBody tells when a response is done with.
+// responseBody notices when a response ends, and how.
 type responseBody struct {
 	io.ReadCloser
 	attempt *Attempt

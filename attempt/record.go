@@ -9,22 +9,22 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/internal/request"
 )
 
-// Record is what a request's attempts in one handler have come to: which upstreams
-// it has tried, which failures still have to be blamed, and what a pick holds that
-// no attempt has followed yet. It exists from the first failure on, or the first
-// pick that holds something. It is kept in the request's replacer and not in its
-// vars: a dial that the transport has given up on may still read those, in another
-// goroutine. A nil Record is that of a request of which nothing is known.
+// Record is the history of a request's attempts in one handler: which upstreams it
+// has tried, which failures still have to be blamed, and what a pick holds that no
+// attempt has followed yet. It exists from the first failure on, or from the first
+// pick that is carried. It is kept in the request's replacer and not in its vars:
+// another goroutine may still read those, for a dial that the transport has given up.
+// A nil Record is empty.
 type Record struct {
 	tried []try // only the request's own goroutine uses this
 
-	mu       sync.Mutex // guards all below: the end of the request is another goroutine's
-	picked   picked     // that no attempt has followed yet
-	suspects []*Attempt // failures of which it is not known yet whose fault they are
+	mu       sync.Mutex // guards all below: end runs in a goroutine of its own
+	picked   picked     // the pick that no attempt has followed yet
+	suspects []*Attempt // failed attempts whose fault is not known yet
 	alike    bool       // the request was retried after one of them
 	final    bool       // the request must not be sent again
-	watching bool       // end is called with the end of the request
-	ended    bool       // it has been: nothing is kept any more
+	watching bool       // end is called when the request ends
+	ended    bool       // end has been called: nothing is kept any more
 }
 
 // try is an upstream that failed the request, or answered it where answers are
@@ -41,8 +41,8 @@ type picked struct {
 	pick    Pick // nil where it holds nothing
 }
 
-// Avoids reports whether the request must not go to the address. With again, one
-// that failed before anything was sent to it is as good as untried.
+// Avoids reports whether the request must not go to the address, since it has tried
+// it. With again, that does not hold if nothing was sent there.
 func (r *Record) Avoids(address string, again bool) bool {
 	if r == nil {
 		return false
@@ -55,8 +55,8 @@ func (r *Record) Avoids(address string, again bool) bool {
 	return false
 }
 
-// Tried calls the function for each upstream that was tried, and whether something
-// of the request may have reached it.
+// Tried calls the function for each upstream that was tried. Sent is whether
+// something of the request may have reached it.
 func (r *Record) Tried(f func(address string, sent bool)) {
 	if r == nil {
 		return
@@ -76,9 +76,9 @@ func (r *Record) note(address string, sent bool) {
 	r.tried[i].sent = r.tried[i].sent || sent
 }
 
-// carry keeps the pick until its attempt begins. One before it, which no attempt
-// has followed, is given back, and so is this one when the request of the context
-// ends, or at once where the client has gone.
+// carry keeps the pick until its attempt begins. It gives back the pick before it, if
+// no attempt has followed that. If none follows this one either, it is given back when
+// the request of the context ends; at once, if that has ended.
 func (r *Record) carry(ctx context.Context, next picked) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -102,8 +102,8 @@ func (r *Record) giveBack() {
 	r.picked = picked{}
 }
 
-// follow returns the pick that the attempt on the address follows, which is the
-// attempt's from now on. Another one is given back.
+// follow returns the pick of the attempt on the address. From now on, the attempt
+// owns it. A pick of another address is given back.
 func (r *Record) follow(address string) (p picked) {
 	if r == nil {
 		return p
@@ -125,10 +125,9 @@ func (r *Record) watch(ctx context.Context) {
 	}
 }
 
-// suspect keeps a failure until it is known whose fault it is. A failure after
-// something was sent speaks against the upstream only if another one answers the
-// same request: a request that makes whatever serves it fail must not eject them
-// all.
+// suspect keeps a failed attempt until its fault is known. A failure after something
+// was sent is the upstream's only if another upstream answers the same request:
+// a request on which every upstream fails must not eject them all.
 func (r *Record) suspect(a *Attempt) {
 	r.mu.Lock()
 	ended := r.ended
@@ -137,12 +136,12 @@ func (r *Record) suspect(a *Attempt) {
 			a.transport.blaming.Add(1)
 		}
 		r.suspects = append(r.suspects, a)
-		// Caddy does not tell which attempt is the last: what nobody has answered by
-		// the end of the request is blamed then.
+		// Caddy does not tell which attempt is the last. If no other one answers, the
+		// end of the request settles the fault.
 		r.watch(a.Request)
 	}
 	r.mu.Unlock()
-	if ended { // the client has gone: no other attempt will tell
+	if ended { // no other attempt follows
 		a.Sink.Blame(Unknown)
 	}
 }
@@ -157,8 +156,7 @@ func (r *Record) Retried() {
 	r.alike = r.alike || len(r.suspects) > 0
 }
 
-// answered blames the upstreams for the failures: another one has answered the
-// request.
+// answered blames the suspects' upstreams: another upstream has answered the request.
 func (r *Record) answered() {
 	if r == nil {
 		return
@@ -172,7 +170,7 @@ func (r *Record) answered() {
 	}
 }
 
-// take returns the suspects, of which none are left. r.mu is held.
+// take removes the suspects and returns them. r.mu is held.
 func (r *Record) take() []*Attempt {
 	suspects := r.suspects
 	if len(suspects) > 0 {
@@ -182,10 +180,10 @@ func (r *Record) take() []*Attempt {
 	return suspects
 }
 
-// end is called when the request has ended, or its client has gone. It gives back what a pick holds, and
-// blames the failures of a request that nobody has answered: where it was retried,
-// all attempts have failed alike, and it is held to be the request's fault. For one
-// that was not retried for what it is, a POST, say, nothing tells.
+// end is called when the request has ended or its client has gone. It gives back the
+// pick that no attempt has followed, and settles the suspects' fault. If the request
+// was retried, all attempts have failed alike: the fault is the request's. If it could
+// not be retried (a POST, say), the fault stays unknown.
 func (r *Record) end() {
 	r.mu.Lock()
 	r.giveBack()
@@ -200,8 +198,7 @@ func (r *Record) end() {
 	}
 }
 
-// forbid has the request end with the error that it has: its body cannot be sent
-// again.
+// forbid makes the record final: the request's body cannot be sent again.
 func (r *Record) forbid() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -218,8 +215,7 @@ func (r *Record) Final() bool {
 	return r.final
 }
 
-// recordOf returns the record that the request's replacer has under the key; nil for
-// none.
+// recordOf returns the record under the key in the request's replacer; nil for none.
 func recordOf(r *http.Request, key string) *Record {
 	repl := request.Replacer(r)
 	if repl == nil {
@@ -230,7 +226,7 @@ func recordOf(r *http.Request, key string) *Record {
 	return rec
 }
 
-// newRecordOf is recordOf, but never nil.
+// newRecordOf is recordOf; it makes the record if there is none.
 func newRecordOf(r *http.Request, key string) *Record {
 	if rec := recordOf(r, key); rec != nil {
 		return rec

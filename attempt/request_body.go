@@ -8,8 +8,8 @@ import (
 	"sync/atomic"
 )
 
-// watchRequest returns the request with a body that tells whether it could be
-// read; the request itself, if it has none.
+// watchRequest returns a copy of the request whose body is watched; the request
+// itself and nil, if it has no body.
 func watchRequest(r *http.Request) (*http.Request, *requestBody) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return r, nil
@@ -20,24 +20,24 @@ func watchRequest(r *http.Request) (*http.Request, *requestBody) {
 	return &watched, body
 }
 
-// requestBody is the client's side of an attempt.
+// requestBody is the client's body as one attempt sends it.
 type requestBody struct {
 	io.ReadCloser
-	whole  bool // each attempt gets all of it anew
-	failed atomic.Bool
-	closed atomic.Bool  // by the transport, after which reading fails
+	whole  bool         // Caddy has buffered it: each attempt gets all of it
+	failed atomic.Bool  // reading it from the client has failed
+	closed atomic.Bool  // by the transport; reading fails from then on
 	state  atomic.Int32 // unread, begun, empty or sealed
 
 	mu   sync.Mutex // held while a whole body is read, and guards:
-	over bool       // the buffer that it is in may be another client's by now
+	over bool       // Caddy may have given the buffer to another request
 }
 
-// What may have happened to a body in an attempt.
+// States of a body in an attempt.
 const (
 	unread = iota
 	begun
-	empty  // it was read to its end, and there was nothing: another attempt finds the same
-	sealed // the attempt is over, and has not begun to read it
+	empty  // read to its end, and there was nothing: another attempt finds the same
+	sealed // the attempt ended before it began to read
 )
 
 var errAttemptOver = errors.New("the attempt is over")
@@ -57,7 +57,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// read is Read of what the client has sent, if that is still to be had.
+// read reads what the client has sent, unless the attempt is over.
 func (b *requestBody) read(p []byte) (int, error) {
 	if b.whole {
 		b.mu.Lock()
@@ -69,9 +69,8 @@ func (b *requestBody) read(p []byte) (int, error) {
 	return b.ReadCloser.Read(p)
 }
 
-// end ends the use of a whole body: Caddy uses its buffer for other clients once the
-// request is over, but a transport whose upstream has answered early may go on
-// reading.
+// end ends the use of a whole body. A transport may go on reading after an early
+// answer, but Caddy reuses the buffer once the request is over.
 func (b *requestBody) end() {
 	if b == nil || !b.whole {
 		return
@@ -81,8 +80,8 @@ func (b *requestBody) end() {
 	b.over = true
 }
 
-// endingBody is the body of an answer with which the use of the request's body
-// ends, too.
+// endingBody is the body of an answer. Closing it ends the use of the request's body,
+// too.
 type endingBody struct {
 	io.ReadCloser
 	request *requestBody
@@ -93,19 +92,17 @@ func (b *endingBody) Close() error {
 	return b.ReadCloser.Close()
 }
 
-// spent ends the attempt's use of the body, which a transport may still be about
-// to read, and reports whether it cannot be sent again: part of it was read, and
-// is gone.
+// spent reports whether the body cannot be sent again, since part of it was read and
+// is gone. If not, it seals the body: a transport may still be about to read it.
 func (b *requestBody) spent() bool {
 	return b.partial() && !b.state.CompareAndSwap(unread, sealed) && b.state.Load() == begun
 }
 
-// partial reports whether what an attempt takes of the body is gone for the next.
+// partial reports whether what one attempt reads of the body is gone for the next.
 func (b *requestBody) partial() bool { return b != nil && !b.whole }
 
-// isWhole reports whether each attempt gets all of the body anew. Of one that Caddy
-// has buffered whole each has a reader of its own, which it shows by the interface
-// io.WriterTo.
+// isWhole reports whether Caddy has buffered all of the body. Each attempt then has a
+// reader of its own, which implements io.WriterTo.
 func isWhole(body io.ReadCloser) bool {
 	_, whole := body.(io.WriterTo)
 	return whole

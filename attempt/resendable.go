@@ -12,12 +12,11 @@ import (
 func init() { caddy.RegisterModule(new(Resendable)) }
 
 // Resendable is a request matcher that the policies add to the handler's
-// retry_match: it matches requests that may be sent once more. One whose body an
-// attempt has begun to read, and that was not buffered whole, may not. What an
-// attempt has taken of it is lost to the next, and Caddy may by then have filled
-// the buffer with another client's body.
+// retry_match. It matches requests that may be sent once more. A request does not
+// match if an attempt has begun to read its body, unless Caddy has buffered all of
+// that: what the attempt has read is lost to the next one.
 type Resendable struct {
-	// The handler whose attempts count, as its policies name it.
+	// The handler whose attempts count: the key of their record.
 	Handler string `json:"handler,omitempty"`
 }
 
@@ -38,8 +37,8 @@ func (m *Resendable) MatchWithError(r *http.Request) (bool, error) {
 	return !recordOf(r, m.Handler).Final(), nil
 }
 
-// retryMatch returns the matchers for retries with one more condition. Where there
-// are none, Caddy retries GET.
+// retryMatch returns the handler's matchers for retries with [Resendable] added. No
+// matchers mean GET, as they do for Caddy.
 func retryMatch(sets caddyhttp.RawMatcherSets, handler string) caddyhttp.RawMatcherSets {
 	condition, _ := json.Marshal(Resendable{handler}) // a string: no error
 	if len(sets) == 0 {

@@ -1,7 +1,7 @@
-// Package attempt holds the transport that stands before a handler's own: each
-// attempt to have a request served, from its start to the end of its response, and
-// what the attempts of one request come to. It knows pools by the interfaces
-// [Source], [Pick] and [Sink] only.
+// Package attempt holds the transport that wraps a handler's own. It sees each attempt
+// to have a request served, from its start to the end of its response, and keeps the
+// history of a request's attempts. It knows pools only by the interfaces [Source],
+// [Pick] and [Sink].
 package attempt
 
 import (
@@ -13,36 +13,35 @@ import (
 
 // Source is where a handler's attempts come from: a pool.
 type Source interface {
-	// Begin notes that an attempt on the upstream begins now, and returns it with its
-	// sink; nil where the source does not know the upstream. Pick is what the pick of
-	// the attempt holds, which is the attempt's from now on; nil for nothing.
+	// Begin begins an attempt on the upstream, and returns it with its sink; nil where
+	// the source does not know the upstream. The pick is that of the attempt, which
+	// owns it from now on; nil where it holds nothing. Now is an instant.
 	Begin(r *http.Request, u *reverseproxy.Upstream, p Pick, now int64) *Attempt
 
-	// Outgoing returns the request as upstreams may see it: a copy, where that
-	// differs.
+	// Outgoing returns the request as upstreams may see it: a copy, if that differs.
 	Outgoing(r *http.Request) *http.Request
 
-	// Unanswered notes that an attempt for the request got no answer.
+	// Unanswered is called when an attempt for the request got no answer.
 	Unanswered(r *http.Request)
 }
 
-// Pick is what the pick of an upstream holds for the attempt that is to follow.
+// Pick is what the pick of an upstream holds until an attempt follows.
 type Pick interface {
-	// GiveBack gives it back: no attempt follows.
+	// GiveBack gives it back, since no attempt follows.
 	GiveBack()
 }
 
-// Sink takes in what becomes of one attempt.
+// Sink receives what happens to one attempt.
 type Sink interface {
-	// Answered takes in the header of the answer, and after what time it came.
+	// Answered receives the header of the answer, and how long it took.
 	Answered(res *http.Response, took time.Duration) Answer
 
-	// Done takes in the end of the attempt: once, and after Answered.
+	// Done receives the end of the attempt: once, and after Answered.
 	Done(e End)
 
-	// Blame says whose fault the failure of the attempt was. It is called once for
-	// an answer that is a failure and for [Unanswered], when that is settled, which
-	// may be after Done.
+	// Blame says whose fault the failure of the attempt was: once for an answer that
+	// is a failure and for [Unanswered], when the fault is settled. That may be after
+	// Done.
 	Blame(f Fault)
 }
 
@@ -50,7 +49,7 @@ type Sink interface {
 type Answer struct {
 	Good   bool // the upstream has served the request
 	Failed bool // the answer is a failure
-	Watch  bool // the end of the request ends the attempt, also where its body stays open
+	Watch  bool // the end of the request ends the attempt, even if its body stays open
 }
 
 // End is what ended an attempt.
@@ -64,11 +63,11 @@ const (
 	Abandoned             // there was no answer, by the client's fault or this machine's
 )
 
-// Fault says whose a failure was.
+// Fault is whose fault a failure was.
 type Fault uint8
 
 const (
-	Unknown  Fault = iota // nothing tells
-	Upstream              // nothing was sent to it, or another one answered the request
-	Request               // all attempts of the request failed alike
+	Unknown  Fault = iota
+	Upstream       // nothing was sent to it, or another upstream answered the request
+	Request        // all attempts of the request failed alike
 )

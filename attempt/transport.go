@@ -14,8 +14,8 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/internal/request"
 )
 
-// Transport sees all attempts of a handler: it stands before the handler's own
-// transport. There is one for each handler, whatever the number of policies.
+// Transport sees all attempts of a handler: it wraps the handler's own transport.
+// Each handler has one, whatever the number of its policies.
 type Transport struct {
 	inner           http.RoundTripper
 	key             string // of a request's record, in its replacer
@@ -23,22 +23,22 @@ type Transport struct {
 
 	nested  atomic.Bool  // one of the policies is inside one of Caddy's: others pick, too
 	carries atomic.Bool  // a pick was carried: attempts have to look for theirs
-	blaming atomic.Int64 // requests with failures that are still to be blamed
+	blaming atomic.Int64 // requests with suspects
 	closing atomic.Bool  // users is 0
 
-	mu     sync.Mutex // guards changes of source, and:
-	users  int        // sources that have not left
-	source atomic.Pointer[Source]
+	mu     sync.Mutex             // guards writes of source, and:
+	users  int                    // sources that have not left
+	source atomic.Pointer[Source] // the latest to join
 }
 
-// Install puts a transport before the handler's, if none is there.
+// Install wraps the handler's transport, unless it is wrapped already.
 func Install(ctx caddy.Context, h *reverseproxy.Handler) (*Transport, error) {
 	if w, ok := h.Transport.(wrapped); ok {
 		return w.transport(), nil
 	}
 	t := &Transport{inner: h.Transport}
 	if t.inner == nil {
-		// Caddy would make one when its policy is provisioned, and never close it.
+		// Caddy would provision one after the policy, and never close it.
 		own := new(reverseproxy.HTTPTransport)
 		if err := own.Provision(ctx); err != nil {
 			return nil, fmt.Errorf("provisioning default transport: %v", err)
@@ -54,11 +54,11 @@ func Install(ctx caddy.Context, h *reverseproxy.Handler) (*Transport, error) {
 	return t, nil
 }
 
-// Inner returns the handler's own transport.
+// Inner returns the transport that is wrapped.
 func (t *Transport) Inner() http.RoundTripper { return t.inner }
 
-// Join counts a source in. A nested one belongs to a policy inside one of Caddy's,
-// so that not every attempt is of its picking.
+// Join adds a source. A nested source belongs to a policy inside one of Caddy's: it
+// picks for some of the attempts only.
 func (t *Transport) Join(s Source, nested bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -73,8 +73,8 @@ func (t *Transport) Join(s Source, nested bool) {
 // pick has to be carried.
 func (t *Transport) Nested() bool { return t != nil && t.nested.Load() }
 
-// Leave counts a source out. With the last, what the transport has provisioned is
-// closed: now as far as it is idle, the rest after its last attempt.
+// Leave removes a source. With the last, connections are closed: idle ones now, the
+// others after their last attempt.
 func (t *Transport) Leave() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -84,25 +84,25 @@ func (t *Transport) Leave() {
 	}
 }
 
-// closeIdle closes idle connections. The handler's own transport is closed by
-// Caddy, but only once: connections that become idle later stay.
+// closeIdle closes idle connections. Caddy closes those of a configured transport,
+// too, but only once: connections that become idle later would stay.
 func (t *Transport) closeIdle() {
 	if own, ok := t.inner.(*reverseproxy.HTTPTransport); ok && own.Transport != nil {
 		own.Transport.CloseIdleConnections()
 	}
 }
 
-// ended notes the end of an attempt. Idle connections of plain HTTP/1 that were
-// asked to close do so; those that carry several streams must be asked again
-// after the last one.
+// ended is called at the end of an attempt. Once closing, a connection of HTTP/1
+// closes by itself when its request ends; one of several streams must be closed after
+// the last.
 func (t *Transport) ended() {
 	if t.closing.Load() {
 		t.closeIdle()
 	}
 }
 
-// Record returns what the request's attempts have come to; nil before the first
-// failure, and the first pick that was carried.
+// Record returns the request's record; nil before its first failure or the first
+// pick that was carried.
 func (t *Transport) Record(r *http.Request) *Record {
 	if t == nil {
 		return nil
@@ -110,13 +110,13 @@ func (t *Transport) Record(r *http.Request) *Record {
 	return recordOf(r, t.key)
 }
 
-// record is Record, but never nil.
+// record is Record; it makes the record if there is none.
 func (t *Transport) record(r *http.Request) *Record { return newRecordOf(r, t.key) }
 
-// Carry hands what the pick of the address holds, which may be nil, over to the
-// attempt that follows. It is given back where none follows by the end of the
-// request, or its next pick. Where nothing can be kept of the request, it is given
-// back at once.
+// Carry keeps the pick of the address, which is nil where it holds nothing, for the
+// attempt that follows. If none follows, the pick is given back with the request's
+// next pick, or when the request ends. If nothing can be kept with the request, it is
+// given back at once.
 func (t *Transport) Carry(r *http.Request, s Source, address string, p Pick) {
 	if t == nil || request.Replacer(r) == nil {
 		if p != nil {
@@ -130,9 +130,9 @@ func (t *Transport) Carry(r *http.Request, s Source, address string, p Pick) {
 	t.record(r).carry(r.Context(), picked{s, address, p})
 }
 
-// attribute returns where the attempt comes from, and on which upstream it is; nil
-// unless one of our policies has picked it. Probes have no server, Caddy's own ones
-// as well.
+// attribute returns the source of the attempt, its upstream and its pick; a nil source
+// unless one of our policies has picked the upstream. Probes have no server, Caddy's
+// own included.
 func (t *Transport) attribute(r *http.Request) (from Source, u *reverseproxy.Upstream, p Pick) {
 	ctx := r.Context()
 	dial, ok := reverseproxy.GetDialInfo(ctx)
@@ -152,7 +152,7 @@ func (t *Transport) attribute(r *http.Request) (from Source, u *reverseproxy.Ups
 	return nil, nil, nil
 }
 
-// roundTrip makes an attempt for the request.
+// roundTrip makes an attempt for the request. The source, if there is one, sees it.
 func (t *Transport) roundTrip(r *http.Request) (*http.Response, error) {
 	from, u, pick := t.attribute(r)
 	if from == nil {
@@ -167,8 +167,8 @@ func (t *Transport) roundTrip(r *http.Request) (*http.Response, error) {
 	return a.roundTrip(r, from)
 }
 
-// pass makes an attempt that none of our policies has picked. It tells nothing of
-// its upstream, but its body must not be sent again either.
+// pass makes an attempt that none of our policies has picked: nothing is reported of
+// it. Its body must not be sent again either.
 func (t *Transport) pass(r *http.Request) (*http.Response, error) {
 	sent, body := watchRequest(r)
 	res, err := t.inner.RoundTrip(sent)

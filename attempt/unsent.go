@@ -9,8 +9,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 )
 
-// unsent reports whether an attempt failed before anything of its request was
-// sent: there was no connection, or no TLS session on it.
+// unsent reports whether an attempt failed before anything of its request was sent:
+// it got no connection, or no TLS session on it.
 func unsent(err error) bool {
 	var dial reverseproxy.DialError
 	var op *net.OpError

@@ -10,13 +10,13 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy/fastcgi"
 )
 
-// wrapped is a handler's transport with ours before it.
+// wrapped is a handler's transport with ours around it.
 type wrapped interface{ transport() *Transport }
 
-// wrap returns what stands in for the handler's own transport. It has every
-// optional interface that the inner one has: Caddy's own transports
-// are embedded, so that this holds for later versions, too; for others each
-// known interface is handed through, or answers what Caddy assumes without it.
+// wrap returns the transport that replaces the handler's own. It has every optional
+// interface that the inner transport has. Caddy's own transports are embedded, so that
+// this holds for later versions, too. For others, each interface of Caddy's v2.11 is
+// passed through, or returns what Caddy assumes without it.
 func (t *Transport) wrap() http.RoundTripper {
 	switch inner := t.inner.(type) {
 	case *reverseproxy.HTTPTransport:

@@ -58,7 +58,7 @@ func (p *Pool) build(v *membership) {
 	}
 	p.admit(next, v, states)
 	p.countEjectable(v, states)
-	next.findProbing()
+	next.findProbationCandidates()
 	p.notePanic(v.history, next, serving)
 	v.snapshot.Store(next)
 	if before != nil {

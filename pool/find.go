@@ -2,13 +2,13 @@ package pool
 
 import "github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
-// find has the query pick from the membership of the upstreams. It returns false if
-// there are none.
+// find sets the query's membership, that of the upstreams. It returns false if there
+// are no upstreams.
 func (h *Handle) find(upstreams []*reverseproxy.Upstream, q *Query) bool {
 	p := h.pool
-	v := p.static
-	q.membership, q.listed = v, v.upstreams
-	if same(upstreams, v.upstreams) {
+	ms := p.static
+	q.membership, q.listed = ms, ms.upstreams
+	if same(upstreams, ms.upstreams) {
 		return true
 	}
 	stale := len(upstreams) == 0
@@ -18,8 +18,8 @@ func (h *Handle) find(upstreams []*reverseproxy.Upstream, q *Query) bool {
 			return false
 		}
 	}
-	if q.only = v.snapshot.Load().tierOf(upstreams); q.only != nil {
-		return true // of a policy inside one of Caddy's inside ours
+	if q.only = ms.snapshot.Load().tierOf(upstreams); q.only != nil {
+		return true // the policy is inside one of Caddy's, which is inside ours
 	}
 	p.findDynamic(upstreams, q)
 	if !stale && h.owner {

@@ -6,12 +6,12 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 )
 
-// look picks without waiting. Where it picks none, it reports whether the request
-// has to wait for one that is full. A request that waits looks several times.
+// look picks without waiting. If it picks none, full is whether the request has to
+// wait for an upstream that is full. A request that waits looks several times.
 func (h *Handle) look(q *Query) (picked *reverseproxy.Upstream, full bool) {
 	q.look()
 	if q.membership.upstreams == nil && !h.pool.dynamic.keeps(q.membership) {
-		h.pool.findDynamic(slices.Clone(q.listed), q) // it is not rebuilt any more
+		h.pool.findDynamic(slices.Clone(q.listed), q) // the membership is no longer rebuilt
 	}
 	s := q.membership.snapshot.Load()
 	if q.only != nil {

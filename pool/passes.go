@@ -5,15 +5,14 @@ import (
 	"net/http"
 )
 
-// pickAny has the policy pick from the snapshot's tiers; where those have none for
-// the request, it goes on to what is better than no upstream. It returns an index of
-// the query's candidates.
+// pickAny picks an upstream for the request by the [passes], and takes the room that
+// it has. It returns an index of the query's candidates.
 func (h *Handle) pickAny(s *Snapshot, q *Query) (i int, full bool) {
-	if i := h.probe(s, q); i >= 0 {
+	if i := h.testProbation(s, q); i >= 0 {
 		return i, false
 	}
 	for {
-		i, full := h.pass(s, q)
+		i, full := h.runPasses(s, q)
 		if i < 0 || !q.gated || !h.owner || q.claim(i) {
 			return i, full
 		}
@@ -22,31 +21,31 @@ func (h *Handle) pickAny(s *Snapshot, q *Query) (i int, full bool) {
 
 // pass is one look at some of the upstreams.
 type pass struct {
-	reserve       bool // at those that are out of service: see [reserve]
+	reserve       bool // those out of service: see [reserve]; else those in service
 	retry         bool // for retries only
-	busyProbation bool // one on probation may be picked beside its one request, or for a retry
-	again         bool // so may one where an attempt failed before anything was sent
-	wait          bool // if one of them is full, the request waits, and no pass follows
+	busyProbation bool // an upstream on probation may be picked for a retry, and beside its one request
+	again         bool // an upstream may be picked where an attempt failed before anything was sent
+	wait          bool // if one of the upstreams is full, the request waits, and no pass follows
 }
 
-// passes are the order in which a request may have upstreams. The first pass that
-// has one ends the pick.
+// passes are in the order in which upstreams are preferred. The first pass that
+// finds an upstream ends the pick.
 var passes = [...]pass{
-	// In service, and not tried. A first attempt may test one on probation.
+	// In service and untried. A first attempt may test an upstream on probation.
 	{wait: true},
-	// On probation, tested or not; and those that got room between the two looks.
+	// The same, and those on probation that have their one request.
 	{busyProbation: true},
-	// Ejected, and, for a retry, unhealthy by a check.
+	// Ejected; for a retry, also unhealthy by a check.
 	{reserve: true, busyProbation: true, wait: true},
-	// In service, and failed this request before anything was sent.
+	// In service; they have failed this request before anything was sent.
 	{retry: true, busyProbation: true, again: true, wait: true},
-	// Ejected or unhealthy, and failed it likewise.
+	// Ejected or unhealthy; they have failed it likewise.
 	{retry: true, reserve: true, busyProbation: true, again: true},
 }
 
-// pass goes through the passes. Full is whether the request has to wait for an
-// upstream that is full.
-func (h *Handle) pass(s *Snapshot, q *Query) (i int, full bool) {
+// runPasses picks by the passes, in their order. Full is whether the request has to
+// wait for an upstream that is full.
+func (h *Handle) runPasses(s *Snapshot, q *Query) (i int, full bool) {
 	for n := range passes {
 		p := &passes[n]
 		if p.retry && !q.retry {
@@ -70,8 +69,8 @@ func (h *Handle) pass(s *Snapshot, q *Query) (i int, full bool) {
 	return None, false
 }
 
-// from asks the policy for one of the tier that the request falls on, and of the
-// others where that has none left.
+// from has the policy pick from the tier that the request's draw falls on. If that
+// has no candidate left, the other tiers follow in their order.
 func (h *Handle) from(s *Snapshot, q *Query) int {
 	if len(s.tiers) == 0 {
 		return None
@@ -95,7 +94,8 @@ func (h *Handle) from(s *Snapshot, q *Query) int {
 	return None
 }
 
-// draw returns the number that says which tier the request falls on.
+// draw returns the number that says which tier the request falls on: the same for
+// requests of the same key.
 func (h *Handle) draw(r *http.Request) uint32 {
 	if key, ok := h.Key(r); ok {
 		return key
@@ -103,8 +103,8 @@ func (h *Handle) draw(r *http.Request) uint32 {
 	return rand.Uint32()
 }
 
-// ask lets the policy's picker answer the query. Where those below its bound are not
-// to be had, that does not count.
+// ask has the policy's picker of the tier pick. If no candidate within the policy's
+// bound may be picked, the bound is ignored.
 func (h *Handle) ask(q *Query) int {
 	picker := q.tier.pickerOf(h)
 	i := picker.Pick(q)

@@ -8,14 +8,13 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/outlier"
 )
 
-// probationGate lets an upstream that was ejected have one request at a time until
-// one succeeds.
+// probationGate gives an upstream on probation one request at a time.
 type probationGate struct{}
 
 // Needed implements [gate].
 func (probationGate) Needed(s *state) bool { return s.phase == outlier.Probation }
 
-// Admits implements [gate]. Only first attempts test an upstream.
+// Admits implements [gate]. Only first attempts test an upstream on probation.
 func (probationGate) Admits(q *Query, i int) bool {
 	c := &q.Candidates[i]
 	return !c.probation || q.allowBusyProbation || !q.retry && !c.member.host.Busy(q.now())
@@ -37,52 +36,55 @@ func (probationGate) Undo(h *hold) {
 	h.round = 0
 }
 
-// begin returns the round of the member's probation that an attempt begins on; 0 for
-// none. It is that of its hold, which may be nil, if that has one.
+// begin returns the number of the probation that an attempt on the member begins on;
+// 0 for none. If the attempt's hold has one, it is that. The hold may be nil.
 func (probationGate) begin(m *member, h *hold, now int64) (round int) {
 	if h == nil || h.round == 0 {
 		round, _ = m.host.Claim(now, true)
 		return round
 	}
-	round, h.round = h.round, 0 // a report, or its lack, gives it back
+	round, h.round = h.round, 0 // the attempt's report gives it back
 	return round
 }
 
-// probationCandidate is a candidate on probation, by the indices of its tier and in
-// it.
+// probationCandidate is a candidate on probation: the index of its tier, and its
+// index in that.
 type probationCandidate struct{ tier, candidate int }
 
-// findProbing notes which candidates on probation requests should test.
-func (s *Snapshot) findProbing() {
+// findProbationCandidates notes the candidates on probation that requests should
+// test.
+func (s *Snapshot) findProbationCandidates() {
 	for i, t := range s.tiers {
 		for n, c := range t.Candidates {
 			if c.probation && s.used(i) {
-				s.probing = append(s.probing, probationCandidate{i, n})
+				s.probationCandidates = append(s.probationCandidates, probationCandidate{i, n})
 			}
 		}
 	}
 }
 
-// maxProbing is how many candidates on probation a request looks at: they may be
-// many, and all of them busy.
-const maxProbing = 8
+// maxProbationLooks is how many candidates on probation a request looks at: there
+// may be many, all of them busy.
+const maxProbationLooks = 8
 
-// probe picks a candidate on probation for a request that any upstream serves as
-// well, and that Caddy will retry elsewhere if need be, unless retries are off.
-// Without that, a policy that prefers proven upstreams might never test it.
-func (h *Handle) probe(s *Snapshot, q *Query) int {
-	if len(s.probing) == 0 || q.retry || !h.owner || q.Request == nil || q.Request.Method != http.MethodGet {
+// testProbation picks a candidate on probation for a request that any upstream
+// serves as well, and that Caddy retries elsewhere if it fails, unless retries are
+// off. Without that, a policy that prefers proven upstreams might never test the
+// candidate.
+func (h *Handle) testProbation(s *Snapshot, q *Query) int {
+	candidates := s.probationCandidates
+	if len(candidates) == 0 || q.retry || !h.owner || q.Request == nil || q.Request.Method != http.MethodGet {
 		return None
 	}
 	if _, keyed := h.Key(q.Request); keyed {
 		return None
 	}
 	from := 0
-	if len(s.probing) > maxProbing {
-		from = rand.IntN(len(s.probing))
+	if len(candidates) > maxProbationLooks {
+		from = rand.IntN(len(candidates))
 	}
-	for n := range min(len(s.probing), maxProbing) {
-		at := s.probing[(from+n)%len(s.probing)]
+	for n := range min(len(candidates), maxProbationLooks) {
+		at := candidates[(from+n)%len(candidates)]
 		q.enter(h, s.tiers[at.tier])
 		if i := at.candidate; q.OK(i) && q.claim(i) {
 			return i

@@ -15,14 +15,14 @@ const (
 	queueWaitKey  = "http.load_balancer.queue_wait_ms"
 )
 
-// retryAfter is what a client is told that was refused, in seconds.
+// retryAfter is after how many seconds the client of a refused request may try again.
 const retryAfter = "1"
 
-// refusals is whether a request was ever refused in this process. Until then no
-// pick need look for what a refusal has left on its response.
+// refusals is whether this process has ever refused a request. Until then, no pick
+// has to look for a Retry-After on its response.
 var refusals atomic.Bool
 
-// refuse tells the client when to come again.
+// refuse sets Retry-After on the response.
 func refuse(w http.ResponseWriter, repl *caddy.Replacer) {
 	if w == nil {
 		return
@@ -34,9 +34,9 @@ func refuse(w http.ResponseWriter, repl *caddy.Replacer) {
 	}
 }
 
-// takeBackRetryAfter removes what a refusal has set on the response, in this
-// handler or in another one before it: whoever answers now says it anew.
-func takeBackRetryAfter(r *http.Request, w http.ResponseWriter) {
+// removeRetryAfter removes the Retry-After that a refusal has set on the response, in
+// this handler or in an earlier one.
+func removeRetryAfter(r *http.Request, w http.ResponseWriter) {
 	header := w.Header()
 	if len(header["Retry-After"]) == 0 {
 		return

@@ -18,9 +18,9 @@ func (h *Handle) Select(upstreams reverseproxy.UpstreamPool, r *http.Request, w 
 	return picked
 }
 
-// begin prepares the query for a first attempt or a retry, and removes from the
-// response what an earlier pick has set. It returns false if the request must not
-// be sent again.
+// begin prepares the query for a first attempt or a retry. It removes what an
+// earlier pick has set on the response. It returns false if the request must not be
+// sent again.
 func (h *Handle) begin(q *Query) bool {
 	p, r, w := h.pool, q.Request, q.Writer
 	retry := request.IsRetry(r)
@@ -37,12 +37,13 @@ func (h *Handle) begin(q *Query) bool {
 		p.undo(r, w.Header())
 	}
 	if w != nil && refusals.Load() {
-		takeBackRetryAfter(r, w)
+		removeRetryAfter(r, w)
 	}
 	return true
 }
 
-// choose picks, and hands over to the attempt what the pick holds.
+// choose picks an upstream; nil if there is none. What the pick holds goes with the
+// request to its attempt.
 func (h *Handle) choose(q *Query) (picked *reverseproxy.Upstream) {
 	if i := h.pickPlain(q); i >= 0 {
 		return q.Upstreams[i]
@@ -54,7 +55,7 @@ func (h *Handle) choose(q *Query) (picked *reverseproxy.Upstream) {
 		picked, _ = h.look(q)
 	}
 	if picked == nil {
-		if r == nil || r.Context().Err() == nil { // else the client has gone, maybe from the queue
+		if r == nil || r.Context().Err() == nil { // else the client has gone, perhaps while its request waited
 			p.logNone(q.listed, q.tried)
 		}
 	} else if held := q.pick(); held != nil || p.transport.Nested() {
@@ -63,9 +64,8 @@ func (h *Handle) choose(q *Query) (picked *reverseproxy.Upstream) {
 	return picked
 }
 
-// pickPlain picks for a first attempt where there is nothing to be heeded but the
-// policy: the usual case, and the one that has to be fast. None: take the slow
-// path.
+// pickPlain picks for a first attempt where the policy alone decides: the usual
+// case, which has to be fast. None: take the slow path.
 func (h *Handle) pickPlain(q *Query) int {
 	t := q.membership.snapshot.Load().plain
 	if t == nil || q.retry || q.membership.upstreams == nil || q.only != nil {

@@ -67,8 +67,9 @@ type Snapshot struct {
 	plain     *Tier    // the only one, if any of its candidates may be picked at any time; else nil
 	unproven  bool     // all candidates are on probation
 	panicking bool
-	probing   []probationCandidate // those that requests should test
 	reserve   reserve
+
+	probationCandidates []probationCandidate // those that requests should test
 
 	// Only where a policy has sessions:
 	sessions *sessionsByPolicy // the membership's

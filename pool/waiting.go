@@ -12,13 +12,13 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/queue"
 )
 
-// turn is how a request that finds others waiting comes to look for room.
+// turn is how a request takes its turn among those that wait.
 type turn struct {
-	group queue.Key // that the request belongs to, as of its latest look
-	come  bool      // it looks, since it is the first of its group
+	group queue.Key // of the request, as of its latest look
+	first bool      // the request is the first of its group, and so looks for room
 }
 
-// pickInTurn picks, and waits for an upstream to have room if all are full.
+// pickInTurn picks. If all upstreams are full, it waits until one has room.
 func (h *Handle) pickInTurn(q *Query) *reverseproxy.Upstream {
 	p, repl := h.pool, request.Replacer(q.Request)
 	if repl != nil {
@@ -39,14 +39,14 @@ func (h *Handle) pickInTurn(q *Query) *reverseproxy.Upstream {
 	return h.wait(q, repl)
 }
 
-// wait waits for an upstream to have room.
+// wait waits until an upstream has room.
 func (h *Handle) wait(q *Query, repl *caddy.Replacer) (picked *reverseproxy.Upstream) {
 	p, began := h.pool, time.Now()
 	ctx := context.Background()
 	if q.Request != nil {
 		ctx = q.Request.Context()
 	}
-	q.turn.come = true
+	q.turn.first = true
 	refused := p.queue.Wait(ctx, q.turn.group, func() (found queue.Look) {
 		if picked, found.Full = h.look(q); picked != nil {
 			found.Address = picked.Dial
@@ -67,12 +67,12 @@ func (h *Handle) wait(q *Query, repl *caddy.Replacer) (picked *reverseproxy.Upst
 	return nil
 }
 
-// refusedKeyOf returns where a request's replacer has that the pool's queue has
-// refused the request.
+// refusedKeyOf returns the replacer key that marks a request as refused by the pool's
+// queue.
 func refusedKeyOf(p *Pool) string { return fmt.Sprintf("http.load_balancer.refused.%p", p) }
 
-// waits reports whether the request has to wait behind others of its group. Own is
-// the address of its session's upstream: see [queue.Key].
+// waits reports whether the request has to wait behind others of its group. Own and
+// ownOnly are those of [queue.Key].
 func (q *Query) waits(p *Pool, own string, ownOnly bool) bool {
 	t := q.turn
 	if t == nil {
@@ -80,8 +80,8 @@ func (q *Query) waits(p *Pool, own string, ownOnly bool) bool {
 	}
 	t.group = queue.Key{Set: q.membership, Own: own, OwnOnly: ownOnly}
 	if !ownOnly {
-		// An upstream that the request goes to only for want of others has a mark, and
-		// so stands for no address.
+		// An upstream that nothing was sent to may still serve the request, if no other
+		// can. It has a mark, so that the key has it, but room there wakes the group.
 		var tried []string
 		q.tried.Tried(func(address string, sent bool) {
 			if !sent {
@@ -91,5 +91,5 @@ func (q *Query) waits(p *Pool, own string, ownOnly bool) bool {
 		})
 		t.group.Tried = queue.Listed(tried)
 	}
-	return !t.come && p.queue.Has(t.group)
+	return !t.first && p.queue.Has(t.group)
 }

@@ -11,16 +11,16 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/internal/cfg"
 )
 
-// Options let requests wait while every upstream that may be picked is full: has as
-// many requests in flight as max_requests, Caddy's unhealthy_request_count, or its
-// agent, lets it have. Of those that wait for the same upstreams, the first to come
-// is the first to go. A request that finds the queue full, or waits in vain, gets a
-// 503 with Retry-After.
+// Options let requests wait while every upstream that may be picked is full. An
+// upstream is full when it has as many requests in flight as max_requests, Caddy's
+// unhealthy_request_count or its agent allows. Requests that wait for the same
+// upstreams go in the order in which they came. A request that finds the queue full,
+// or waits in vain, gets a 503 with Retry-After.
 type Options struct {
 	// How many requests may wait.
 	Length int `json:"length,omitempty"`
 
-	// How long one may wait. Default: 60s.
+	// How long a request may wait. Default: 60s.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 }
 

@@ -1,5 +1,5 @@
-// Package queue holds requests that wait for an upstream with room: which of them
-// wait for the same upstreams, in which order they go, and why a wait ended.
+// Package queue holds the requests that wait for an upstream with room: it says which
+// of them wait for the same upstreams, in which order they go, and why a wait ended.
 package queue
 
 import (
@@ -19,27 +19,27 @@ import (
 type Queue struct {
 	length  int // of all groups together
 	timeout time.Duration
-	gauge   prometheus.Gauge
+	gauge   prometheus.Gauge // of waiting
 
-	waiting atomic.Int32
+	waiting atomic.Int32 // requests; written with mu held
 	closed  chan struct{}
 
 	mu      sync.Mutex // guards all below
 	groups  map[Key]*group
-	order   list.List // of *group: the one whose first came first
+	order   list.List // of *group, by the arrival of their first requests
 	arrived uint64    // requests that have come
 }
 
 // Key tells groups apart.
 type Key struct {
-	Set     any    // the upstreams that there are; comparable
-	Tried   string // upstreams that the request does not go to: see [Listed]
-	Own     string // address of the session's upstream, where others do not go there, or it goes nowhere else; else empty
-	OwnOnly bool   // it goes nowhere else
+	Set     any    // stands for the upstreams that there are; comparable
+	Tried   string // addresses that the request does not go to: see [Listed]
+	Own     string // address of the session's upstream, if only its sessions go there or OwnOnly is set; else empty
+	OwnOnly bool   // the request goes to no other upstream
 }
 
-// Listed returns the addresses as [Key.Tried] has them: in order, each with a line
-// feed behind it.
+// Listed returns the addresses as [Key.Tried] has them: sorted, each followed by a
+// line feed.
 func Listed(addresses []string) string {
 	slices.Sort(addresses)
 	var b strings.Builder
@@ -50,7 +50,7 @@ func Listed(addresses []string) string {
 	return b.String()
 }
 
-// wants reports whether room at the address may be for the group.
+// wants reports whether room at the address may serve the group.
 func (k *Key) wants(address string) bool {
 	if k.OwnOnly || k.Own == address {
 		return k.Own == address
@@ -58,7 +58,7 @@ func (k *Key) wants(address string) bool {
 	return !strings.HasPrefix(k.Tried, address+"\n") && !strings.Contains(k.Tried, "\n"+address+"\n")
 }
 
-// group is the requests that wait for the same upstreams. It ends with the last.
+// group is the requests that wait for the same upstreams. It is never empty.
 type group struct {
 	key     Key
 	element *list.Element // in the queue's order
@@ -69,18 +69,18 @@ func (g *group) first() *waiter { return g.waiters.Front().Value.(*waiter) }
 
 // waiter is a request that waits. The queue's mu guards its fields.
 type waiter struct {
-	number  uint64 // of its arrival
+	number  uint64 // in the order of arrival
 	group   *group
 	element *list.Element // among the group's waiters
-	looks   int           // in vain since it was woken
+	looks   int           // in vain, since it was woken
 	woken   chan struct{} // has an element if the request is to look for room
 
-	// freed are the upstreams at which a request has ended since, so that there may
-	// be room. What the request does not take of it, the next group is told of.
+	// freed are the addresses at which a request has ended since, so that they may
+	// have room. The next group is told of the room that the request does not take.
 	freed []string
 }
 
-// New returns a queue of the options. The gauge has its length.
+// New returns a queue with the options. The gauge shows its length.
 func New(o *Options, gauge prometheus.Gauge) *Queue {
 	return &Queue{
 		length:  o.Length,
@@ -104,7 +104,7 @@ func (q *Queue) Has(key Key) bool {
 	return q.groups[key] != nil
 }
 
-// join goes to the end of the group; nil if the queue is full.
+// join adds a request to the end of the group; nil if the queue is full.
 func (q *Queue) join(key Key) *waiter {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -128,7 +128,7 @@ func (q *Queue) join(key Key) *waiter {
 	return w
 }
 
-// wake has the request look for room. The queue's mu is held.
+// wake makes the request look for room. The queue's mu is held.
 func (w *waiter) wake() {
 	w.looks = 0
 	select {
@@ -137,7 +137,7 @@ func (w *waiter) wake() {
 	}
 }
 
-// leave goes away, and lets the next of the group have its turn.
+// leave removes a request, and gives the next of its group its turn.
 func (q *Queue) leave(w *waiter) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -162,7 +162,7 @@ func (q *Queue) leave(w *waiter) {
 	}
 }
 
-// Freed notes that a request has ended, which may have made room at the address.
+// Freed says that a request at the address has ended, so that it may have room.
 func (q *Queue) Freed(address string) {
 	if q.Empty() {
 		return
@@ -172,8 +172,8 @@ func (q *Queue) Freed(address string) {
 	q.tell(q.order.Front(), address)
 }
 
-// tell wakes the first of the next group, from the given one on, that room at the
-// address may be for. q.mu is held.
+// tell wakes the first request of the next group, from the given one on, that room at
+// the address may serve. q.mu is held.
 func (q *Queue) tell(e *list.Element, address string) {
 	for ; e != nil; e = e.Next() {
 		g := e.Value.(*group)
@@ -189,8 +189,8 @@ func (q *Queue) tell(e *list.Element, address string) {
 	}
 }
 
-// passOn tells the next groups of the room that the first of a group has not taken.
-// q.mu is held.
+// passOn tells the next groups of the room that the first request of a group has not
+// taken. q.mu is held.
 func (q *Queue) passOn(w *waiter, taken string) {
 	for _, address := range w.freed {
 		if address != taken {

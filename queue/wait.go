@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// Pauses between two looks of the first in a group: Caddy counts a request for some
-// time after it has ended, and nothing tells of those that go to the same
-// upstream by other handlers.
+// Pauses between two looks of the first request of a group. It looks by itself, since
+// Caddy counts a request for some time after it has ended, and since the queue is not
+// told of requests that other handlers send to the same upstream.
 const (
 	shortestPause = 50 * time.Microsecond
 	longestPause  = 20 * time.Millisecond
-	keptLooks     = 2  // in vain, before the next group is told
-	fewGroups     = 16 // from twice as many on, each looks less often, so that all together do not look more
+	keptLooks     = 2  // looks in vain before the next group is told
+	fewGroups     = 16 // the longest pause grows with every so many: all together do not look more often
 )
 
 // Refusal is why a wait ended in vain.
@@ -20,19 +20,19 @@ type Refusal string
 
 const (
 	None    Refusal = ""        // it did not, or the client has gone
-	Full    Refusal = "full"    // the queue had no place
-	Timeout Refusal = "timeout" // there was no room in time
+	Full    Refusal = "full"    // as many requests waited as may
+	Timeout Refusal = "timeout" // no upstream had room in time
 	Closed  Refusal = "closed"  // the queue was closed
 )
 
 // Look is what a look for room has found.
 type Look struct {
 	Address string // of the upstream that was picked; empty for none
-	Full    bool   // there is one to be waited for: it is full
+	Full    bool   // an upstream to wait for is full
 }
 
-// Wait waits for the turn of the request in the group, and then until look picks an
-// upstream, or finds none to be waited for.
+// Wait waits for the request's turn in the group, and then until look picks an
+// upstream or finds none to wait for.
 func (q *Queue) Wait(ctx context.Context, key Key, look func() Look) Refusal {
 	w := q.join(key)
 	if w == nil {
@@ -64,8 +64,8 @@ func (q *Queue) Wait(ctx context.Context, key Key, look func() Look) Refusal {
 	}
 }
 
-// looked notes that the first of a group has looked for room, and where it has found
-// some; empty for nowhere. It returns after what time it should look again.
+// looked notes that the first request of a group has looked for room. Taken is the
+// address where it found some; empty for none. Pause is the time until its next look.
 func (q *Queue) looked(w *waiter, taken string) (pause time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -73,8 +73,8 @@ func (q *Queue) looked(w *waiter, taken string) (pause time.Duration) {
 		q.passOn(w, taken)
 		return 0
 	}
-	// Caddy counts a request for some time after it has ended: others should not
-	// overtake meanwhile.
+	// Caddy counts a request for some time after it has ended. The next group should
+	// not overtake meanwhile.
 	if w.looks++; w.looks > keptLooks {
 		q.passOn(w, "")
 	}
