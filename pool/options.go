@@ -53,6 +53,11 @@ type Options struct {
 	// although others are left. Default: false.
 	RetrySame bool `json:"retry_same,omitempty"`
 
+	// How many of the attempts may be extra ones, so that a pool that fails is not
+	// asked several times as often as one that does not. Default: 20 % of requests,
+	// and 10 a second.
+	RetryBudget *RetryBudget `json:"retry_budget,omitempty"`
+
 	// Percentage of healthy upstreams below which verdicts are ignored, so
 	// that the load of all does not fall on the last few. 0: verdicts are
 	// never ignored. Default: they are ignored where no upstream is left.
@@ -76,6 +81,10 @@ type Options struct {
 	// as their limit lets them. Default: none, they get a 503.
 	Queue *queue.Options `json:"queue,omitempty"`
 
+	// Where requests wait while all upstreams are down. Default: up to 5,000 of them,
+	// until 3 s after the last upstream was lost.
+	Hold *queue.HoldOptions `json:"hold,omitempty"`
+
 	// Which upstreams get nothing for a while because requests to them fail.
 	// Default: those that could not be reached, see there.
 	OutlierDetection *outlier.Options `json:"outlier_detection,omitempty"`
@@ -90,7 +99,10 @@ type Options struct {
 	levels     assigned
 	limits     assigned
 	backups    assigned
-	rules      *outlier.Rules // of outlier detection; nil where it is off
+
+	rules  *outlier.Rules     // of outlier detection; nil where it is off
+	hold   *queue.HoldOptions // with its defaults; nil where it is off
+	budget *RetryBudget       // likewise
 }
 
 // Unweighted makes weights other than 0 an error, since the policy knows none.
@@ -196,6 +208,12 @@ func (o *Options) provision() error {
 		}
 	}
 	var err error
+	if o.hold, err = o.Hold.WithDefaults(); err != nil {
+		return err
+	}
+	if o.budget, err = o.RetryBudget.withDefaults(); err != nil {
+		return err
+	}
 	if o.rules, err = o.OutlierDetection.Rules(); err != nil {
 		return err
 	}
@@ -255,12 +273,16 @@ func (o *Options) common() string {
 		return "max_requests"
 	case o.Queue != nil:
 		return "queue"
+	case o.Hold != nil:
+		return "hold"
 	case o.OutlierDetection != nil:
 		return "outlier_detection"
 	case o.Retries != nil:
 		return "retries"
 	case o.RetrySame:
 		return "retry_same"
+	case o.RetryBudget != nil:
+		return "retry_budget"
 	case o.PanicThreshold != nil:
 		return "panic_threshold"
 	case o.HealthChecks != nil:

@@ -10,7 +10,7 @@ import (
 
 func init() {
 	cfg.Options("lb_policy", "", "weight", "priority", "backup", "max_requests", "overprovisioning", "failback_delay", "panic_threshold",
-		"slow_start", "retries", "retry_same", "queue", "outlier_detection", "health_check")
+		"slow_start", "retries", "retry_same", "retry_budget", "queue", "hold", "outlier_detection", "health_check")
 }
 
 // UnmarshalOption parses the option at the cursor, if it is one that every
@@ -26,7 +26,9 @@ func init() {
 //	slow_start        <window> [<aggression>]
 //	retries           <n>
 //	retry_same
+//	retry_budget      <percent> [<per second>] | off
 //	queue             <length> [<timeout>]
+//	hold              <duration> [<requests>] | off
 //	outlier_detection [off] { ... }
 //	health_check      <checker> [<args...>] { ... }
 func UnmarshalOption(o *Options, d *caddyfile.Dispenser) (common bool, err error) {
@@ -37,7 +39,8 @@ func UnmarshalOption(o *Options, d *caddyfile.Dispenser) (common bool, err error
 	option := d.Token()
 	switch option.Text {
 	case "weight", "priority", "backup", "max_requests", "health_check":
-	case "overprovisioning", "failback_delay", "panic_threshold", "slow_start", "retries", "retry_same", "queue", "outlier_detection":
+	case "overprovisioning", "failback_delay", "panic_threshold", "slow_start", "retries", "retry_same", "retry_budget",
+		"queue", "hold", "outlier_detection":
 		if err := o.seen.Once(d); err != nil {
 			return true, err
 		}
@@ -70,6 +73,9 @@ func UnmarshalOption(o *Options, d *caddyfile.Dispenser) (common bool, err error
 	case "retry_same":
 		o.RetrySame = true
 		err = cfg.Flag(d)
+	case "retry_budget":
+		o.RetryBudget = new(RetryBudget)
+		err = o.RetryBudget.unmarshal(d)
 	case "panic_threshold":
 		o.PanicThreshold = new(float64)
 		*o.PanicThreshold, err = cfg.Percent(d, 0, 100)
@@ -87,6 +93,9 @@ func UnmarshalOption(o *Options, d *caddyfile.Dispenser) (common bool, err error
 	case "queue":
 		o.Queue = new(queue.Options)
 		err = o.Queue.UnmarshalCaddyfile(d)
+	case "hold":
+		o.Hold = new(queue.HoldOptions)
+		err = o.Hold.UnmarshalCaddyfile(d)
 	case "outlier_detection":
 		o.OutlierDetection = new(outlier.Options)
 		err = o.OutlierDetection.UnmarshalCaddyfile(d)

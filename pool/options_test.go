@@ -49,6 +49,12 @@ func TestOptionsFromACaddyfile(t *testing.T) {
 		"queue 1":                              {Queue: &queue.Options{Length: 1, Timeout: caddy.Duration(time.Minute)}},
 		"queue 1000000 100ms":                  {Queue: &queue.Options{Length: 1_000_000, Timeout: caddy.Duration(100 * time.Millisecond)}},
 		"retries 0\nretry_same":                {Retries: ptr(0), RetrySame: true},
+		"hold 1ns":                             {Hold: &queue.HoldOptions{Duration: 1}},
+		"hold 1h 1000000":                      {Hold: &queue.HoldOptions{Duration: caddy.Duration(time.Hour), Requests: 1_000_000}},
+		"hold off":                             {Hold: &queue.HoldOptions{Off: true}},
+		"retry_budget 0":                       {RetryBudget: &RetryBudget{Percent: ptr(0.0)}},
+		"retry_budget 100% 0":                  {RetryBudget: &RetryBudget{Percent: ptr(100.0), PerSecond: ptr(0)}},
+		"retry_budget off":                     {RetryBudget: &RetryBudget{Off: true}},
 		"outlier_detection":                    {OutlierDetection: &outlier.Options{}},
 		"outlier_detection {\n}":               {OutlierDetection: &outlier.Options{}},
 		"outlier_detection off":                {OutlierDetection: &outlier.Options{Off: true}},
@@ -85,112 +91,49 @@ func asJSON(t *testing.T, o *Options) string {
 // What golden files have no use for: the ends of ranges, and what is no number.
 func TestOptionErrors(t *testing.T) {
 	for options, want := range map[string]string{
-		"retries 1\nretries 2":            "duplicate option 'retries', at Testfile:3",
-		"priority -1 a":                   "priority: -1 of upstream 'a' is not between 0 and 1000, at Testfile:2",
-		"priority 1001 a":                 "priority: 1001 of upstream 'a' is not between 0 and 1000, at Testfile:2",
-		"priority 99999999999999999999 a": "priority: '99999999999999999999' is not an integer, at Testfile:2",
-		`priority "" a`:                   "priority: '' is not an integer, at Testfile:2",
-		`priority 1 ""`:                   "priority: empty upstream, at Testfile:2",
-		"priority 1 a a":                  "priority: duplicate upstream 'a', at Testfile:2",
-		"backup a\nbackup A":              "backup: duplicate upstream 'A', at Testfile:3",
-		"overprovisioning 0.99":           "overprovisioning: 0.99 is not between 1 and 100, at Testfile:2",
-		"overprovisioning 100.1":          "overprovisioning: 100.1 is not between 1 and 100, at Testfile:2",
-		"overprovisioning nan":            "overprovisioning: 'nan' is not a number, at Testfile:2",
-		"overprovisioning inf":            "overprovisioning: +Inf is not between 1 and 100, at Testfile:2",
-		"failback_delay 0":                "failback_delay: 0s is not above zero, at Testfile:2",
-		"failback_delay 3651d":            "failback_delay: 87624h0m0s is more than ten years, at Testfile:2",
-		"panic_threshold -0.1":            "panic_threshold: -0.1% is not between 0% and 100%, at Testfile:2",
-		"panic_threshold nan%":            "panic_threshold: 'nan%' is not a percentage, at Testfile:2",
-		"slow_start -1s":                  "slow_start: -1s is not above zero and below ten years, at Testfile:2",
-		"slow_start 0s 2":                 "slow_start: 0s is not above zero and below ten years, at Testfile:2",
-		"slow_start 4000d":                "slow_start: 96000h0m0s is not above zero and below ten years, at Testfile:2",
-		"slow_start 1s 0":                 "slow_start: aggression 0 is not between 0.01 and 100, at Testfile:2",
-		"slow_start 1s 101":               "slow_start: aggression 101 is not between 0.01 and 100, at Testfile:2",
-		"slow_start 1s nan":               "slow_start: aggression NaN is not between 0.01 and 100, at Testfile:2",
-		"queue 0":                         "queue: 0 is not between 1 and 1000000, at Testfile:2",
-		"queue -1 1s":                     "queue: -1 is not between 1 and 1000000, at Testfile:2",
-		"queue 1000001":                   "queue: 1000001 is not between 1 and 1000000, at Testfile:2",
-		"queue 1.5":                       "queue: '1.5' is not an integer, at Testfile:2",
-		"queue 5 0":                       "queue: a timeout of 0s is not above zero, at Testfile:2",
-		"queue 5 -1s":                     "queue: -1s is not above zero and below ten years, at Testfile:2",
-		"queue 5 4000d":                   "queue: 96000h0m0s is not above zero and below ten years, at Testfile:2",
-		"outlier_detection {\n\n  off\n}": "unknown option 'off' for outlier_detection, at Testfile:4",
-		"outlier_detection off {\n}":      "outlier_detection off takes no block, at Testfile:2",
-		"outlier_detection off { }":       "outlier_detection off takes no block, at Testfile:2",
+		"retries 1\nretries 2":                "duplicate option 'retries', at Testfile:3",
+		"priority -1 a":                       "priority: -1 of upstream 'a' is not between 0 and 1000, at Testfile:2",
+		"priority 1001 a":                     "priority: 1001 of upstream 'a' is not between 0 and 1000, at Testfile:2",
+		"priority 99999999999999999999 a":     "priority: '99999999999999999999' is not an integer, at Testfile:2",
+		`priority "" a`:                       "priority: '' is not an integer, at Testfile:2",
+		`priority 1 ""`:                       "priority: empty upstream, at Testfile:2",
+		"priority 1 a a":                      "priority: duplicate upstream 'a', at Testfile:2",
+		"backup a\nbackup A":                  "backup: duplicate upstream 'A', at Testfile:3",
+		"overprovisioning 0.99":               "overprovisioning: 0.99 is not between 1 and 100, at Testfile:2",
+		"overprovisioning 100.1":              "overprovisioning: 100.1 is not between 1 and 100, at Testfile:2",
+		"overprovisioning nan":                "overprovisioning: 'nan' is not a number, at Testfile:2",
+		"overprovisioning inf":                "overprovisioning: +Inf is not between 1 and 100, at Testfile:2",
+		"failback_delay 0":                    "failback_delay: 0s is not above zero, at Testfile:2",
+		"failback_delay 3651d":                "failback_delay: 87624h0m0s is more than ten years, at Testfile:2",
+		"panic_threshold -0.1":                "panic_threshold: -0.1% is not between 0% and 100%, at Testfile:2",
+		"panic_threshold nan%":                "panic_threshold: 'nan%' is not a percentage, at Testfile:2",
+		"slow_start -1s":                      "slow_start: -1s is not above zero and below ten years, at Testfile:2",
+		"slow_start 0s 2":                     "slow_start: 0s is not above zero and below ten years, at Testfile:2",
+		"slow_start 4000d":                    "slow_start: 96000h0m0s is not above zero and below ten years, at Testfile:2",
+		"slow_start 1s 0":                     "slow_start: aggression 0 is not between 0.01 and 100, at Testfile:2",
+		"slow_start 1s 101":                   "slow_start: aggression 101 is not between 0.01 and 100, at Testfile:2",
+		"slow_start 1s nan":                   "slow_start: aggression NaN is not between 0.01 and 100, at Testfile:2",
+		"queue 0":                             "queue: 0 is not between 1 and 1000000, at Testfile:2",
+		"queue -1 1s":                         "queue: -1 is not between 1 and 1000000, at Testfile:2",
+		"queue 1000001":                       "queue: 1000001 is not between 1 and 1000000, at Testfile:2",
+		"queue 1.5":                           "queue: '1.5' is not an integer, at Testfile:2",
+		"queue 5 0":                           "queue: a timeout of 0s is not above zero, at Testfile:2",
+		"queue 5 -1s":                         "queue: -1s is not above zero and below ten years, at Testfile:2",
+		"queue 5 4000d":                       "queue: 96000h0m0s is not above zero and below ten years, at Testfile:2",
+		"outlier_detection {\n\n  off\n}":     "unknown option 'off' for outlier_detection, at Testfile:4",
+		"outlier_detection off {\n}":          "outlier_detection off takes no block, at Testfile:2",
+		"outlier_detection off { }":           "outlier_detection off takes no block, at Testfile:2",
+		"hold 3600.1s":                        "hold: 1h0m0.1s is not above zero and at most 1h, at Testfile:2",
+		"hold 1s 1000001":                     "hold: 1000001 is not between 1 and 1000000, at Testfile:2",
+		"hold off {\n}":                       "hold takes no block, at Testfile:2",
+		"retry_budget 100.1":                  "retry_budget: 100.1% is not between 0% and 100%, at Testfile:2",
+		"retry_budget inf":                    "retry_budget: +Inf% is not between 0% and 100%, at Testfile:2",
+		"retry_budget 1 99999999999999999999": "retry_budget: '99999999999999999999' is not an integer, at Testfile:2",
 	} {
 		t.Run(options, func(t *testing.T) {
 			var o Options
 			if err := parse(&o, options); err == nil || err.Error() != want {
 				t.Errorf("%v, want %s", err, want)
-			}
-		})
-	}
-}
-
-// Each option of outlier_detection rejects what is no value for it.
-func TestOutlierDetectionErrors(t *testing.T) {
-	const count, atLeastOne, percent, factor, duration = "0 and 1073741824", "1 and 1073741824", "0% and 100%", "0 and 1000", "duration"
-	for option, kind := range map[string]string{
-		"consecutive_5xx":                   count,
-		"consecutive_gateway_failures":      count,
-		"consecutive_local_origin_failures": count,
-		"minimum_hosts":                     atLeastOne,
-		"request_volume":                    atLeastOne,
-		"failure_percentage_threshold":      percent,
-		"max_ejection_percent":              percent,
-		"success_rate_stdev_factor":         factor,
-		"interval":                          duration,
-		"base_ejection_time":                duration,
-		"max_ejection_time":                 duration,
-		"ejection_jitter":                   duration,
-		"status":                            "status",
-	} {
-		t.Run(option, func(t *testing.T) {
-			bad := map[string]string{"": option + ": missing argument"}
-			switch kind {
-			case count, atLeastOne:
-				bad["1 2"] = option + ": unexpected argument '2'"
-				bad["-1"] = option + ": -1 is not between " + kind
-				bad["1073741825"] = option + ": 1073741825 is not between " + kind
-				bad["1.5"] = option + ": '1.5' is not an integer"
-			case percent:
-				bad["1 2"] = option + ": unexpected argument '2'"
-				bad["-1"] = option + ": -1% is not between " + kind
-				bad["100.5%"] = option + ": 100.5% is not between " + kind
-				bad["most"] = option + ": 'most' is not a percentage"
-			case factor:
-				bad["1 2"] = option + ": unexpected argument '2'"
-				bad["-0.1"] = option + ": -0.1 is not between " + kind
-				bad["1001"] = option + ": 1001 is not between " + kind
-				bad["1.9σ"] = option + ": '1.9σ' is not a number"
-			case duration:
-				bad["1s 2s"] = option + ": unexpected argument '2s'"
-				bad["0"] = option + ": 0s is not above zero"
-				bad["-1s"] = option + ": -1s is not above zero"
-				bad["5"] = option + `: '5' has no unit; write it with one, such as "5s"`
-			default:
-				bad["5x"] = "status: '5x' is not a status code, a class such as 2xx, or a range such as 200-399"
-				bad["504-502"] = "status: range '504-502' ends before it begins"
-			}
-			if kind == atLeastOne {
-				bad["0"] = option + ": 0 is not between " + kind
-			}
-			for value, want := range bad {
-				var o Options
-				line := strings.TrimSpace(option + " " + value)
-				want += ", at Testfile:3"
-				if err := parse(&o, "outlier_detection {\n"+line+"\n}"); err == nil || err.Error() != want {
-					t.Errorf("%s: %v, want %s", line, err, want)
-				}
-			}
-			valid := map[string]string{duration: "1s", "status": "503"}[kind]
-			if valid == "" {
-				valid = "1"
-			}
-			var o Options
-			twice := fmt.Sprintf("outlier_detection {\n%s %s\n%s %s\n}", option, valid, option, valid)
-			if err := parse(&o, twice); err == nil || err.Error() != "duplicate option '"+option+"', at Testfile:4" {
-				t.Errorf("twice: %v", err)
 			}
 		})
 	}
@@ -216,6 +159,15 @@ func TestProvisionRejectsWhatIsNoOption(t *testing.T) {
 		"slow_start: aggression -1 is not between 0.01 and 100":                                                                          {SlowStart: &SlowStart{Window: 1, Aggression: -1}},
 		"queue: 0 is not between 1 and 1000000":                                                                                          {Queue: &queue.Options{}},
 		"queue: -1ns is not above zero and below ten years":                                                                              {Queue: &queue.Options{Length: 1, Timeout: -1}},
+		"hold: -1ns is not above zero and at most 1h":                                                                                    {Hold: &queue.HoldOptions{Duration: -1}},
+		"hold: 1h0m0.000000001s is not above zero and at most 1h":                                                                        {Hold: &queue.HoldOptions{Duration: caddy.Duration(time.Hour) + 1}},
+		"hold: -1 is not between 1 and 1000000":                                                                                          {Hold: &queue.HoldOptions{Requests: -1}},
+		"hold: 1000001 is not between 1 and 1000000":                                                                                     {Hold: &queue.HoldOptions{Requests: 1_000_001}},
+		"hold: off and other options exclude each other":                                                                                 {Hold: &queue.HoldOptions{Off: true, Requests: 1}},
+		"retry_budget: NaN% is not between 0% and 100%":                                                                                  {RetryBudget: &RetryBudget{Percent: ptr(math.NaN())}},
+		"retry_budget: 101% is not between 0% and 100%":                                                                                  {RetryBudget: &RetryBudget{Percent: ptr(101.0)}},
+		"retry_budget: -1 is not between 0 and 1000000":                                                                                  {RetryBudget: &RetryBudget{PerSecond: ptr(-1)}},
+		"retry_budget: off and other options exclude each other":                                                                         {RetryBudget: &RetryBudget{Off: true, PerSecond: ptr(0)}},
 		"outlier_detection: off and other options exclude each other":                                                                    only(outlier.Options{Off: true, Consecutive5xx: ptr(1)}),
 		"outlier_detection: consecutive_5xx: -1 is not between 0 and 1073741824":                                                         only(outlier.Options{Consecutive5xx: ptr(-1)}),
 		"outlier_detection: minimum_hosts: 0 is not between 1 and 1073741824":                                                            only(outlier.Options{MinimumHosts: ptr(0)}),
@@ -231,6 +183,27 @@ func TestProvisionRejectsWhatIsNoOption(t *testing.T) {
 		if err := o.provision(); err == nil || err.Error() != want {
 			t.Errorf("%v, want %s", err, want)
 		}
+	}
+}
+
+// What a policy does not name, it has by default; off, it has nothing of.
+func TestHoldAndRetryBudgetByDefault(t *testing.T) {
+	var o Options
+	if err := o.provision(); err != nil {
+		t.Fatal(err)
+	}
+	if h := o.hold; *h != (queue.HoldOptions{Duration: caddy.Duration(3 * time.Second), Requests: 5000}) {
+		t.Errorf("hold: %+v", h)
+	}
+	if b := o.budget; *b.Percent != 20 || *b.PerSecond != 10 {
+		t.Errorf("retry_budget: %v%% and %d", *b.Percent, *b.PerSecond)
+	}
+	if o.Hold != nil || o.RetryBudget != nil {
+		t.Error("defaults are written into the configuration")
+	}
+	o = Options{Hold: &queue.HoldOptions{Off: true}, RetryBudget: &RetryBudget{Off: true}}
+	if err := o.provision(); err != nil || o.hold != nil || o.budget != nil {
+		t.Error("off:", err, o.hold, o.budget)
 	}
 }
 

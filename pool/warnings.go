@@ -24,6 +24,10 @@ func (p *Pool) warn(handler *reverseproxy.Handler) {
 		p.logger.Warn("panic_threshold is a percentage, and below one percent: write 50 for a half",
 			policy, upstreams, zap.Float64("panic_threshold", *t))
 	}
+	if b := o.RetryBudget; b != nil && b.Percent != nil && *b.Percent > 0 && *b.Percent < 1 {
+		p.logger.Warn("retry_budget is a percentage, and below one percent: write 20 for a fifth",
+			policy, upstreams, zap.Float64("retry_budget", *b.Percent))
+	}
 	if p.fixed && len(addresses) > 0 && !slices.ContainsFunc(addresses, func(a string) bool { return !o.backups.has(a) }) {
 		p.logger.Warn("all upstreams are backups, which is as if none were: leave backup out, or name only some of them",
 			policy, upstreams)

@@ -44,7 +44,7 @@ func CheckCount(option string, n int) error {
 
 // CheckPercent returns an error unless the option's percentage is from min to max.
 func CheckPercent(option string, p, min, max float64) error {
-	if p < min || p > max {
+	if !(p >= min && p <= max) {
 		return fmt.Errorf("%s: %v%% is not between %v%% and %v%%", option, p, min, max)
 	}
 	return nil

@@ -131,12 +131,22 @@ func Percent(d *caddyfile.Dispenser, min, max float64) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
+	p, err := ParsePercent(option, arg)
+	if err == nil {
+		err = CheckPercent(option, p, min, max)
+	}
+	if err != nil {
+		return 0, d.WrapErr(err)
+	}
+	return p, nil
+}
+
+// ParsePercent returns what an argument of the option is in percent. It may have
+// the sign or not.
+func ParsePercent(option, arg string) (float64, error) {
 	p, err := strconv.ParseFloat(strings.TrimSuffix(arg, "%"), 64)
 	if err != nil || p != p {
-		return 0, d.WrapErr(notA(aPercentage, option, arg))
-	}
-	if err := CheckPercent(option, p, min, max); err != nil {
-		return 0, d.WrapErr(err)
+		return 0, notA(aPercentage, option, arg)
 	}
 	return p, nil
 }

@@ -1,0 +1,89 @@
+package pool
+
+import (
+	"errors"
+	"strconv"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/cfg"
+)
+
+// RetryBudget limits the extra attempts that a pool makes, all of its requests
+// together, so that retries do not multiply the load of upstreams that fail. A retry
+// beyond the budget is not made: the client gets the error that there is.
+type RetryBudget struct {
+	// Make as many extra attempts as the requests may have. Default: false.
+	Off bool `json:"off,omitempty"`
+
+	// Extra attempts as a percentage of the requests of the last 10 s. 0 leaves
+	// those per second. Default: 20.
+	Percent *float64 `json:"percent,omitempty"`
+
+	// Extra attempts a second beside those. Default: 10.
+	PerSecond *int `json:"per_second,omitempty"`
+}
+
+const (
+	defaultBudgetPercent   = 20
+	defaultBudgetPerSecond = 10
+	maxBudgetPerSecond     = 1_000_000
+)
+
+// unmarshal parses the option at the cursor. Syntax:
+//
+//	retry_budget <percent> [<per second>]
+//	retry_budget off
+func (b *RetryBudget) unmarshal(d *caddyfile.Dispenser) error {
+	args, err := cfg.Args(d, 1, 2)
+	if err != nil {
+		return err
+	}
+	if args[0] == "off" {
+		if b.Off = true; len(args) > 1 {
+			return d.Errf("retry_budget off: unexpected argument '%s'", args[1])
+		}
+		return nil
+	}
+	percent, err := cfg.ParsePercent("retry_budget", args[0])
+	if err != nil {
+		return d.WrapErr(err)
+	}
+	b.Percent = &percent
+	if len(args) == 2 {
+		n, err := strconv.Atoi(args[1])
+		if err != nil {
+			return d.WrapErr(cfg.NotAnInteger("retry_budget", args[1]))
+		}
+		b.PerSecond = &n
+	}
+	if _, err := b.withDefaults(); err != nil {
+		return d.WrapErr(err)
+	}
+	return nil
+}
+
+// withDefaults checks the options, and returns them with their defaults; nil where
+// there is no limit. Nil options are those of a policy that names none.
+func (b *RetryBudget) withDefaults() (*RetryBudget, error) {
+	percent, perSecond := float64(defaultBudgetPercent), defaultBudgetPerSecond
+	if b != nil && b.Off {
+		if b.Percent != nil || b.PerSecond != nil {
+			return nil, errors.New("retry_budget: off and other options exclude each other")
+		}
+		return nil, nil
+	}
+	if b != nil && b.Percent != nil {
+		percent = *b.Percent
+	}
+	if b != nil && b.PerSecond != nil {
+		perSecond = *b.PerSecond
+	}
+	if err := cfg.CheckPercent("retry_budget", percent, 0, 100); err != nil {
+		return nil, err
+	}
+	if err := cfg.CheckRange("retry_budget", perSecond, 0, maxBudgetPerSecond); err != nil {
+		return nil, err
+	}
+	return &RetryBudget{Percent: &percent, PerSecond: &perSecond}, nil
+}
