@@ -7,16 +7,16 @@ import (
 )
 
 // build makes the membership's snapshot. The pool's mutex building is held.
-func (p *Pool) build(v *membership) {
+func (p *Pool) build(ms *membership) {
 	now := instant.Now()
-	before := v.snapshot.Load()
-	states := make([]state, len(v.members))
+	before := ms.snapshot.Load()
+	states := make([]state, len(ms.members))
 	if p.detector != nil {
 		p.detector.Recount()
 	}
 	var others, backup census
 	steady := 0 // that are up, and do not fail every attempt
-	for i, m := range v.members {
+	for i, m := range ms.members {
 		m.release(now)
 		s := m.stateAt(p.options, now)
 		states[i] = s
@@ -43,30 +43,30 @@ func (p *Pool) build(v *membership) {
 		}
 		p.wakeUp.Before(s.until)
 	}
-	onBackups := p.onBackups(v.history, others, backup, now)
+	onBackups := p.onBackups(ms.history, others, backup, now)
 	serving := others
 	if onBackups {
 		serving = backup
 	}
 	next := &Snapshot{panicking: p.panics(serving)}
-	p.compose(next, before, v, states, onBackups, steady == 0)
+	p.compose(next, before, ms, states, onBackups, steady == 0)
 	if !next.panicking || onBackups {
-		p.share(next, v, states, onBackups, now)
+		p.share(next, ms, states, onBackups, now)
 	}
 	if len(next.tiers) == 1 && !next.tiers[0].gated && p.queue == nil && !p.counting && !p.sessions && !p.transport.Nested() {
 		next.plain = next.tiers[0]
 	}
-	p.admit(next, v, states)
-	p.countEjectable(v, states)
+	p.admit(next, ms, states)
+	p.countEjectable(ms, states)
 	next.findProbationCandidates()
-	p.notePanic(v.history, next, serving)
-	v.snapshot.Store(next)
+	p.notePanic(ms.history, next, serving)
+	ms.snapshot.Store(next)
 	if before != nil {
 		before.discount(next)
 	}
 	for i, s := range states {
 		if s.failing && steady > 0 { // there is another one now
-			p.eject(v.members[i], outlier.Finding{Rule: outlier.ByLocal})
+			p.eject(ms.members[i], outlier.Finding{Rule: outlier.ByLocal})
 		}
 	}
 }

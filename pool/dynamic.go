@@ -44,27 +44,27 @@ var seed = maphash.MakeSeed()
 // findDynamic is find for upstreams that were not configured.
 func (p *Pool) findDynamic(upstreams []*reverseproxy.Upstream, q *Query) {
 	d, now := &p.dynamic, q.now()
-	v := d.latest.Load()
-	if v == nil || !v.item.UsedSince(now-int64(p.expiry)) || !v.fill(&q.buffers.listed, upstreams) {
-		v = p.membershipOf(upstreams, now)
-		v.fill(&q.buffers.listed, upstreams)
-		d.show(v)
+	ms := d.latest.Load()
+	if ms == nil || !ms.item.UsedSince(now-int64(p.expiry)) || !ms.fill(&q.buffers.listed, upstreams) {
+		ms = p.membershipOf(upstreams, now)
+		ms.fill(&q.buffers.listed, upstreams)
+		d.show(ms)
 	}
-	v.seen(now)
+	ms.seen(now)
 	if now-d.asked.Load() > int64(cache.Tick) {
 		d.asked.Store(now)
 	}
-	q.membership, q.listed = v, q.buffers.listed
+	q.membership, q.listed = ms, q.buffers.listed
 }
 
 // fill puts the upstreams into the buffer in the order of the membership's members.
 // It returns false if they are not the members.
-func (v *membership) fill(buffer *[]*reverseproxy.Upstream, upstreams []*reverseproxy.Upstream) bool {
+func (ms *membership) fill(buffer *[]*reverseproxy.Upstream, upstreams []*reverseproxy.Upstream) bool {
 	clear(*buffer)
-	*buffer = slices.Grow((*buffer)[:0], len(v.members))[:len(v.members)]
+	*buffer = slices.Grow((*buffer)[:0], len(ms.members))[:len(ms.members)]
 	distinct := 0
 	for _, u := range upstreams {
-		i, ok := v.index[u.Dial]
+		i, ok := ms.index[u.Dial]
 		if !ok {
 			return false
 		}
@@ -73,16 +73,16 @@ func (v *membership) fill(buffer *[]*reverseproxy.Upstream, upstreams []*reverse
 			distinct++
 		}
 	}
-	return distinct == len(v.members)
+	return distinct == len(ms.members)
 }
 
 // seen notes that the members were returned by a source.
-func (v *membership) seen(now int64) {
-	if !v.item.Use(now) {
+func (ms *membership) seen(now int64) {
+	if !ms.item.Use(now) {
 		return
 	}
-	v.past.Use(now)
-	for _, m := range v.members {
+	ms.past.Use(now)
+	for _, m := range ms.members {
 		m.seen.Store(now)
 	}
 }
@@ -104,43 +104,43 @@ func (p *Pool) membershipOf(upstreams []*reverseproxy.Upstream, now int64) *memb
 		}
 		return item.Value
 	}
-	if v := known(); v != nil {
-		return v
+	if ms := known(); ms != nil {
+		return ms
 	}
 	p.building.Lock() // so that no flip gets lost between reading and storing
 	defer p.building.Unlock()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if v := known(); v != nil {
-		return v // another request was faster
+	if ms := known(); ms != nil {
+		return ms // another request was faster
 	}
-	v := &membership{print: print, index: make(map[string]int, len(upstreams))}
-	v.past = cache.NewEntry(new(history), 1, now)
+	ms := &membership{print: print, index: make(map[string]int, len(upstreams))}
+	ms.past = cache.NewEntry(new(history), 1, now)
 	closed := p.isClosed()
 	if !closed {
-		v.past = p.historyOf(strconv.FormatUint(print, 36), true, now)
+		ms.past = p.historyOf(strconv.FormatUint(print, 36), true, now)
 	}
-	v.history = v.past.Value
+	ms.history = ms.past.Value
 	fresh := make(map[*member]bool)
 	for _, u := range upstreams {
-		if _, ok := v.index[u.Dial]; ok {
+		if _, ok := ms.index[u.Dial]; ok {
 			continue
 		}
 		m, isNew := p.track(u.Dial, closed, now)
 		fresh[m] = isNew
-		v.index[u.Dial] = len(v.members)
-		v.members = append(v.members, m)
+		ms.index[u.Dial] = len(ms.members)
+		ms.members = append(ms.members, m)
 	}
-	welcome(v.members, func(m *member) bool { return fresh[m] }, now)
-	v.arrange()
-	p.locate(v)
-	p.build(v)
-	v.item = cache.NewEntry(v, len(v.members), now)
-	d.gone(d.memberships.Put(print, v.item, maxMemberships, max(maxListed*p.limit, len(v.members))))
+	welcome(ms.members, func(m *member) bool { return fresh[m] }, now)
+	ms.arrange()
+	p.locate(ms)
+	p.build(ms)
+	ms.item = cache.NewEntry(ms, len(ms.members), now)
+	d.gone(d.memberships.Put(print, ms.item, maxMemberships, max(maxListed*p.limit, len(ms.members))))
 	if !closed { // else all was released
 		p.sweep(now)
 	}
-	return v
+	return ms
 }
 
 // track returns the member with the given address; a new one if there is none,
@@ -221,8 +221,8 @@ func (p *Pool) sweep(now int64) {
 	p.memory.tidy(now, max(keep, int64(p.expiry), int64(p.options.FailbackDelay)))
 	d.gone(d.memberships.Expire(now - int64(p.expiry)))
 	kept := make(map[*member]bool)
-	for _, v := range d.all() {
-		for _, m := range v.members {
+	for _, ms := range d.all() {
+		for _, m := range ms.members {
 			kept[m] = true
 		}
 	}
@@ -243,8 +243,8 @@ func (p *Pool) sweep(now int64) {
 
 // all returns the memberships.
 func (d *dynamics) all() (memberships []*membership) {
-	d.memberships.Each(func(v *membership) bool {
-		memberships = append(memberships, v)
+	d.memberships.Each(func(ms *membership) bool {
+		memberships = append(memberships, ms)
 		return true
 	})
 	return memberships

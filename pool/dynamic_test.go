@@ -77,7 +77,7 @@ func TestLatestMembershipIsOneThatIsKept(t *testing.T) {
 		first := list("a:80", "b:80", "c:80")
 		d.show(first)
 		second := list("d:80", "e:80", "f:80")
-		if v := d.latest.Load(); v != nil {
+		if ms := d.latest.Load(); ms != nil {
 			t.Error("the latest membership is one that has gone")
 		}
 		d.show(second)
@@ -85,7 +85,7 @@ func TestLatestMembershipIsOneThatIsKept(t *testing.T) {
 			t.Error("a membership that is there is not shown")
 		}
 		d.show(first) // by a request that has found it before it went
-		if v := d.latest.Load(); v == first {
+		if ms := d.latest.Load(); ms == first {
 			t.Error("the latest membership is one that had gone")
 		}
 	})

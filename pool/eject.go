@@ -27,11 +27,11 @@ func (p *Pool) judge(m *member, r outlier.Report) {
 
 // eject ejects the member, if that is allowed.
 func (p *Pool) eject(m *member, f outlier.Finding) {
-	v := p.membershipWith(m)
-	if v == nil {
+	ms := p.membershipWith(m)
+	if ms == nil {
 		return
 	}
-	e, ejected, changed := p.detector.Eject(m.host, &v.ejectable, &m.ejectable, f, instant.Now())
+	e, ejected, changed := p.detector.Eject(m.host, &ms.ejectable, &m.ejectable, f, instant.Now())
 	if ejected {
 		p.logger.Warn("upstream is ejected",
 			zap.String("upstream", m.address), zap.String("rule", e.Rule),
@@ -45,12 +45,12 @@ func (p *Pool) eject(m *member, f outlier.Finding) {
 }
 
 // countEjectable has the detector count the members, as they were seen.
-func (p *Pool) countEjectable(v *membership, states []state) {
+func (p *Pool) countEjectable(ms *membership, states []state) {
 	if p.detector == nil {
 		return
 	}
-	p.detector.Count(&v.ejectable, func(yield func(*outlier.Member, outlier.Counted) bool) {
-		for i, m := range v.members {
+	p.detector.Count(&ms.ejectable, func(yield func(*outlier.Member, outlier.Counted) bool) {
+		for i, m := range ms.members {
 			s := &states[i]
 			if m.weight == 0 {
 				continue
@@ -64,25 +64,25 @@ func (p *Pool) countEjectable(v *membership, states []state) {
 }
 
 // membershipWith returns a membership that the member is in; nil for none.
-func (p *Pool) membershipWith(m *member) (v *membership) {
+func (p *Pool) membershipWith(m *member) (ms *membership) {
 	if _, ok := p.static.index[m.address]; ok {
 		return p.static
 	}
-	if v := p.dynamic.latest.Load(); v != nil && v.has(m) {
-		return v
+	if ms := p.dynamic.latest.Load(); ms != nil && ms.has(m) {
+		return ms
 	}
 	p.dynamic.memberships.Each(func(other *membership) bool {
 		if other.has(m) {
-			v = other
+			ms = other
 		}
-		return v == nil
+		return ms == nil
 	})
-	return v
+	return ms
 }
 
-func (v *membership) has(m *member) bool {
-	i, ok := v.index[m.address]
-	return ok && v.members[i] == m
+func (ms *membership) has(m *member) bool {
+	i, ok := ms.index[m.address]
+	return ok && ms.members[i] == m
 }
 
 // nextInterval has the rules on rates be applied at the end of the interval.
@@ -97,8 +97,8 @@ func (p *Pool) intervalEnded() {
 	p.background(func() {
 		now := instant.Now()
 		p.judgeRates(p.static, now)
-		for _, v := range p.dynamic.all() {
-			p.judgeRates(v, now)
+		for _, ms := range p.dynamic.all() {
+			p.judgeRates(ms, now)
 		}
 		p.nextInterval(now)
 	})
@@ -106,12 +106,12 @@ func (p *Pool) intervalEnded() {
 
 // judgeRates applies the rules on rates to the members, as they were in the
 // interval before the one of the instant.
-func (p *Pool) judgeRates(v *membership, now int64) {
-	hosts := make([]*outlier.Host, len(v.members))
-	for i, m := range v.members {
+func (p *Pool) judgeRates(ms *membership, now int64) {
+	hosts := make([]*outlier.Host, len(ms.members))
+	for i, m := range ms.members {
 		hosts[i] = m.host
 	}
 	for i, f := range p.options.rules.Outliers(hosts, now) {
-		p.eject(v.members[i], f)
+		p.eject(ms.members[i], f)
 	}
 }

@@ -78,11 +78,11 @@ func (h *history) forget(level int) {
 
 // share says which share of the draws falls on each of the snapshot's tiers.
 // Backups have all of it or none.
-func (p *Pool) share(next *Snapshot, v *membership, states []state, onBackups bool, now int64) {
+func (p *Pool) share(next *Snapshot, ms *membership, states []state, onBackups bool, now int64) {
 	byLevel := make(map[int]*balance.Level)
 	unproven := make(map[int]int)
 	for i, s := range states {
-		m := v.members[i]
+		m := ms.members[i]
 		if m.weight == 0 || (m.level == backups) != onBackups {
 			continue
 		}
@@ -117,7 +117,7 @@ func (p *Pool) share(next *Snapshot, v *membership, states []state, onBackups bo
 		}
 		l.Trusted = balance.Health(l.Healthy, l.Upstreams, factor)
 		if !onBackups {
-			l.Trusted = p.trusted(v.history, number, l.Trusted, now)
+			l.Trusted = p.trusted(ms.history, number, l.Trusted, now)
 		}
 		levels[i] = *l
 	}

@@ -32,24 +32,24 @@ type membership struct {
 
 // show makes the membership the one that requests look at first, unless it has gone from
 // the cache: then it is not rebuilt any more.
-func (d *dynamics) show(v *membership) {
-	d.latest.Store(v)
-	if !d.keeps(v) {
-		d.latest.CompareAndSwap(v, nil)
+func (d *dynamics) show(ms *membership) {
+	d.latest.Store(ms)
+	if !d.keeps(ms) {
+		d.latest.CompareAndSwap(ms, nil)
 	}
 }
 
 // keeps reports whether the membership is rebuilt when something changes.
-func (d *dynamics) keeps(v *membership) bool {
-	item := d.memberships.Get(v.print)
-	return item != nil && item.Value == v
+func (d *dynamics) keeps(ms *membership) bool {
+	item := d.memberships.Get(ms.print)
+	return item != nil && item.Value == ms
 }
 
 // gone is called with the memberships that the cache has evicted.
 func (d *dynamics) gone(memberships []*membership) {
-	for _, v := range memberships {
-		v.snapshot.Load().discount(new(Snapshot))
-		d.latest.CompareAndSwap(v, nil)
+	for _, ms := range memberships {
+		ms.snapshot.Load().discount(new(Snapshot))
+		d.latest.CompareAndSwap(ms, nil)
 	}
 }
 
@@ -57,17 +57,17 @@ func (d *dynamics) gone(memberships []*membership) {
 const all = -1
 
 // arrange gives the members their levels, and their indices there.
-func (v *membership) arrange() {
-	v.levels = map[int]*Level{all: {}}
-	for _, m := range v.members {
-		if v.levels[m.level] == nil {
-			v.levels[m.level] = &Level{}
+func (ms *membership) arrange() {
+	ms.levels = map[int]*Level{all: {}}
+	for _, m := range ms.members {
+		if ms.levels[m.level] == nil {
+			ms.levels[m.level] = &Level{}
 		}
-		v.levelIndices[0] = append(v.levelIndices[0], v.levels[m.level].take(m))
+		ms.levelIndices[0] = append(ms.levelIndices[0], ms.levels[m.level].take(m))
 		if m.level == backups {
-			v.levelIndices[1] = append(v.levelIndices[1], v.levelIndices[0][len(v.levelIndices[0])-1])
+			ms.levelIndices[1] = append(ms.levelIndices[1], ms.levelIndices[0][len(ms.levelIndices[0])-1])
 		} else {
-			v.levelIndices[1] = append(v.levelIndices[1], v.levels[all].take(m))
+			ms.levelIndices[1] = append(ms.levelIndices[1], ms.levels[all].take(m))
 		}
 	}
 }

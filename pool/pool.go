@@ -158,9 +158,9 @@ func (p *Pool) member(address string) *member {
 	if i, ok := p.static.index[address]; ok {
 		return p.static.members[i]
 	}
-	if v := p.dynamic.latest.Load(); v != nil {
-		if i, ok := v.index[address]; ok {
-			return v.members[i]
+	if ms := p.dynamic.latest.Load(); ms != nil {
+		if i, ok := ms.index[address]; ok {
+			return ms.members[i]
 		}
 	}
 	if m, ok := p.dynamic.members.Load(address); ok {

@@ -47,9 +47,9 @@ func (p *Pool) changed() {
 func (p *Pool) rebuild() (members int) {
 	p.build(p.static)
 	members = len(p.static.members)
-	for _, v := range p.dynamic.all() {
-		p.build(v)
-		members += len(v.members)
+	for _, ms := range p.dynamic.all() {
+		p.build(ms)
+		members += len(ms.members)
 	}
 	return members
 }

@@ -11,7 +11,7 @@ type reservists struct{ ejected, unhealthy []int }
 
 // keep makes the reserve of those that are out. Where verdicts are never to be
 // ignored, none of the unhealthy is in it.
-func (p *Pool) keep(out reservists, v *membership, states []state) (r reserve) {
+func (p *Pool) keep(out reservists, ms *membership, states []state) (r reserve) {
 	if t := p.options.PanicThreshold; t != nil && *t == 0 {
 		out.unhealthy = nil
 	}
@@ -21,10 +21,10 @@ func (p *Pool) keep(out reservists, v *membership, states []state) (r reserve) {
 		}
 		t := &Tier{Candidates: make([]Candidate, len(indices)), gated: true}
 		for n, i := range indices {
-			m := v.members[i]
+			m := ms.members[i]
 			t.Candidates[n] = Candidate{Address: m.address, Weight: 1, Latency: m.latency, member: m, index: i, limit: states[i].limit}
-			if v.upstreams != nil {
-				t.upstreams = append(t.upstreams, v.upstreams[i])
+			if ms.upstreams != nil {
+				t.upstreams = append(t.upstreams, ms.upstreams[i])
 			}
 		}
 		return t

@@ -98,36 +98,36 @@ func (h *Handle) meet(s *Snapshot, q *Query, session Session) (u *reverseproxy.U
 }
 
 // locate has the policies that have sessions find them among the membership's members.
-func (p *Pool) locate(v *membership) {
+func (p *Pool) locate(ms *membership) {
 	if !p.sessions {
 		return
 	}
-	addresses := make([]string, len(v.members))
-	for i, m := range v.members {
+	addresses := make([]string, len(ms.members))
+	for i, m := range ms.members {
 		addresses[i] = m.address
 	}
-	v.sessions = &sessionsByPolicy{inside: make(map[*Handle]Sessions)}
+	ms.sessions = &sessionsByPolicy{inside: make(map[*Handle]Sessions)}
 	for _, h := range p.handles {
 		switch find := h.features.Sessions; {
 		case find == nil:
 		case h.owner:
-			v.sessions.own = find(addresses)
+			ms.sessions.own = find(addresses)
 		default:
-			v.sessions.inside[h] = find(addresses)
+			ms.sessions.inside[h] = find(addresses)
 		}
 	}
 }
 
 // admit notes which members may be met by their sessions: those that are well,
 // drained or not, and those that get traffic anyhow.
-func (p *Pool) admit(s *Snapshot, v *membership, states []state) {
+func (p *Pool) admit(s *Snapshot, ms *membership, states []state) {
 	if !p.sessions {
 		return
 	}
-	s.sessions = v.sessions
-	s.members = make([]Candidate, len(v.members))
-	s.open, s.ejected = make([]bool, len(v.members)), make([]bool, len(v.members))
-	for i, m := range v.members {
+	s.sessions = ms.sessions
+	s.members = make([]Candidate, len(ms.members))
+	s.open, s.ejected = make([]bool, len(ms.members)), make([]bool, len(ms.members))
+	for i, m := range ms.members {
 		state := &states[i]
 		s.members[i] = Candidate{
 			Address: m.address, Latency: m.latency, member: m, index: i,

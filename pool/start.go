@@ -21,8 +21,8 @@ func (h *Handle) Start() error {
 	p.identity.upstreams = slices.Compact(slices.Sorted(slices.Values(append(dials(p.statics), p.source.names...))))
 	memories.claim(p, now)
 	p.recall()
-	v := &membership{upstreams: p.statics, index: make(map[string]int)}
-	p.static = v
+	ms := &membership{upstreams: p.statics, index: make(map[string]int)}
+	p.static = ms
 	fresh := make(map[string]bool) // to this pool
 	for i, address := range dials(p.statics) {
 		m, _, wasIdle := p.newMember(address, now)
@@ -30,19 +30,19 @@ func (h *Handle) Start() error {
 		if _, again := fresh[m.dialled]; !again {
 			fresh[m.dialled] = wasIdle
 		}
-		if _, ok := v.index[address]; !ok {
-			v.index[address] = i
+		if _, ok := ms.index[address]; !ok {
+			ms.index[address] = i
 		}
-		v.members = append(v.members, m)
+		ms.members = append(ms.members, m)
 		if err := p.watch(m, nil); err != nil {
 			return fmt.Errorf("upstream %s: %v", address, err)
 		}
 	}
-	v.history = p.historyOf(strings.Join(p.identity.upstreams, " "), false, now).Value
-	welcome(v.members, func(m *member) bool { return fresh[m.dialled] }, now)
-	v.arrange()
-	p.locate(v)
-	p.build(v)
+	ms.history = p.historyOf(strings.Join(p.identity.upstreams, " "), false, now).Value
+	welcome(ms.members, func(m *member) bool { return fresh[m.dialled] }, now)
+	ms.arrange()
+	p.locate(ms)
+	p.build(ms)
 	p.nextInterval(now)
 	return nil
 }

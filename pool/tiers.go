@@ -12,7 +12,7 @@ import (
 // compose makes the snapshot's tiers. Where nobody is up, or the last ones fail
 // every attempt, ejections do not count; those that fail come last.
 // Where the traffic is the backups', a panic lets in nobody else.
-func (p *Pool) compose(next, before *Snapshot, v *membership, states []state, onBackups, nobody bool) {
+func (p *Pool) compose(next, before *Snapshot, ms *membership, states []state, onBackups, nobody bool) {
 	type rank struct {
 		failing, backup, degraded bool
 		level                     int
@@ -21,7 +21,7 @@ func (p *Pool) compose(next, before *Snapshot, v *membership, states []state, on
 	var out reservists
 	next.unproven = true
 	for i, s := range states {
-		level := v.members[i].level
+		level := ms.members[i].level
 		at := rank{backup: level == backups, degraded: s.degraded, level: level}
 		switch {
 		case s.weight == 0 || s.verdict == healthcheck.Checking:
@@ -42,7 +42,7 @@ func (p *Pool) compose(next, before *Snapshot, v *membership, states []state, on
 		next.unproven = next.unproven && (s.phase != outlier.Serving || at.failing)
 		members[at] = append(members[at], i)
 	}
-	next.reserve = p.keep(out, v, states)
+	next.reserve = p.keep(out, ms, states)
 	order := make([]rank, 0, len(members))
 	for at := range members {
 		order = append(order, at)
@@ -51,12 +51,12 @@ func (p *Pool) compose(next, before *Snapshot, v *membership, states []state, on
 		return cmp.Or(compare(a.failing, b.failing), compare(a.backup, b.backup), compare(a.degraded, b.degraded), a.level-b.level)
 	})
 	for _, at := range order {
-		t := &Tier{level: at.level, degraded: at.degraded, failing: at.failing, Level: v.levels[at.level], sessions: v.sessions}
-		indices := v.levelIndices[0]
+		t := &Tier{level: at.level, degraded: at.degraded, failing: at.failing, Level: ms.levels[at.level], sessions: ms.sessions}
+		indices := ms.levelIndices[0]
 		if next.panicking && !onBackups && !at.backup { // of all levels
-			t.Level, indices = v.levels[all], v.levelIndices[1]
+			t.Level, indices = ms.levels[all], ms.levelIndices[1]
 		}
-		next.tiers = append(next.tiers, p.tier(t, before, v, states, members[at], indices))
+		next.tiers = append(next.tiers, p.tier(t, before, ms, states, members[at], indices))
 	}
 }
 
@@ -73,23 +73,23 @@ func compare(a, b bool) int {
 
 // tier fills in the tier of the given members. What was there before stays as it
 // is if nothing has changed for it.
-func (p *Pool) tier(t *Tier, before *Snapshot, v *membership, states []state, members, levelIndices []int) *Tier {
+func (p *Pool) tier(t *Tier, before *Snapshot, ms *membership, states []state, members, levelIndices []int) *Tier {
 	weights, most := make([]float64, len(members)), 0.0
 	for n, i := range members {
 		weights[n] = states[i].weight * float64(states[i].percent) / 100
-		most = max(most, weights[n]/float64(v.members[i].weight))
+		most = max(most, weights[n]/float64(ms.members[i].weight))
 	}
 	for n, w := range scale(weights) {
 		i := members[n]
-		m, s := v.members[i], &states[i]
+		m, s := ms.members[i], &states[i]
 		t.Candidates = append(t.Candidates, Candidate{
 			Address: m.address, Weight: w, Latency: m.latency, LevelIndex: levelIndices[i],
 			Ramp:   weights[n] / float64(m.weight) / most,
 			member: m, inFlight: m.ages(), index: i, limit: s.limit, probation: s.phase == outlier.Probation,
 		})
 		t.gated = t.gated || s.gated()
-		if v.upstreams != nil {
-			t.upstreams = append(t.upstreams, v.upstreams[i])
+		if ms.upstreams != nil {
+			t.upstreams = append(t.upstreams, ms.upstreams[i])
 		}
 	}
 	var last *Tier
