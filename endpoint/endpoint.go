@@ -1,6 +1,6 @@
-// Package endpoint holds what the process knows of a resolved dial address,
-// whichever handlers and configurations send requests there: the attempts in flight
-// and their age, and the slots of its limit.
+// Package endpoint holds what the process knows of a resolved dial address: the
+// attempts in flight and their age, and the slots of its limit. All handlers and
+// configurations that send requests there share it.
 package endpoint
 
 import (
@@ -9,18 +9,17 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/internal/registry"
 )
 
-// Endpoint is a dial address. It is known for as long as somebody uses it, and so
-// outlives reloads.
+// Endpoint is a dial address. It exists while it is in use, and so outlives reloads.
 type Endpoint struct {
 	InFlight InFlight
 	Slots    Slots
 
 	mu    sync.Mutex // guards all below
 	ended bool
-	ends  map[string]func()
+	ends  map[string]func() // called at the end
 }
 
-// endpoints are all in use.
+// endpoints are all that are in use.
 var endpoints = registry.Registry[string, Endpoint]{Drop: func(_ string, e *Endpoint) { e.end() }}
 
 // Acquire returns the endpoint of the address. [Release] gives it back.
@@ -31,11 +30,11 @@ func Acquire(address string) *Endpoint {
 // Release gives back what [Acquire] has returned.
 func Release(address string) { endpoints.Release(address) }
 
-// Known returns how many endpoints there are.
-func Known() int { return endpoints.Len() }
+// Count returns how many endpoints there are.
+func Count() int { return endpoints.Len() }
 
-// AtEnd has the function called once nobody uses the endpoint any more; at once,
-// where that is so already. Of several under one key, the first is called.
+// AtEnd has the function called when the last use of the endpoint has ended; at once,
+// if it has. Of several under one key, the first is called.
 func (e *Endpoint) AtEnd(key string, f func()) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -5,10 +5,10 @@ import (
 	"sync/atomic"
 )
 
-// InFlight is the attempts in flight to an address, and how old they are. It is
-// kept only while a pool reads it.
+// InFlight is the attempts in flight to an address, with their age. Attempts are
+// kept only while a pool reads them.
 type InFlight struct {
-	oldest  atomic.Int64 // when the oldest attempt began; 0 for none in flight
+	oldest  atomic.Int64 // instant at which the oldest attempt began; 0 for none in flight
 	readers atomic.Int32 // members of pools that read it
 
 	mu          sync.Mutex // guards writes of oldest, and:
@@ -21,7 +21,7 @@ type Entry struct {
 	prev, next *Entry
 }
 
-// Read has the attempts kept, from the next one on, until Unread is called.
+// Read has attempts kept, from the next one on, until Unread is called.
 func (f *InFlight) Read() { f.readers.Add(1) }
 
 // Unread ends what Read has begun.
@@ -31,8 +31,8 @@ func (f *InFlight) Unread() { f.readers.Add(-1) }
 // none.
 func (f *InFlight) Oldest() int64 { return f.oldest.Load() }
 
-// Begin notes that an attempt is in flight. It returns false where nobody reads
-// that: then the attempt must not end.
+// Begin adds an attempt that is in flight since the instant. It returns false where
+// no pool reads attempts: then End must not be called.
 func (f *InFlight) Begin(e *Entry, now int64) bool {
 	if f.readers.Load() == 0 {
 		return false
@@ -50,7 +50,7 @@ func (f *InFlight) Begin(e *Entry, now int64) bool {
 	return true
 }
 
-// End notes that an attempt is no longer in flight.
+// End removes an attempt that Begin has added.
 func (f *InFlight) End(e *Entry) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -7,23 +7,23 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 )
 
-// Slots are the places that requests take of an address's limit, by whichever
-// handler they come. Caddy counts a request shortly before it is sent; a pick holds
-// a slot until then, so that no other request is picked for the same one.
+// Slots are what requests take of an address's limit, those of all handlers. Caddy
+// counts a request shortly before it is sent. Until then, its pick holds a slot, so
+// that no other request is picked for the same one.
 type Slots struct {
-	held atomic.Int32 // picks that no attempt has followed yet; written with mu held
+	held atomic.Int32 // slots of picks that no attempt has followed yet
 
 	mu sync.Mutex // guards writes of held, and:
 
-	// settled is how many requests Caddy counts that are none of those held, as far
-	// as can be told: while none are held, exactly so.
+	// settled is an estimate of how many requests Caddy counts besides those that hold
+	// a slot. It is exact while no slot is held.
 	settled int
 }
 
 // Free reports whether the upstream has a slot left.
 func (s *Slots) Free(u *reverseproxy.Upstream, limit int) bool {
-	// First the picks: a request that Caddy comes to count between the two looks
-	// is in both numbers, and not in none.
+	// The picks come first: a request that Caddy begins to count between the two loads
+	// is then in both numbers, instead of in neither.
 	held := int(s.held.Load())
 	counted := Active(u)
 	if held == 0 || counted+held < limit || counted >= limit {
@@ -39,14 +39,15 @@ func (s *Slots) Taken(u *reverseproxy.Upstream) int {
 	return s.taken(u)
 }
 
-// taken is Taken with mu held. Of those held, Caddy counts all, some or none.
+// taken is Taken with mu held. Caddy counts all, some or none of the requests that
+// hold a slot.
 func (s *Slots) taken(u *reverseproxy.Upstream) int {
 	held, counted := int(s.held.Load()), Active(u)
 	s.settled = min(max(s.settled, counted-held), counted)
 	return s.settled + held
 }
 
-// Take takes a slot of the upstream for a pick, if there is one left.
+// Take takes a slot of the upstream for a pick. It returns false if none is left.
 func (s *Slots) Take(u *reverseproxy.Upstream, limit int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -57,8 +58,8 @@ func (s *Slots) Take(u *reverseproxy.Upstream, limit int) bool {
 	return true
 }
 
-// Begin notes that an attempt has begun, which Caddy counts. Where its pick held a
-// slot, it does so no more.
+// Begin notes that an attempt has begun, which Caddy counts. Held is whether its pick
+// held a slot; it no longer does.
 func (s *Slots) Begin(held bool) {
 	if !held && s.held.Load() == 0 {
 		return

@@ -7,15 +7,15 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/internal/balance"
 )
 
-// Detector ejects upstreams of one pool, within what its rules allow. It keeps the
-// counts that this takes up to date between two looks at all upstreams, so that an
-// ejection need not look at all.
+// Detector ejects upstreams of one pool, within what its rules allow. It counts the
+// pool's upstreams at each recount, and keeps the counts up to date in between, so
+// that an ejection does not look at all upstreams.
 type Detector struct {
 	rules  *Rules
 	random func() float64 // from 0 to 1
 
-	mu    sync.Mutex // one ejection at a time; guards round, groups' counts, and members
-	round uint64     // number of the latest look at all upstreams
+	mu    sync.Mutex // held for an ejection; guards round, groups and members
+	round uint64     // number of the latest recount
 }
 
 // NewDetector returns the detector of a pool. Random draws from 0 to 1.
@@ -28,29 +28,29 @@ func NewDetector(r *Rules, random func() float64) *Detector {
 type Group struct {
 	all     int
 	serving int // may be picked, are not on probation and do not fail every attempt
-	limited int // are not serving, by an ejection that max_ejection_percent holds for
+	limited int // are not serving, and max_ejection_percent holds for their ejection
 }
 
 // Member is an upstream as the groups of its pool count it. The detector's mu
 // guards it.
 type Member struct {
 	Counted
-	ejected uint64 // number of the look before its latest ejection
+	ejected uint64 // number of the recount before its latest ejection
 }
 
 // Counted is how an upstream counts in its groups.
 type Counted struct{ Serving, Limited bool }
 
-// Recount begins a look at all upstreams: ejections from now on may not show in
-// what it sees.
+// Recount begins a recount. The states that are read for it need not show ejections
+// from now on.
 func (d *Detector) Recount() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.round++
 }
 
-// Count makes the group's counts of upstreams as they were seen since [Recount].
-// One that was ejected since counts as its ejection has counted it.
+// Count counts the group from the states that were read since [Recount]. A member that
+// was ejected since then counts as its ejection has counted it.
 func (d *Detector) Count(g *Group, seen iter.Seq2[*Member, Counted]) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -73,23 +73,23 @@ func (g *Group) add(c Counted, n int) {
 	}
 }
 
-// Eject ejects the member of the group, if that is allowed: never the last
-// upstream that serves, and, with limited, no more than max_ejection_percent.
-// Changed is whether subscribers of the host have to be told.
+// Eject ejects the member of the group, if that is allowed: never the last upstream
+// that serves, and, if the finding is limited, no more than max_ejection_percent.
+// Changed is whether [Host.Changed] has to be called.
 func (d *Detector) Eject(h *Host, g *Group, m *Member, f Finding, now int64) (e Ejection, ok, changed bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	others := *g
 	others.add(m.Counted, -1)
 	if others.serving == 0 && !f.Limited && h.KeepLast() {
-		changed = true // the ejected are better than one that fails every attempt
+		changed = true // ejected upstreams are now preferred to this one
 	}
 	most := max(1, int(d.rules.Percent*float64(others.all)/100))
 	if others.serving == 0 || f.Limited && others.limited >= most {
 		return e, false, changed
 	}
 	if e, ok = h.Eject(now, f.Rule, f.Limited, d.random()); !ok {
-		return e, false, changed // another pool was faster
+		return e, false, changed // another pool has ejected it
 	}
 	m.Counted, m.ejected = Counted{Limited: f.Limited}, d.round
 	others.add(m.Counted, 1)
@@ -97,31 +97,31 @@ func (d *Detector) Eject(h *Host, g *Group, m *Member, f Finding, now int64) (e 
 	return e, true, true
 }
 
-// roundingError is more than rates that are equal may seem to differ by.
+// roundingError is more than equal rates differ by in floating point.
 const roundingError = 1e-9
 
-// Outliers applies the rules on rates to the hosts, as they were in the interval
-// before the one of the instant: it yields the place of each that is to be ejected.
-// A nil host is passed over.
+// Outliers applies the rules on rates to the hosts, by the interval before that of
+// the instant. It yields the index of each host that is to be ejected. Hosts may be
+// nil.
 func (r *Rules) Outliers(hosts []*Host, now int64) iter.Seq2[int, Finding] {
 	return func(yield func(int, Finding) bool) {
-		var places []int
-		var failures, rates []float64 // failures in percent; successes, from 0 to 1
+		var indices []int
+		var failures, rates []float64 // of failure, in percent; of success, from 0 to 1
 		for i, h := range hosts {
 			if h == nil {
 				continue
 			}
 			if total, failed := h.counted(now/int64(r.Interval) - 1); total >= r.Volume {
-				places = append(places, i)
+				indices = append(indices, i)
 				failures = append(failures, float64(failed)*100/float64(total))
 				rates = append(rates, float64(total-failed)/float64(total))
 			}
 		}
-		if len(places) < r.Hosts {
+		if len(indices) < r.Hosts {
 			return
 		}
 		floor := balance.SuccessRateFloor(rates, r.Deviations)
-		for n, i := range places {
+		for n, i := range indices {
 			f := Finding{Limited: true}
 			switch {
 			case r.Percentage > 0 && failures[n] >= r.Percentage:

@@ -10,7 +10,7 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/internal/registry"
 )
 
-// Phase is where an upstream is on its way out and back.
+// Phase is where an upstream is between service and ejection.
 type Phase uint8
 
 const (
@@ -19,42 +19,42 @@ const (
 	Probation       // gets one request at a time, until one succeeds
 )
 
-// Host is what requests have told of a dial address, to all pools with the same
-// rules. It knows no pool: those that subscribe are told of changes by a
-// function. Instants are arguments.
+// Host is the state of a dial address under one set of rules, for all pools with
+// those rules. Pools subscribe to its changes with a function. Times are instants, and
+// arguments.
 type Host struct {
 	rules *Rules
 
-	// clean is whether the upstream is serving and no failure is remembered: then
-	// good answers change nothing, and take no lock. It is written with mu held.
+	// clean is whether the upstream is serving and has no failure to remember: then a
+	// good answer changes nothing, and takes no lock. It is written with mu held.
 	clean atomic.Bool
 
 	mu       sync.Mutex // guards all below
 	streaks  streaks
-	counts   [2]count // of this interval and the one before, by its number's parity
+	counts   [2]count // of this interval and the one before, by the parity of their numbers
 	phase    Phase
 	since    int64  // when the latest ejection began; 0 for never
 	until    int64  // when it ends
-	inARow   int    // ejections in a row
+	inARow   int    // ejections in a row, less one for each healthy interval since
 	rule     string // of the latest ejection
 	limited  bool   // max_ejection_percent holds for the latest ejection
 	returned int64  // when the upstream last came back from an ejection; 0 for never
-	failed   int64  // when the first failure was after the latest good answer; 0 for none
-	failing  bool   // it would be ejected, were it not the last upstream
-	probing  int    // picks and attempts of the present probation
+	failed   int64  // when the first failure after the latest good answer came; 0 for none
+	failing  bool   // it would be ejected if it were not the last upstream
+	testing  int    // picks and attempts of the present probation
 	round    int    // number of the latest probation; 0 for none yet
 
 	subscribers []*Subscription
 }
 
-// Subscription is a function that is told of changes of hosts.
+// Subscription is what calls a function when a host changes.
 type Subscription struct{ changed func() }
 
-// Subscribe returns a subscription to hosts that calls the function when a host
-// is ejected, or comes back.
+// Subscribe returns a subscription that calls the function when a host is ejected or
+// comes back. [Host.Add] adds it to a host.
 func Subscribe(changed func()) *Subscription { return &Subscription{changed} }
 
-// hosts are those of all addresses in use or remembered.
+// hosts are those of all addresses that are in use or remembered.
 var hosts registry.Registry[key, Host]
 
 type key struct{ rules, address string }
@@ -70,30 +70,30 @@ func Release(rules, address string) { hosts.Release(key{rules, address}) }
 // at returns the phase at the instant. mu is held.
 func (h *Host) at(now int64) Phase {
 	if h.phase == Ejected && now >= h.until {
-		h.phase, h.probing = Probation, 0
+		h.phase, h.testing = Probation, 0
 		h.round++
 	}
 	return h.phase
 }
 
-// tidy notes whether there is nothing to remember. mu is held.
+// tidy sets clean. mu is held.
 func (h *Host) tidy() {
 	h.clean.Store(h.phase == Serving && h.streaks == streaks{} && h.failed == 0 && !h.failing)
 }
 
-// State is what is held of an upstream at a moment.
+// State is the state of a host at an instant.
 type State struct {
 	Phase      Phase
 	Until      int64  // when an ejection ends; 0 for none
 	Returned   int64  // when the upstream last came back from an ejection; 0 for never
-	Failing    bool   // it would be ejected, were it not the last upstream
-	Limited    bool   // it is not serving, by an ejection that max_ejection_percent holds for
+	Failing    bool   // it would be ejected if it were not the last upstream
+	Limited    bool   // it is not serving, and max_ejection_percent holds for its ejection
 	Busy       bool   // it is on probation and has its one request
-	Unanswered int    // attempts in a row that had no answer
+	Unanswered int    // attempts in a row that got no answer
 	Rule       string // of the latest ejection; empty for none
 }
 
-// State returns what is held of the upstream. A nil Host is serving.
+// State returns the state at the instant. A nil Host is serving.
 func (h *Host) State(now int64) (s State) {
 	if h == nil {
 		return s
@@ -105,12 +105,12 @@ func (h *Host) State(now int64) (s State) {
 	}
 	s.Returned, s.Failing, s.Rule, s.Unanswered = h.returned, h.failing, h.rule, h.streaks.local.all
 	s.Limited = s.Phase != Serving && h.limited
-	s.Busy = s.Phase == Probation && h.probing > 0
+	s.Busy = s.Phase == Probation && h.testing > 0
 	return s
 }
 
 // Busy reports whether an upstream on probation has its one request, or has failed
-// it and is ejected again.
+// that and is ejected again.
 func (h *Host) Busy(now int64) bool {
 	if h == nil || h.clean.Load() {
 		return false
@@ -118,13 +118,13 @@ func (h *Host) Busy(now int64) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	at := h.at(now)
-	return at == Ejected || at == Probation && h.probing > 0
+	return at == Ejected || at == Probation && h.testing > 0
 }
 
-// Claim takes the place of the one request of an upstream on probation, and returns
-// the number of that probation; 0 where the upstream is on none. It returns false
-// if another request has the place, or had it and failed. With busy, a request
-// goes there beside the one.
+// Claim makes a request the one that an upstream on probation gets, and returns the
+// number of that probation; 0 where the upstream is on none. It returns false if
+// another request is the one, or was and has failed. With busy, the request goes there
+// beside the one.
 func (h *Host) Claim(now int64, busy bool) (round int, ok bool) {
 	if h == nil || h.clean.Load() {
 		return 0, true
@@ -137,15 +137,15 @@ func (h *Host) Claim(now int64, busy bool) (round int, ok bool) {
 	case Ejected:
 		return 0, busy
 	}
-	if h.probing > 0 && !busy {
+	if h.testing > 0 && !busy {
 		return 0, false
 	}
-	h.probing++
+	h.testing++
 	return h.round, true
 }
 
-// Drop gives back a place on the probation, if any: no attempt has followed, or one
-// that told nothing of the upstream. A report on the round gives it back, too.
+// Drop undoes a claim of the probation with the number, if that is not 0: no attempt
+// has followed, or the attempt showed nothing of the upstream. A report does so, too.
 func (h *Host) Drop(round int) {
 	if h == nil || round == 0 {
 		return
@@ -155,17 +155,17 @@ func (h *Host) Drop(round int) {
 	h.leave(round)
 }
 
-// leave gives back a place on the probation, and reports whether that is the
+// leave undoes a claim. It reports whether the probation with the number is the
 // present one. mu is held.
 func (h *Host) leave(round int) bool {
 	if round == 0 || round != h.round || h.phase != Probation {
 		return false
 	}
-	h.probing = max(h.probing-1, 0)
+	h.testing = max(h.testing-1, 0)
 	return true
 }
 
-// Complete notes that the response to an attempt came to its end.
+// Complete notes that the response to an attempt that began then came to its end.
 func (h *Host) Complete(began int64) {
 	if h == nil || h.clean.Load() {
 		return
@@ -178,15 +178,15 @@ func (h *Host) Complete(began int64) {
 	}
 }
 
-// KeepLast notes that the upstream would be ejected, were it not the last one,
-// until an attempt on it succeeds. It reports whether that is news.
+// KeepLast makes the upstream failing: it would be ejected if it were not the last
+// one. That ends when an attempt on it succeeds. It reports whether that is new.
 func (h *Host) KeepLast() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	defer h.tidy()
-	news := h.phase == Serving && !h.failing
+	isNew := h.phase == Serving && !h.failing
 	h.failing = h.phase == Serving
-	return news
+	return isNew
 }
 
 // Ejection is an ejection that has begun.
@@ -196,8 +196,8 @@ type Ejection struct {
 	InARow int // 1 for the first
 }
 
-// Eject begins an ejection. It returns false if there is one already. Random, from
-// 0 to 1, is the share of the jitter that is added.
+// Eject begins an ejection. It returns false if the upstream is ejected already.
+// Random, from 0 to 1, is the share of the jitter that is added.
 func (h *Host) Eject(now int64, rule string, limited bool, random float64) (e Ejection, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -207,7 +207,7 @@ func (h *Host) Eject(now int64, rule string, limited bool, random float64) (e Ej
 		return e, false
 	}
 	if at == Serving && h.returned != 0 {
-		// One healthy interval takes back one ejection.
+		// One healthy interval makes up for one ejection.
 		h.inARow -= min(h.inARow, int((now-h.returned)/int64(h.rules.Interval)))
 	}
 	h.inARow++
@@ -218,8 +218,8 @@ func (h *Host) Eject(now int64, rule string, limited bool, random float64) (e Ej
 	return Ejection{Rule: rule, Lasts: lasts, InARow: h.inARow}, true
 }
 
-// Release ends an ejection that began before failed: a check has failed since, and
-// then passed. What follows is the probation. It reports whether there was one.
+// Release ends an ejection, if it began before failed: a check has failed then, and
+// passed since. The probation follows. It reports whether an ejection has ended.
 func (h *Host) Release(now, failed int64) bool {
 	if h == nil {
 		return false
@@ -234,14 +234,14 @@ func (h *Host) Release(now, failed int64) bool {
 	return true
 }
 
-// Add has the subscription told of changes. Added twice, it must be removed twice.
+// Add adds a subscription. Added twice, it must be removed twice.
 func (h *Host) Add(s *Subscription) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.subscribers = append(h.subscribers, s)
 }
 
-// Remove ends what Add has begun.
+// Remove removes a subscription that Add has added.
 func (h *Host) Remove(s *Subscription) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -250,7 +250,7 @@ func (h *Host) Remove(s *Subscription) {
 	}
 }
 
-// Changed tells all subscribers. They must not call the host before they return.
+// Changed calls the functions of all subscriptions. They must not call the host.
 func (h *Host) Changed() {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -2,13 +2,13 @@ package outlier
 
 // Finding is what follows from a report.
 type Finding struct {
-	Rule    string // rule that the upstream breaks, and is to be ejected for; empty for none
+	Rule    string // rule for which the upstream is to be ejected; empty for none
 	Limited bool   // max_ejection_percent holds for the ejection
 	Back    bool   // the upstream has come back from an ejection
 	Steady  bool   // the last upstream no longer fails every attempt
 }
 
-// Observe takes in a report.
+// Observe takes in the report of an attempt.
 func (h *Host) Observe(r Report, now int64) (f Finding) {
 	if r.Good() && !h.rules.ByRate() && h.clean.Load() {
 		return f
@@ -20,8 +20,8 @@ func (h *Host) Observe(r Report, now int64) (f Finding) {
 	probing := h.leave(r.Round)
 	switch {
 	case at == Ejected:
-		// Requests come here only for want of another upstream. Where it was out
-		// because it could not be reached, an answer shows that it is back.
+		// Requests come here only if no other upstream is left. If it was ejected since
+		// it could not be reached, an answer shows that it is back.
 		if h.rule != ByLocal || r.Began < h.since || !r.Good() {
 			return f
 		}
@@ -29,9 +29,9 @@ func (h *Host) Observe(r Report, now int64) (f Finding) {
 		f.Back = true
 		return f
 	case at == Probation && (!probing || r.Fault == Request), r.Began < h.returned:
-		return f // of an attempt from before, or by the request's fault
+		return f // the attempt began before, or it is the request's fault
 	case at == Probation:
-		// No answer is no success, though no rule may count it as a failure.
+		// No answer is no success, even where no rule counts it as a failure.
 		if f.Rule, f.Limited = h.rules.brokenOnProbation(r); f.Rule == "" && r.Outcome != Unanswered {
 			h.serve(now)
 			f.Back = true
@@ -52,7 +52,7 @@ func (h *Host) Observe(r Report, now int64) (f Finding) {
 	}
 	h.streaks.add(r)
 	if f.Rule, f.Limited = h.rules.broken(h.streaks); f.Rule != "" {
-		h.streaks = streaks{} // if it may not be ejected, it counts anew
+		h.streaks = streaks{} // if it may not be ejected, the count begins anew
 	}
 	return f
 }
@@ -62,13 +62,13 @@ func (h *Host) serve(now int64) {
 	h.phase, h.returned, h.streaks, h.failed, h.failing = Serving, now, streaks{}, 0, false
 }
 
-// count is of the attempts in one interval.
+// count counts the attempts in one interval.
 type count struct {
-	interval      int64
+	interval      int64 // its number
 	total, failed int
 }
 
-// count takes a report into the counts of the interval. mu is held.
+// count counts the report in the interval of the instant. mu is held.
 func (h *Host) count(r Report, now int64) {
 	interval := now / int64(h.rules.Interval)
 	c := &h.counts[interval&1]

@@ -1,6 +1,6 @@
-// Package outlier tells which upstreams requests have found bad: it takes reports
-// of attempts, and ejects. It is pure: time is an argument, and those that are to
-// know of a change subscribe with a function.
+// Package outlier ejects upstreams on which requests fail. It takes a report of each
+// attempt. It is pure: time is an argument, and pools subscribe to changes with a
+// function.
 package outlier
 
 import (
@@ -35,9 +35,8 @@ type Options struct {
 	// Answers in a row with status 502, 503 or 504 that eject. Default: 5.
 	ConsecutiveGatewayFailures *int `json:"consecutive_gateway_failures,omitempty"`
 
-	// Attempts in a row that eject because they got no answer: the dial
-	// failed, the connection was reset, a timeout of the transport has passed.
-	// Default: 5.
+	// Attempts in a row without an answer that eject: the dial failed, the
+	// connection was reset, or a timeout of the transport has passed. Default: 5.
 	ConsecutiveLocalOriginFailures *int `json:"consecutive_local_origin_failures,omitempty"`
 
 	// By how many standard deviations the share of successes in an interval
@@ -55,8 +54,8 @@ type Options struct {
 	// rules to look at it. Default: 100.
 	RequestVolume *int `json:"request_volume,omitempty"`
 
-	// How often the rules on shares are applied; also, after how much time
-	// without an ejection the next one lasts one base time less. At least 50ms.
+	// How often the two rules on shares are applied. Also, for each interval
+	// without an ejection, the next one lasts one base time less. At least 50ms.
 	// Default: 10s.
 	Interval caddy.Duration `json:"interval,omitempty"`
 
@@ -71,8 +70,9 @@ type Options struct {
 	EjectionJitter caddy.Duration `json:"ejection_jitter,omitempty"`
 
 	// Share of the upstreams, in percent, that may be ejected at a time; one
-	// may be in any case. Does not hold for local-origin failures. The last
-	// upstream that may be picked is never ejected. Default: 10.
+	// may be in any case. It does not hold for failures that are proven: nothing
+	// of the request was sent, or another upstream answered it. The last upstream
+	// that may be picked is never ejected. Default: 10.
 	MaxEjectionPercent *float64 `json:"max_ejection_percent,omitempty"`
 
 	// Statuses that count as failures: codes, classes such as 5xx, and ranges
@@ -97,9 +97,8 @@ const (
 	maxDeviations = 1000
 )
 
-// An option that is a number has its place in the options and in the rules, its
-// default where the block outlier_detection is there and where it is not, and its
-// range.
+// A number among the options: its field in the options and in the rules, its default
+// with (byDefault) and without (unnamed) outlier_detection, and its range.
 type (
 	integer struct {
 		value              func(*Options) **int
@@ -179,8 +178,8 @@ var durations = map[string]duration{
 	},
 }
 
-// Rules checks the options, and returns them with their defaults; nil where
-// outlier detection is off. Nil options are those of a policy that names none.
+// Rules checks the options, and returns them with their defaults; nil where outlier
+// detection is off. Nil options stand for a policy without the option.
 func (o *Options) Rules() (*Rules, error) {
 	named := o != nil
 	if !named {
@@ -236,7 +235,7 @@ func (o *Options) Rules() (*Rules, error) {
 	return r, err
 }
 
-// inOrder yields the options by name, so that of several errors the same is
+// inOrder yields the options sorted by name. Of several errors, the same is then
 // returned each time.
 func inOrder[V any](options map[string]V) iter.Seq2[string, V] {
 	return func(yield func(string, V) bool) {

@@ -6,17 +6,17 @@ import "net/http"
 type Outcome uint8
 
 const (
-	Answered       Outcome = iota // with a status that is no failure
+	Answered       Outcome = iota // with a status that does not count as failure
 	Failure                       // answered with a status that counts as failure
 	GatewayFailure                // answered 502, 503 or 504
 	Unanswered                    // dial error, reset, timeout
 )
 
-// Fault says whose a failure was.
+// Fault is whose fault a failure was.
 type Fault uint8
 
 const (
-	// Unknown: nothing tells. It counts, within max_ejection_percent.
+	// Unknown: it is not known. The failure counts, within max_ejection_percent.
 	Unknown Fault = iota
 
 	// Upstream: nothing of the request was sent, or another upstream answered it.
@@ -26,12 +26,12 @@ const (
 	Request
 )
 
-// Report is what an attempt tells of its upstream.
+// Report is what an attempt shows of its upstream.
 type Report struct {
 	Outcome
 	Fault  Fault
 	Counts bool  // the status counts as failure
-	Open   bool  // the response has a body, which is still to come
+	Open   bool  // the response has a body, whose end is still to come
 	Began  int64 // instant at which the attempt began
 	Round  int   // probation that the attempt began on; 0 for none
 }
@@ -52,8 +52,7 @@ func (r *Rules) Outcome(status int) (o Outcome, counts bool) {
 	return Answered, false
 }
 
-// isGateway reports whether the status says that no server was there to answer the
-// request.
+// isGateway reports whether the status says that no server could answer the request.
 func isGateway(status int) bool {
 	switch status {
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
@@ -62,7 +61,8 @@ func isGateway(status int) bool {
 	return false
 }
 
-// streak counts failures in a row.
+// streak counts failures in a row, and how many of them are proven to be the
+// upstream's fault.
 type streak struct{ all, proven int }
 
 func (s *streak) add(fault Fault) {
@@ -72,10 +72,10 @@ func (s *streak) add(fault Fault) {
 	}
 }
 
-// streaks are the failures in a row, by the rules on them.
+// streaks are the failures in a row, by rule.
 type streaks struct{ failures, gateway, local streak }
 
-// add takes a report into the streaks.
+// add counts the report of an attempt.
 func (s *streaks) add(r Report) {
 	if r.Outcome == Unanswered {
 		s.local.add(r.Fault)

@@ -9,11 +9,11 @@ import (
 // Rules are [Options] with their defaults: when an upstream is ejected, and for
 // how long.
 type Rules struct {
-	Failures, Gateway, Local    int // failures in a row that eject; 0: the rule is off
-	Deviations, Percentage      float64
-	Hosts, Volume               int
+	Failures, Gateway, Local    int     // failures in a row that eject; 0: the rule is off
+	Deviations, Percentage      float64 // of the rules on rates; 0: the rule is off
+	Hosts, Volume               int     // the least for the rules on rates
 	Interval, Base, Max, Jitter time.Duration
-	Percent                     float64 // of the upstreams that may be ejected
+	Percent                     float64 // of the upstreams that may be ejected at a time
 	Status                      []string
 
 	statuses cfg.Statuses
@@ -26,7 +26,7 @@ func (r *Rules) ByRate() bool { return r.Deviations > 0 || r.Percentage > 0 }
 // Key is equal for configurations that share their ejections.
 func (r *Rules) Key() string { return r.key }
 
-// Why upstreams are ejected.
+// Names of the rules, as logs and metrics have them.
 const (
 	ByFailures    = "consecutive_5xx"
 	ByGateway     = "consecutive_gateway_failures"
@@ -35,12 +35,12 @@ const (
 	ByPercentage  = "failure_percentage"
 )
 
-// EveryRule lists all of them.
+// EveryRule is all of them.
 var EveryRule = []string{ByFailures, ByGateway, ByLocal, BySuccessRate, ByPercentage}
 
-// broken returns the rule that the streaks break; empty for none. Limited is
-// whether max_ejection_percent holds for the ejection: it does not for failures
-// that are proven.
+// broken returns the rule that the streaks break; empty for none. Limited is whether
+// max_ejection_percent holds for the ejection: it does not if enough of the failures
+// are proven.
 func (r *Rules) broken(s streaks) (rule string, limited bool) {
 	switch {
 	case r.Local > 0 && s.local.all >= r.Local:
@@ -53,8 +53,8 @@ func (r *Rules) broken(s streaks) (rule string, limited bool) {
 	return "", false
 }
 
-// brokenOnProbation returns the rule that one failure breaks on probation: any
-// rule that is on and that the failure is of.
+// brokenOnProbation returns the rule that one failure breaks on probation; empty for
+// none. It is a rule that is on and counts such failures.
 func (r *Rules) brokenOnProbation(rep Report) (rule string, limited bool) {
 	limited = rep.Fault != Upstream
 	switch {

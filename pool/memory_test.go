@@ -144,7 +144,7 @@ func TestAFloodOfAddressesIsBounded(t *testing.T) {
 		b := newPool(t, Options{}, 0)
 		b.source.configure([]byte(`{"source":"a","name":"{x}.test"}`))
 		b.expiry, b.limit = time.Minute, 50
-		others := endpoint.Known()
+		others := endpoint.Count()
 		series := seriesOf(metrics.ejections)
 		for i := range 2000 {
 			upstreams := returns(fmt.Sprintf("flood-%d:80", i), fmt.Sprintf("flood-%d:80", i+1), fmt.Sprintf("flood-%d:80", i+2))
@@ -162,7 +162,7 @@ func TestAFloodOfAddressesIsBounded(t *testing.T) {
 		if addresses > b.limit || memberships > maxMemberships || listed > maxListed*b.limit || answers > maxAsked {
 			t.Errorf("%d addresses, %d memberships of %d upstreams, %d answers", addresses, memberships, listed, answers)
 		}
-		if n := endpoint.Known() - others; n > b.limit {
+		if n := endpoint.Count() - others; n > b.limit {
 			t.Errorf("%d addresses are known", n)
 		}
 		if n := seriesOf(metrics.ejections) - series; n < 1 || n > b.limit {
@@ -172,7 +172,7 @@ func TestAFloodOfAddressesIsBounded(t *testing.T) {
 		if addresses, memberships, _, _ := b.sizes(); addresses != 0 || memberships != 0 {
 			t.Errorf("%d addresses and %d memberships are left", addresses, memberships)
 		}
-		if n := endpoint.Known() - others; n != 0 {
+		if n := endpoint.Count() - others; n != 0 {
 			t.Errorf("%d addresses are known for ever", n)
 		}
 		if n := seriesOf(metrics.ejections) - series; n != 0 {

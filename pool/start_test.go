@@ -29,12 +29,12 @@ func TestAFlipDuringAStartThatFails(t *testing.T) {
 	if h.pool.started() {
 		t.Error("there is a snapshot")
 	}
-	before := endpoint.Known()
+	before := endpoint.Count()
 	if err := h.Close(); err != nil {
 		t.Error(err)
 	}
 	h.pool.memory.forget()
-	if n := before - endpoint.Known(); n != 3 {
+	if n := before - endpoint.Count(); n != 3 {
 		t.Errorf("%d addresses were given back, want 3", n)
 	}
 }
