@@ -63,13 +63,13 @@ func (b *testPool) install(t testing.TB, retriesAnswered bool) {
 	b.transport, b.roundTrip = transport, h.Transport.RoundTrip
 }
 
-// network is the number of the network that the latest test has its addresses in:
+// network is the number of the network, within 172.0.0.0/8, of the latest test:
 // what is known of an address outlives a test.
 var network int
 
 // host returns the i-th host of a network.
 func host(network, i int) string {
-	return fmt.Sprintf("10.%d.%d.%d", network>>8&0xff, network&0xff, i)
+	return fmt.Sprintf("172.%d.%d.%d", network>>8&0xff, network&0xff, i)
 }
 
 // generation is the number of the latest test's configuration.

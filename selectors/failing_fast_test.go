@@ -3,7 +3,6 @@ package selectors
 import (
 	"strconv"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
@@ -15,8 +14,7 @@ import (
 func TestWhoFailsFastAttractsNothing(t *testing.T) {
 	for _, status := range []int{500, 501, 502, 503, 504, 505, 507, 599} {
 		t.Run(strconv.Itoa(status), func(t *testing.T) {
-			pooltest.Isolate()
-			synctest.Test(t, func(t *testing.T) {
+			pooltest.Test(t, func(t *testing.T) {
 				h := pooltest.NewScripted(t, pooltest.With(object{"policy": "peak_ewma"}, pooltest.Checked), 3)
 				pooltest.Script(pooltest.Dial(0), pooltest.Answer(status))
 				pooltest.Script(pooltest.Dial(1), pooltest.Take(2*time.Millisecond))

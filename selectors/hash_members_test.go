@@ -143,7 +143,7 @@ func TestUpstreamTwice(t *testing.T) {
 func TestKeysKeepTheirLevel(t *testing.T) {
 	const users = 4000
 	forKeys(t, func(t *testing.T, config object) {
-		h := pooltest.NewHandler(t, pooltest.With(config, pooltest.With(pooltest.Checked, backups(5, 10))), 10)
+		h := pooltest.NewHandler(t, pooltest.With(config, pooltest.With(pooltest.Checked, pooltest.SecondLevel(5, 10))), 10)
 		all := homes(h, users)
 		pooltest.SetDown(pooltest.Dial(0), pooltest.Dial(1), pooltest.Dial(2)) // two of five, at 1.4: 56 % stay
 		before := homes(h, users)
@@ -155,7 +155,7 @@ func TestKeysKeepTheirLevel(t *testing.T) {
 			}
 		}
 		got, moved := tally(before), 0
-		expectPercent(t, "spilled", pooltest.Sum(got, 5, 10), users, 44)
+		pooltest.ExpectPercent(t, "spilled", pooltest.Sum(got, 5, 10), users, 44)
 		for user, home := range before {
 			if up := all[user] == pooltest.Dial(3) || all[user] == pooltest.Dial(4); up && home != all[user] && (home == pooltest.Dial(3) || home == pooltest.Dial(4)) {
 				moved++
@@ -211,7 +211,7 @@ func TestSlowStartTakesKeysBack(t *testing.T) {
 				}
 			}
 			share := float64(percent) / 100 // what it has of the weights of all five
-			expectPercent(t, "back", n, own, 100*share*5/(4+share))
+			pooltest.ExpectPercent(t, "back", n, own, 100*share*5/(4+share))
 			if n <= last {
 				t.Errorf("%d keys are back, after %d", n, last)
 			}

@@ -113,7 +113,7 @@ func TestBoundGivesWayToNecessity(t *testing.T) {
 func TestBoundOfLevels(t *testing.T) {
 	forKeys(t, func(t *testing.T, config object) {
 		const n = 10
-		l := loaded(t, pooltest.With(config, pooltest.With(pooltest.Checked, backups(5, n))), 125, n)
+		l := loaded(t, pooltest.With(config, pooltest.With(pooltest.Checked, pooltest.SecondLevel(5, n))), 125, n)
 		for i := 5; i < n; i++ {
 			l.weigh(pooltest.Dial(i), 0)
 		}

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"testing"
-	"testing/synctest"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
@@ -59,8 +58,7 @@ func tally(homes []string) map[string]int {
 func forKeys(t *testing.T, test func(t *testing.T, config object)) {
 	for _, config := range byUser {
 		t.Run(config["policy"].(string), func(t *testing.T) {
-			pooltest.Isolate()
-			synctest.Test(t, func(t *testing.T) { test(t, config) })
+			pooltest.Test(t, func(t *testing.T) { test(t, config) })
 		})
 	}
 }

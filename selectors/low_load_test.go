@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
@@ -64,15 +63,12 @@ func expectShares(t *testing.T, config object, n int, weights ...int) {
 func TestSharesFollowTheWeightsWhereAllAreIdle(t *testing.T) {
 	for name, config := range sampled {
 		t.Run(name, func(t *testing.T) {
-			pooltest.Isolate()
-			synctest.Test(t, func(t *testing.T) { expectShares(t, config, 6000, 1, 1, 1) })
+			pooltest.Test(t, func(t *testing.T) { expectShares(t, config, 6000, 1, 1, 1) })
 			if config["policy"] == "managed" {
 				return // heeds no weights
 			}
-			pooltest.Isolate()
-			synctest.Test(t, func(t *testing.T) { expectShares(t, config, 6000, 1, 2) })
-			pooltest.Isolate()
-			synctest.Test(t, func(t *testing.T) { expectShares(t, config, 6000, 5, 1, 3, 1, 2, 8, 1, 1, 1, 1) })
+			pooltest.Test(t, func(t *testing.T) { expectShares(t, config, 6000, 1, 2) })
+			pooltest.Test(t, func(t *testing.T) { expectShares(t, config, 6000, 5, 1, 3, 1, 2, 8, 1, 1, 1, 1) })
 		})
 	}
 }

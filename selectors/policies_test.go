@@ -2,7 +2,6 @@ package selectors
 
 import (
 	"testing"
-	"testing/synctest"
 
 	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
@@ -51,8 +50,7 @@ func inHeader(policy object) object {
 func forAll(t *testing.T, test func(t *testing.T, config object)) {
 	for name, policy := range policies {
 		t.Run(name, func(t *testing.T) {
-			pooltest.Isolate()
-			synctest.Test(t, func(t *testing.T) { test(t, policy.config) })
+			pooltest.Test(t, func(t *testing.T) { test(t, policy.config) })
 		})
 	}
 }

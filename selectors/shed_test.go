@@ -2,9 +2,7 @@ package selectors
 
 import (
 	"net/http"
-	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
@@ -37,8 +35,7 @@ func TestLoadSheddingLowersTheShareOfLatencyAwarePolicies(t *testing.T) {
 	for policy, config := range spares {
 		for answers, shed := range sheds {
 			t.Run(policy+"/"+answers, func(t *testing.T) {
-				pooltest.Isolate()
-				synctest.Test(t, func(t *testing.T) {
+				pooltest.Test(t, func(t *testing.T) {
 					h := pooltest.NewScripted(t, pooltest.With(config, detecting), 4)
 					for i := range 4 {
 						pooltest.Script(pooltest.Dial(i), pooltest.Take(10*time.Millisecond))
@@ -65,8 +62,7 @@ func TestLoadSheddingLowersTheShareOfLatencyAwarePolicies(t *testing.T) {
 func TestServiceUnavailableEjectsInspiteOfLatency(t *testing.T) {
 	for policy, config := range spares {
 		t.Run(policy, func(t *testing.T) {
-			pooltest.Isolate()
-			synctest.Test(t, func(t *testing.T) {
+			pooltest.Test(t, func(t *testing.T) {
 				h := pooltest.NewScripted(t, pooltest.With(config, detecting), 3)
 				pooltest.FailUntil(t, h, pooltest.Dial(0), pooltest.Answer(http.StatusServiceUnavailable), 5)
 				pooltest.Script(pooltest.Dial(0), nil)
@@ -77,19 +73,4 @@ func TestServiceUnavailableEjectsInspiteOfLatency(t *testing.T) {
 			})
 		})
 	}
-}
-
-// Policies that know of no latency have no other way than to eject, and have none
-// for a 429.
-func TestLoadSheddingForOtherPolicies(t *testing.T) {
-	forAll(t, func(t *testing.T, config object) {
-		if strings.Contains(t.Name(), "peak_ewma") {
-			t.Skip("heeds latencies")
-		}
-		h := pooltest.NewScripted(t, pooltest.With(config, detecting), 3)
-		victim := pooltest.Choice(h)
-		pooltest.FailUntil(t, h, victim, pooltest.Answer(http.StatusTooManyRequests, "Retry-After", "60"), 30)
-		pooltest.FailUntil(t, h, victim, pooltest.Answer(http.StatusServiceUnavailable, "Retry-After", "1"), 35)
-		pooltest.ExpectTries(t, h, "five answers were 503", victim, 50, 0)
-	})
 }

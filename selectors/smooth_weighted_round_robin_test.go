@@ -3,7 +3,6 @@ package selectors
 import (
 	"strings"
 	"testing"
-	"testing/synctest"
 
 	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
@@ -25,8 +24,7 @@ func TestOrderIsNGINXs(t *testing.T) {
 }
 
 func TestFlipNeitherRepeatsNorSkipsATurn(t *testing.T) {
-	pooltest.Isolate()
-	synctest.Test(t, func(t *testing.T) {
+	pooltest.Test(t, func(t *testing.T) {
 		h := pooltest.NewHandler(t, pooltest.With(object{"policy": "smooth_weighted_round_robin"}, pooltest.Checked), 5)
 		expect := func(when string, want ...int) {
 			t.Helper()
@@ -56,4 +54,27 @@ func TestLargePoolTakesTurnsByStride(t *testing.T) {
 			t.Errorf("%s got %d turns, want %d", pooltest.Dial(i), n, want)
 		}
 	}
+}
+
+// Each set of dynamic upstreams takes turns by itself.
+func TestSourcesThatAnswerByRequestKeepApart(t *testing.T) {
+	pooltest.Test(t, func(t *testing.T) {
+		h := pooltest.NewHandler(t, object{"policy": "smooth_weighted_round_robin"}, 0)
+		for range 30 { // each in turn, for both sets by themselves
+			for _, set := range [][]int{{1, 2, 3}, {7, 8}} {
+				seen := make(map[string]bool)
+				for range set {
+					seen[pooltest.Pick(h, pooltest.Upstreams(set...), pooltest.NewRequest())] = true
+				}
+				if len(seen) != len(set) {
+					t.Fatalf("set %v: %v", set, seen)
+				}
+			}
+		}
+		for i := range 3000 { // more sets than are kept
+			if got := pooltest.Pick(h, pooltest.Upstreams(i, i+1), pooltest.NewRequest()); got == pooltest.None {
+				t.Fatalf("nothing picked of set %d", i)
+			}
+		}
+	})
 }

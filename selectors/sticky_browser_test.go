@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
@@ -227,7 +226,6 @@ func forWays(t *testing.T, test func(t *testing.T, open opener)) {
 // alone runs a test in a bubble, with addresses of its own.
 func alone(t *testing.T, name string, test func(t *testing.T)) {
 	t.Run(name, func(t *testing.T) {
-		pooltest.Isolate()
-		synctest.Test(t, test)
+		pooltest.Test(t, test)
 	})
 }

@@ -131,3 +131,29 @@ func TestNothingIsSetForWhoIsRefused(t *testing.T) {
 		})
 	}
 }
+
+func TestStrictSessionBlocksNobodyElse(t *testing.T) {
+	forWays(t, func(t *testing.T, open opener) {
+		h := open(3, object{"strict": true, "queue": object{"length": 50, "timeout": "10s"}}, object{"max_requests": 1})
+		b := settled(t, h, pooltest.Dial(0))
+		u := h.Upstreams[0]
+		defer pooltest.SetActive(u, 0)
+		pooltest.SetActive(u, 1)
+		first := visits(t, h, b)
+		second := visits(t, h, b.clone())
+		pooltest.ExpectOthersServed(t, h, pooltest.Dial(0))
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if len(first)+len(second) > 0 {
+			t.Fatal("the upstream is full, and its sessions do not wait")
+		}
+		pooltest.ExpectOthersServed(t, h, pooltest.Dial(0))
+		pooltest.SetActive(u, 0)
+		if got := <-first; got.by != pooltest.Dial(0) {
+			t.Errorf("there is room for the first: %+v", got)
+		}
+		if got := <-second; got.by != pooltest.Dial(0) {
+			t.Errorf("there is room for the second: %+v", got)
+		}
+	})
+}

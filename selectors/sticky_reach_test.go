@@ -16,7 +16,7 @@ import (
 // A session that was made at another level goes on there.
 func TestSessionStaysAtItsLevel(t *testing.T) {
 	forWays(t, func(t *testing.T, open opener) {
-		h := open(4, pooltest.With(pooltest.Checked, backups(2, 4)))
+		h := open(4, pooltest.With(pooltest.Checked, pooltest.SecondLevel(2, 4)))
 		pooltest.SetDown(pooltest.Dial(0), pooltest.Dial(1))
 		b := settled(t, h, pooltest.Dial(3))
 		pooltest.SetDown()
@@ -33,7 +33,7 @@ func TestSessionStaysWithOneDegraded(t *testing.T) {
 	forWays(t, func(t *testing.T, open opener) {
 		h := open(4, pooltest.Reporting)
 		b := settled(t, h, pooltest.Dial(0))
-		pooltest.Report(pooltest.Dial(0), degraded)
+		pooltest.Report(pooltest.Dial(0), pooltest.Degraded)
 		expectStays(t, "degraded", h, b, pooltest.Dial(0))
 		if got := newcomers(t, h, 60); got[pooltest.Dial(0)] > 0 {
 			t.Errorf("new sessions go to %v", got)

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -89,8 +88,7 @@ func TestTail(t *testing.T) {
 				var p50, p99, p999 time.Duration
 				const runs = 3
 				for seed := range uint64(runs) {
-					pooltest.Isolate()
-					synctest.Test(t, func(t *testing.T) {
+					pooltest.Test(t, func(t *testing.T) {
 						took := simulate(t, policy, fleet.slowness, fleet.restless, seed)
 						slices.Sort(took)
 						p50 += took[len(took)/2] / runs

@@ -1,4 +1,4 @@
-package selectors
+package pool_test
 
 import (
 	"context"
@@ -16,9 +16,9 @@ import (
 // Requests that come faster than they are served are served in the order in which
 // they came, as many at once as there is room for.
 func TestQueueKeepsItsOrder(t *testing.T) {
-	forAll(t, func(t *testing.T, config object) {
+	forBoth(t, func(t *testing.T, policy object) {
 		const requests, limit, takes = 200, 2, 50 * time.Millisecond
-		h := pooltest.NewQueued(t, config, object{"length": requests}, 2, limit)
+		h := pooltest.NewQueued(t, policy, object{"length": requests}, 2, limit)
 		var mu sync.Mutex
 		var order []int
 		crowds := make(map[string]*pooltest.Crowd)
@@ -65,8 +65,8 @@ type number struct{}
 // However many ask at once, no more picks are without an attempt than there are
 // slots. A slot comes back when its request ends.
 func TestPickReservesItsSlot(t *testing.T) {
-	forAll(t, func(t *testing.T, config object) {
-		h := pooltest.NewQueued(t, config, object{"length": 100, "timeout": "10s"}, 2, 3)
+	forBoth(t, func(t *testing.T, policy object) {
+		h := pooltest.NewQueued(t, policy, object{"length": 100, "timeout": "10s"}, 2, 3)
 		pooltest.AddActive(h.Upstreams[0], 1)
 		var all []<-chan pooltest.Outcome
 		var ends []func() // of requests that were picked for
@@ -126,12 +126,12 @@ func TestLimitHoldsWithoutAQueue(t *testing.T) {
 		"of one": {"max_requests": object{"10.0.0.0/8": 3}}, "of all": {"default_max_requests": 3}, "Caddy's": {},
 	} {
 		t.Run(name, func(t *testing.T) {
-			forAll(t, func(t *testing.T, config object) {
+			forBoth(t, func(t *testing.T, policy object) {
 				caddys := object{}
 				if len(limits) == 0 {
 					caddys["max_requests"] = 3
 				}
-				h := pooltest.NewScripted(t, pooltest.With(config, limits), 2, caddys)
+				h := pooltest.NewScripted(t, pooltest.With(policy, limits), 2, caddys)
 				for _, u := range h.Upstreams {
 					defer pooltest.SetActive(u, 0)
 				}
@@ -157,8 +157,8 @@ func TestLimitHoldsWithoutAQueue(t *testing.T) {
 }
 
 func TestAttemptTakesTheSlotOfItsPick(t *testing.T) {
-	forAll(t, func(t *testing.T, config object) {
-		h := pooltest.NewQueued(t, config, object{"length": 1, "timeout": "1ms"}, 1, 2)
+	forBoth(t, func(t *testing.T, policy object) {
+		h := pooltest.NewQueued(t, policy, object{"length": 1, "timeout": "1ms"}, 1, 2)
 		u := h.Upstreams[0]
 		for range 20 { // all within the second that a pick keeps its slot
 			r := pooltest.NewRequest()

@@ -1,4 +1,4 @@
-package selectors
+package pool_test
 
 import (
 	"errors"
@@ -26,7 +26,7 @@ func TestBufferedBodyEndsWithItsRequest(t *testing.T) {
 		"answered in a header": says(http.NoBody, nil),
 		"failed":               func(*http.Request) (*http.Response, error) { return nil, errors.New("reset") },
 	} {
-		ours := object{"policy": "weighted_random", "retries": 0}
+		ours := object{"policy": "by_weight", "retries": 0}
 		for by, policy := range map[string]object{
 			"ours": ours, "Caddy's": {"policy": "header", "field": "X-User", "fallback": ours},
 		} {

@@ -1,8 +1,6 @@
-package selectors
+package pool_test
 
 import (
-	"math"
-	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -12,30 +10,10 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
-// backups is the option that makes upstreams from the first number to before the
-// last those of level 1.
-func backups(from, to int) object {
-	levels := object{}
-	for i := from; i < to; i++ {
-		levels[pooltest.Dial(i)] = 1
-	}
-	return object{"priorities": levels}
-}
-
-// expectPercent compares a share of n with what it should be: none and all
-// exactly, the rest within four points.
-func expectPercent(t *testing.T, what string, share, n int, want float64) {
-	t.Helper()
-	got := 100 * float64(share) / float64(n)
-	if math.Abs(got-want) > 4 || want == 0 && share > 0 || want == 100 && share < n {
-		t.Errorf("%s: %.1f%%, want %v%%", what, got, want)
-	}
-}
-
 // As many of five die, so many percent of the traffic spill over to the next five.
 func TestSpillOver(t *testing.T) {
-	forAll(t, func(t *testing.T, config object) {
-		h := pooltest.NewHandler(t, pooltest.With(config, pooltest.With(pooltest.Checked, backups(5, 10))), 10)
+	forBoth(t, func(t *testing.T, policy object) {
+		h := pooltest.NewHandler(t, pooltest.With(policy, pooltest.With(pooltest.Checked, pooltest.SecondLevel(5, 10))), 10)
 		const n = 4000
 		for down, want := range []float64{0, 0, 16, 44, 72, 100} {
 			var dead []string
@@ -47,7 +25,7 @@ func TestSpillOver(t *testing.T) {
 			if got[pooltest.None] > 0 || pooltest.Sum(got, 0, down) > 0 {
 				t.Errorf("%d down: %v", down, got)
 			}
-			expectPercent(t, strings.Repeat("x", down)+" down", pooltest.Sum(got, 5, 10), n, want)
+			pooltest.ExpectPercent(t, strings.Repeat("x", down)+" down", pooltest.Sum(got, 5, 10), n, want)
 		}
 		var dead []string
 		for i := range 10 {
@@ -63,44 +41,18 @@ func TestSpillOver(t *testing.T) {
 }
 
 func TestOverprovisioning(t *testing.T) {
-	forAll(t, func(t *testing.T, config object) {
-		h := pooltest.NewHandler(t, pooltest.With(config, pooltest.With(pooltest.Checked, pooltest.With(backups(5, 10), object{"overprovisioning": 1}))), 10)
+	forBoth(t, func(t *testing.T, policy object) {
+		h := pooltest.NewHandler(t, pooltest.With(policy, pooltest.With(pooltest.Checked, pooltest.With(pooltest.SecondLevel(5, 10), object{"overprovisioning": 1}))), 10)
 		pooltest.SetDown(pooltest.Dial(1))
 		const n = 4000
-		expectPercent(t, "one of five is down", pooltest.Sum(pooltest.PicksOfClients(h, n), 5, 10), n, 20)
-	})
-}
-
-// Policies that let a client stay where it is let it stay at its level.
-func TestClientStaysAtItsLevel(t *testing.T) {
-	forAll(t, func(t *testing.T, config object) {
-		if !strings.Contains(t.Name(), "ip_hash") && !strings.Contains(t.Name(), "cookie") {
-			t.Skip("picks by nothing of the client's")
-		}
-		h := pooltest.NewHandler(t, pooltest.With(config, pooltest.With(pooltest.Checked, backups(4, 8))), 8)
-		pooltest.SetDown(pooltest.Dial(0), pooltest.Dial(1))
-		levels := make(map[bool]int)
-		for client := range 100 {
-			r := pooltest.NewRequestOf(client)
-			level := func() bool { return pooltest.Sum(map[string]int{pooltest.Pick(h, h.Upstreams, r): 1}, 4, 8) > 0 }
-			at := level()
-			levels[at]++
-			for range 5 {
-				if level() != at {
-					t.Fatalf("client %d is sent to and fro", client)
-				}
-			}
-		}
-		if levels[false] == 0 || levels[true] == 0 {
-			t.Errorf("all are at one level: %v", levels)
-		}
+		pooltest.ExpectPercent(t, "one of five is down", pooltest.Sum(pooltest.PicksOfClients(h, n), 5, 10), n, 20)
 	})
 }
 
 // A request to which all of a level is lost goes to the next.
 func TestRequestFailsOverToTheNextLevel(t *testing.T) {
-	forAll(t, func(t *testing.T, config object) {
-		h := pooltest.NewScripted(t, pooltest.With(config, backups(2, 4)), 4)
+	forBoth(t, func(t *testing.T, policy object) {
+		h := pooltest.NewScripted(t, pooltest.With(policy, pooltest.SecondLevel(2, 4)), 4)
 		for i := range 4 {
 			pooltest.Script(pooltest.Dial(i), pooltest.Refuse)
 		}
@@ -118,9 +70,9 @@ func TestRequestFailsOverToTheNextLevel(t *testing.T) {
 }
 
 func TestNextLevelTakesWhatAFullOneCannot(t *testing.T) {
-	forAll(t, func(t *testing.T, config object) {
+	forBoth(t, func(t *testing.T, policy object) {
 		const limit = 60
-		h := pooltest.NewHandler(t, pooltest.With(config, pooltest.With(backups(2, 4), object{"default_max_requests": limit})), 4)
+		h := pooltest.NewHandler(t, pooltest.With(policy, pooltest.With(pooltest.SecondLevel(2, 4), object{"default_max_requests": limit})), 4)
 		for _, u := range h.Upstreams {
 			defer pooltest.SetActive(u, 0)
 		}
@@ -137,8 +89,8 @@ func TestNextLevelTakesWhatAFullOneCannot(t *testing.T) {
 
 // A level of which all are on probation gets the request that proves one of them.
 func TestLevelOnProbationIsTried(t *testing.T) {
-	forAll(t, func(t *testing.T, config object) {
-		h := pooltest.NewScripted(t, pooltest.With(config, backups(1, 3)), 3)
+	forBoth(t, func(t *testing.T, policy object) {
+		h := pooltest.NewScripted(t, pooltest.With(policy, pooltest.SecondLevel(1, 3)), 3)
 		pooltest.FailUntil(t, h, pooltest.Dial(0), pooltest.Refuse, 5)
 		pooltest.ExpectTries(t, h, "ejected", pooltest.Dial(0), 20, 0)
 		time.Sleep(30 * time.Second)
@@ -148,10 +100,10 @@ func TestLevelOnProbationIsTried(t *testing.T) {
 }
 
 func TestLevelWithoutTrafficIsNotTried(t *testing.T) {
-	forAll(t, func(t *testing.T, config object) {
-		flat, victim := pooltest.NewEjected(t, object{"policy": "weighted_random"}, 3)
+	forBoth(t, func(t *testing.T, policy object) {
+		flat, victim := pooltest.NewEjected(t, pooltest.ByWeight, 3)
 		level := object{"priorities": object{victim: 1}}
-		h := pooltest.NewScripted(t, pooltest.With(config, level), 3)
+		h := pooltest.NewScripted(t, pooltest.With(policy, level), 3)
 		time.Sleep(30 * time.Second)
 		pooltest.ExpectTries(t, h, "on probation at a level that nobody needs", victim, 50, 0)
 		pooltest.ExpectTries(t, flat, "on probation", victim, 50, 1)
@@ -159,13 +111,13 @@ func TestLevelWithoutTrafficIsNotTried(t *testing.T) {
 }
 
 func TestFailbackDelay(t *testing.T) {
-	forAll(t, func(t *testing.T, config object) {
-		h := pooltest.NewHandler(t, pooltest.With(config, pooltest.With(pooltest.Checked, pooltest.With(backups(2, 4), object{"failback_delay": "1m"}))), 4)
+	forBoth(t, func(t *testing.T, policy object) {
+		h := pooltest.NewHandler(t, pooltest.With(policy, pooltest.With(pooltest.Checked, pooltest.With(pooltest.SecondLevel(2, 4), object{"failback_delay": "1m"}))), 4)
 		expect := func(when string, second float64) {
 			t.Helper()
 			synctest.Wait()
 			const n = 200
-			expectPercent(t, when, pooltest.Sum(pooltest.PicksOfClients(h, n), 2, 4), n, second)
+			pooltest.ExpectPercent(t, when, pooltest.Sum(pooltest.PicksOfClients(h, n), 2, 4), n, second)
 		}
 		expect("at the start", 0)
 		pooltest.SetDown(pooltest.Dial(0), pooltest.Dial(1))
@@ -187,12 +139,12 @@ func TestFailbackDelay(t *testing.T) {
 }
 
 func TestFailbackDelayOutlivesAReload(t *testing.T) {
-	forAll(t, func(t *testing.T, config object) {
-		config = pooltest.With(config, pooltest.With(pooltest.Checked, pooltest.With(backups(2, 4), object{"failback_delay": "1m"})))
-		pooltest.NewHandler(t, config, 4)
+	forBoth(t, func(t *testing.T, policy object) {
+		policy = pooltest.With(policy, pooltest.With(pooltest.Checked, pooltest.With(pooltest.SecondLevel(2, 4), object{"failback_delay": "1m"})))
+		pooltest.NewHandler(t, policy, 4)
 		pooltest.SetDown(pooltest.Dial(0), pooltest.Dial(1))
 		pooltest.SetDown()
-		h := pooltest.NewHandler(t, config, 4)
+		h := pooltest.NewHandler(t, policy, 4)
 		if got := pooltest.PicksOfClients(h, 100); pooltest.Sum(got, 2, 4) != 100 {
 			t.Errorf("the first level is not back for a minute, yet %v", got)
 		}
@@ -204,20 +156,17 @@ func TestFailbackDelayOutlivesAReload(t *testing.T) {
 	})
 }
 
-// degraded is what an upstream says that asks to be spared.
-var degraded = healthcheck.Report{Header: http.Header{"X-Envoy-Degraded": {""}}}
-
 func TestDegradedOnesServeOnlyWhereHealthyOnesFallShort(t *testing.T) {
-	forAll(t, func(t *testing.T, config object) {
-		h := pooltest.NewHandler(t, pooltest.With(config, pooltest.Reporting), 4)
+	forBoth(t, func(t *testing.T, policy object) {
+		h := pooltest.NewHandler(t, pooltest.With(policy, pooltest.Reporting), 4)
 		const n = 4000
 		for i, want := range []float64{0, 30, 65, 100} {
-			pooltest.Report(pooltest.Dial(i), degraded)
+			pooltest.Report(pooltest.Dial(i), pooltest.Degraded)
 			got := pooltest.PicksOfClients(h, n)
 			if got[pooltest.None] > 0 {
 				t.Errorf("%v", got)
 			}
-			expectPercent(t, "share of the degraded", pooltest.Sum(got, 0, i+1), n, want)
+			pooltest.ExpectPercent(t, "share of the degraded", pooltest.Sum(got, 0, i+1), n, want)
 		}
 		for i := range 3 {
 			pooltest.Report(pooltest.Dial(i), healthcheck.Report{})
@@ -229,10 +178,10 @@ func TestDegradedOnesServeOnlyWhereHealthyOnesFallShort(t *testing.T) {
 }
 
 func TestDegradedOnesComeAfterAHealthyLevel(t *testing.T) {
-	forAll(t, func(t *testing.T, config object) {
-		h := pooltest.NewHandler(t, pooltest.With(config, pooltest.With(pooltest.Reporting, backups(2, 4))), 4)
-		pooltest.Report(pooltest.Dial(0), degraded)
-		pooltest.Report(pooltest.Dial(1), degraded)
+	forBoth(t, func(t *testing.T, policy object) {
+		h := pooltest.NewHandler(t, pooltest.With(policy, pooltest.With(pooltest.Reporting, pooltest.SecondLevel(2, 4))), 4)
+		pooltest.Report(pooltest.Dial(0), pooltest.Degraded)
+		pooltest.Report(pooltest.Dial(1), pooltest.Degraded)
 		if got := pooltest.PicksOfClients(h, 200); pooltest.Sum(got, 2, 4) != 200 {
 			t.Errorf("all of the first level is degraded, yet %v", got)
 		}

@@ -1,4 +1,4 @@
-package selectors
+package pool_test
 
 import (
 	"net/http"
@@ -12,8 +12,8 @@ import (
 
 // Two that have restarted are ejected still when the third one dies.
 func TestRetryGoesToTheEjectedBeforeItFails(t *testing.T) {
-	forAll(t, func(t *testing.T, config object) {
-		h, ejected, last := pooltest.NewAllButOneEjected(t, config, 3)
+	forBoth(t, func(t *testing.T, policy object) {
+		h, ejected, last := pooltest.NewAllButOneEjected(t, policy, 3)
 		pooltest.ScriptAll(pooltest.Answer(http.StatusOK), ejected...)
 		pooltest.ScriptAll(pooltest.Refuse, last)
 		for n := range 60 {
@@ -28,8 +28,8 @@ func TestRetryGoesToTheEjectedBeforeItFails(t *testing.T) {
 // attempts go to the ejected. One of those that answers is back, and then the
 // last one may be ejected.
 func TestFirstAttemptAvoidsTheLastUpstreamThatFails(t *testing.T) {
-	forAll(t, func(t *testing.T, config object) {
-		h, ejected, last := pooltest.NewAllButOneEjected(t, config, 3)
+	forBoth(t, func(t *testing.T, policy object) {
+		h, ejected, last := pooltest.NewAllButOneEjected(t, policy, 3)
 		pooltest.ScriptAll(pooltest.Refuse, append(ejected, last)...)
 		for range 20 {
 			pooltest.ServeInTurn(h, http.MethodPost)
@@ -46,8 +46,8 @@ func TestFirstAttemptAvoidsTheLastUpstreamThatFails(t *testing.T) {
 // Three that leave their ejection together are not tried by one and the same
 // request while a fourth is well.
 func TestRetryTestsNobodyOnProbation(t *testing.T) {
-	forAll(t, func(t *testing.T, config object) {
-		h, ejected, last := pooltest.NewAllButOneEjected(t, config, 4)
+	forBoth(t, func(t *testing.T, policy object) {
+		h, ejected, last := pooltest.NewAllButOneEjected(t, policy, 4)
 		pooltest.ScriptAll(pooltest.Refuse, ejected...)
 		pooltest.ScriptAll(pooltest.Answer(http.StatusOK), last)
 		time.Sleep(time.Hour)
@@ -64,12 +64,12 @@ func TestRetryTestsNobodyOnProbation(t *testing.T) {
 // Where all others have failed it, a request may have those that a check holds to
 // be unhealthy, unless verdicts are never to be ignored.
 func TestRetryGoesToTheUnhealthyBeforeItFails(t *testing.T) {
-	forAll(t, func(t *testing.T, config object) {
-		config = pooltest.With(config, pooltest.Checked)
+	forBoth(t, func(t *testing.T, policy object) {
+		policy = pooltest.With(policy, pooltest.Checked)
 		for threshold, served := range map[any]bool{nil: true, 0: false} {
-			policy := config
+			policy := policy
 			if threshold != nil {
-				policy = pooltest.With(config, object{"panic_threshold": threshold})
+				policy = pooltest.With(policy, object{"panic_threshold": threshold})
 			}
 			h := pooltest.NewScripted(t, policy, 2)
 			pooltest.SetDown(pooltest.Dial(0))
@@ -86,8 +86,8 @@ func TestRetryGoesToTheUnhealthyBeforeItFails(t *testing.T) {
 // What one request cannot have been sent twice is not: an upstream that has begun
 // to serve it does not get it again.
 func TestRetryRepeatsOnlyWhereNothingWasSent(t *testing.T) {
-	forAll(t, func(t *testing.T, config object) {
-		h := pooltest.NewScripted(t, pooltest.With(config, object{"retries": 4, "outlier_detection": object{"off": true}}), 2)
+	forBoth(t, func(t *testing.T, policy object) {
+		h := pooltest.NewScripted(t, pooltest.With(policy, object{"retries": 4, "outlier_detection": object{"off": true}}), 2)
 		pooltest.ScriptAll(pooltest.Refuse, pooltest.Dial(0))
 		pooltest.ScriptAll(pooltest.Reset, pooltest.Dial(1))
 		at, ok := pooltest.ServeInTurn(h, http.MethodGet)

@@ -1,4 +1,4 @@
-package selectors
+package pool_test
 
 import (
 	"testing"
@@ -24,11 +24,10 @@ func probed(h *reverseproxy.Handler, numbers ...int) map[string]int {
 	return pooltest.Probes()
 }
 
-var countingPolicy = object{"policy": "weighted_random", "health_checks": []object{{"interval": "10s", "checker": object{"type": "switched"}}}}
+var countingPolicy = object{"policy": "by_weight", "health_checks": []object{{"interval": "10s", "checker": object{"type": "switched"}}}}
 
 func TestDynamicUpstreamIsCheckedFromItsFirstAppearance(t *testing.T) {
-	pooltest.Isolate()
-	synctest.Test(t, func(t *testing.T) {
+	pooltest.Test(t, func(t *testing.T) {
 		h := pooltest.NewHandler(t, countingPolicy, 0)
 		if got := probed(h, 1, 2); got[pooltest.Dial(1)] < 6 || got[pooltest.Dial(2)] < 6 || len(got) != 2 {
 			t.Errorf("%v", got)
@@ -40,8 +39,7 @@ func TestDynamicUpstreamIsCheckedFromItsFirstAppearance(t *testing.T) {
 }
 
 func TestGoneDynamicUpstreamIsCheckedForFiveMinutesMore(t *testing.T) {
-	pooltest.Isolate()
-	synctest.Test(t, func(t *testing.T) {
+	pooltest.Test(t, func(t *testing.T) {
 		h := pooltest.NewHandler(t, countingPolicy, 0)
 		probed(h, 1, 2)
 		for minute := 1; minute <= 7; minute++ {
@@ -60,8 +58,7 @@ func TestGoneDynamicUpstreamIsCheckedForFiveMinutesMore(t *testing.T) {
 }
 
 func TestNothingIsGoneWhileNobodyAsks(t *testing.T) {
-	pooltest.Isolate()
-	synctest.Test(t, func(t *testing.T) {
+	pooltest.Test(t, func(t *testing.T) {
 		h := pooltest.NewHandler(t, countingPolicy, 0)
 		probed(h, 1, 2)
 		time.Sleep(time.Hour)
@@ -72,8 +69,7 @@ func TestNothingIsGoneWhileNobodyAsks(t *testing.T) {
 }
 
 func TestDynamicUpstreamsAreBoundedInNumber(t *testing.T) {
-	pooltest.Isolate()
-	synctest.Test(t, func(t *testing.T) {
+	pooltest.Test(t, func(t *testing.T) {
 		h := pooltest.NewHandler(t, countingPolicy, 0)
 		var numbers []int
 		for i := range 10_050 {
@@ -96,25 +92,23 @@ func TestDynamicUpstreamsAreBoundedInNumber(t *testing.T) {
 	})
 }
 
-func TestSourcesThatAnswerByRequestKeepApart(t *testing.T) {
-	pooltest.Isolate()
-	synctest.Test(t, func(t *testing.T) {
-		h := pooltest.NewHandler(t, object{"policy": "smooth_weighted_round_robin"}, 0)
-		for range 30 { // each in turn, for both sets by themselves
-			for _, set := range [][]int{{1, 2, 3}, {7, 8}} {
-				seen := make(map[string]bool)
-				for range set {
-					seen[pooltest.Pick(h, pooltest.Upstreams(set...), pooltest.NewRequest())] = true
-				}
-				if len(seen) != len(set) {
-					t.Fatalf("set %v: %v", set, seen)
-				}
-			}
+// Addresses of names that clients choose are not probed when nobody asks for them,
+// even where nobody asks for anything.
+func TestWhatClientsAskedForIsGoneWhenNobodyAsks(t *testing.T) {
+	pooltest.Test(t, func(t *testing.T) {
+		h := pooltest.LoadHandler(t, object{
+			"load_balancing":    object{"selection_policy": countingPolicy},
+			"dynamic_upstreams": object{"source": "a", "name": "{http.request.host.labels.2}.pool.test"},
+		})
+		if got := probed(h, 1, 2); got[pooltest.Dial(1)] < 5 || got[pooltest.Dial(2)] < 5 {
+			t.Errorf("%v", got)
 		}
-		for i := range 3000 { // more sets than are kept
-			if got := pooltest.Pick(h, pooltest.Upstreams(i, i+1), pooltest.NewRequest()); got == pooltest.None {
-				t.Fatalf("nothing picked of set %d", i)
-			}
+		time.Sleep(10 * time.Minute)
+		if got := probed(h); len(got) > 0 {
+			t.Errorf("still probed: %v", got)
+		}
+		if got := probed(h, 1); got[pooltest.Dial(1)] < 5 || len(got) > 1 {
+			t.Errorf("one of them is back: %v", got)
 		}
 	})
 }

@@ -1,4 +1,4 @@
-package selectors
+package pool_test
 
 import (
 	"net/http"
@@ -26,9 +26,8 @@ func inService(h *reverseproxy.Handler) int {
 
 // A request that makes whatever serves it fail ejects nobody.
 func TestPoisonEjectsNobody(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		pooltest.Isolate()
-		h := pooltest.NewScripted(t, object{"policy": "weighted_random"}, 4)
+	pooltest.Test(t, func(t *testing.T) {
+		h := pooltest.NewScripted(t, pooltest.ByWeight, 4)
 		for i := range 4 {
 			pooltest.ScriptAll(pooltest.Reset, pooltest.Dial(i))
 		}
@@ -58,9 +57,8 @@ func threeOfTenReset() {
 // What another upstream answers was the first one's failure. Such ejections are
 // not held to max_ejection_percent.
 func TestFailuresProvenByAnotherAnswerEject(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		pooltest.Isolate()
-		h := pooltest.NewScripted(t, object{"policy": "smooth_weighted_round_robin"}, 10)
+	pooltest.Test(t, func(t *testing.T) {
+		h := pooltest.NewScripted(t, pooltest.ByWeight, 10)
 		threeOfTenReset()
 		for range 200 {
 			pooltest.ServeInTurn(h, http.MethodGet)
@@ -82,9 +80,8 @@ func TestFailuresOfPostsEjectWithinTheShare(t *testing.T) {
 		"GET, retries off": {object{"retries": 0}, http.MethodGet},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				pooltest.Isolate()
-				h := pooltest.NewScripted(t, pooltest.With(object{"policy": "smooth_weighted_round_robin"}, test.options), 10)
+			pooltest.Test(t, func(t *testing.T) {
+				h := pooltest.NewScripted(t, pooltest.With(pooltest.ByWeight, test.options), 10)
 				threeOfTenReset()
 				for range 200 {
 					pooltest.ServeInTurn(h, test.method)
@@ -99,9 +96,8 @@ func TestFailuresOfPostsEjectWithinTheShare(t *testing.T) {
 
 // Nobody is back on probation for a poisoned request, nor out again.
 func TestPoisonOnProbationTellsNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		pooltest.Isolate()
-		h, victim := pooltest.NewEjected(t, object{"policy": "weighted_random"}, 3)
+	pooltest.Test(t, func(t *testing.T) {
+		h, victim := pooltest.NewEjected(t, pooltest.ByWeight, 3)
 		time.Sleep(30 * time.Second)
 		synctest.Wait()
 		for i := range 3 {
@@ -127,9 +123,8 @@ func TestPoisonOnProbationTellsNothing(t *testing.T) {
 
 // A request whose attempts were not all sent does not clear those that were.
 func TestGatewayAnswersElsewhereProveNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		pooltest.Isolate()
-		h := pooltest.NewScripted(t, object{"policy": "smooth_weighted_round_robin"}, 2)
+	pooltest.Test(t, func(t *testing.T) {
+		h := pooltest.NewScripted(t, pooltest.ByWeight, 2)
 		pooltest.ScriptAll(pooltest.Reset, pooltest.Dial(0))
 		pooltest.ScriptAll(pooltest.Answer(http.StatusBadGateway), pooltest.Dial(1))
 		for range 50 {
@@ -144,9 +139,8 @@ func TestGatewayAnswersElsewhereProveNothing(t *testing.T) {
 // Upstreams that answer no request at all are out in the end, be it that each of
 // their requests met none but such: the traffic is all for them, or by chance.
 func TestThoseThatAnswerNobodyAreOutInTheEnd(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		pooltest.Isolate()
-		h := pooltest.NewScripted(t, object{"policy": "managed", "inner": object{"policy": "round_robin"}}, 4)
+	pooltest.Test(t, func(t *testing.T) {
+		h := pooltest.NewScripted(t, pooltest.InOrder, 4)
 		pooltest.ScriptAll(pooltest.Reset, pooltest.Dial(0), pooltest.Dial(1), pooltest.Dial(2))
 		pooltest.ScriptAll(pooltest.Answer(http.StatusOK), pooltest.Dial(3))
 		failed := 0

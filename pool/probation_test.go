@@ -1,4 +1,4 @@
-package selectors
+package pool_test
 
 import (
 	"net/http"
@@ -12,9 +12,9 @@ import (
 
 // Two handlers, of two policies, know of the same probation.
 func TestProbationIsOneRequestAtATime(t *testing.T) {
-	forAll(t, func(t *testing.T, config object) {
-		h, victim := pooltest.NewOnProbation(t, config, 4)
-		other := pooltest.NewScripted(t, object{"policy": "weighted_random"}, 4)
+	forBoth(t, func(t *testing.T, policy object) {
+		h, victim := pooltest.NewOnProbation(t, policy, 4)
+		other := pooltest.NewScripted(t, pooltest.ByWeight, 4)
 		var c pooltest.Crowd
 		pooltest.Script(victim, c.Take(10*time.Second))
 		before := pooltest.Tries(victim)
@@ -38,8 +38,8 @@ func TestProbationIsOneRequestAtATime(t *testing.T) {
 
 // Whoever fails on probation fails alone, however many there are.
 func TestProbationThatFailsCostsOneRequest(t *testing.T) {
-	forAll(t, func(t *testing.T, config object) {
-		h, victim := pooltest.NewOnProbation(t, config, 4)
+	forBoth(t, func(t *testing.T, policy object) {
+		h, victim := pooltest.NewOnProbation(t, policy, 4)
 		pooltest.Script(victim, func(r *http.Request) (*http.Response, error) {
 			time.Sleep(1200 * time.Millisecond)
 			return pooltest.Refuse(r)
@@ -59,8 +59,8 @@ func TestProbationThatFailsCostsOneRequest(t *testing.T) {
 
 // A pick that no attempt follows keeps others away until its request ends.
 func TestClaimOnProbationIsGivenBack(t *testing.T) {
-	forAll(t, func(t *testing.T, config object) {
-		h, victim := pooltest.NewOnProbation(t, config, 4)
+	forBoth(t, func(t *testing.T, policy object) {
+		h, victim := pooltest.NewOnProbation(t, policy, 4)
 		for n := range 3 {
 			got, end := pooltest.HeldPicks(h, 100)
 			if got[victim] != 1 || got[pooltest.None] > 0 {
@@ -79,8 +79,8 @@ func TestClaimOnProbationIsGivenBack(t *testing.T) {
 
 // Better one on probation than one that has failed the request.
 func TestRetryGoesToOneOnProbationThoughItHasItsRequest(t *testing.T) {
-	forAll(t, func(t *testing.T, config object) {
-		h, victim := pooltest.NewOnProbation(t, config, 2)
+	forBoth(t, func(t *testing.T, policy object) {
+		h, victim := pooltest.NewOnProbation(t, policy, 2)
 		pooltest.Script(victim, pooltest.Take(10*time.Second))
 		var wg sync.WaitGroup
 		for pooltest.Tries(victim) == 5 {
@@ -105,9 +105,9 @@ func TestRetryGoesToOneOnProbationThoughItHasItsRequest(t *testing.T) {
 func TestEveryoneOutOrOnProbationIsNobodyOut(t *testing.T) {
 	for name, threshold := range map[string]object{"by default": nil, "no panic": {"panic_threshold": 0}} {
 		t.Run(name, func(t *testing.T) {
-			forAll(t, func(t *testing.T, config object) {
-				more := pooltest.NewScripted(t, pooltest.With(object{"policy": "smooth_weighted_round_robin"}, pooltest.LongEjections), 3)
-				h := pooltest.NewScripted(t, pooltest.With(config, pooltest.With(pooltest.LongEjections, threshold)), 2)
+			forBoth(t, func(t *testing.T, policy object) {
+				more := pooltest.NewScripted(t, pooltest.With(pooltest.ByWeight, pooltest.LongEjections), 3)
+				h := pooltest.NewScripted(t, pooltest.With(policy, pooltest.With(pooltest.LongEjections, threshold)), 2)
 				for i := range 2 {
 					pooltest.FailUntil(t, more, pooltest.Dial(i), pooltest.Refuse, pooltest.Tries(pooltest.Dial(i))+5)
 					pooltest.Script(pooltest.Dial(i), pooltest.Take(time.Minute))

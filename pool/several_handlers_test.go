@@ -1,4 +1,4 @@
-package selectors
+package pool_test
 
 import (
 	"testing"
@@ -11,11 +11,10 @@ import (
 // A check of one handler ends the ejection of an upstream: the others get it back at
 // once, too, though none of theirs has changed.
 func TestAnEjectionThatACheckEndsIsToldToAll(t *testing.T) {
-	pooltest.Isolate()
-	synctest.Test(t, func(t *testing.T) {
+	pooltest.Test(t, func(t *testing.T) {
 		quickly := []object{{"interval": "1s", "fails": 1, "passes": 1, "checker": object{"type": "switched"}}}
-		_ = pooltest.NewScripted(t, object{"policy": "weighted_random", "health_checks": quickly}, 4)
-		other := pooltest.NewScripted(t, object{"policy": "weighted_random"}, 4)
+		_ = pooltest.NewScripted(t, object{"policy": "by_weight", "health_checks": quickly}, 4)
+		other := pooltest.NewScripted(t, pooltest.ByWeight, 4)
 		victim := pooltest.Dial(0)
 		pooltest.FailUntil(t, other, victim, pooltest.Refuse, 5)
 		pooltest.ExpectTries(t, other, "ejected", victim, 100, 0)
@@ -38,9 +37,8 @@ func TestAnEjectionThatACheckEndsIsToldToAll(t *testing.T) {
 
 // What is new to a dynamic handler is not to a static one.
 func TestFirstSightOfAnAddressStartsNobodyElsesSlowStart(t *testing.T) {
-	pooltest.Isolate()
-	synctest.Test(t, func(t *testing.T) {
-		policy := object{"policy": "weighted_random", "slow_start": object{"window": "1h"}}
+	pooltest.Test(t, func(t *testing.T) {
+		policy := object{"policy": "by_weight", "slow_start": object{"window": "1h"}}
 		both := pooltest.LoadHandlers(t,
 			object{"load_balancing": object{"selection_policy": policy}, "upstreams": pooltest.Dials(3)},
 			object{"load_balancing": object{"selection_policy": policy}, "dynamic_upstreams": object{"source": "a", "name": "pool.test"}},
@@ -49,29 +47,7 @@ func TestFirstSightOfAnAddressStartsNobodyElsesSlowStart(t *testing.T) {
 		time.Sleep(2 * time.Hour)
 		pooltest.Pick(both[1], pooltest.Upstreams(5, 6, 0), pooltest.NewRequest())
 		synctest.Wait()
-		expectShare(t, "the static handler's", both[0], both[0].Upstreams, pooltest.Dial(0), 1)
-		expectShare(t, "the dynamic handler's", both[1], pooltest.Upstreams(5, 6, 0), pooltest.Dial(0), 0.1)
-	})
-}
-
-// Addresses of names that clients choose are not probed when nobody asks for them,
-// even where nobody asks for anything.
-func TestWhatClientsAskedForIsGoneWhenNobodyAsks(t *testing.T) {
-	pooltest.Isolate()
-	synctest.Test(t, func(t *testing.T) {
-		h := pooltest.LoadHandler(t, object{
-			"load_balancing":    object{"selection_policy": countingPolicy},
-			"dynamic_upstreams": object{"source": "a", "name": "{http.request.host.labels.2}.pool.test"},
-		})
-		if got := probed(h, 1, 2); got[pooltest.Dial(1)] < 5 || got[pooltest.Dial(2)] < 5 {
-			t.Errorf("%v", got)
-		}
-		time.Sleep(10 * time.Minute)
-		if got := probed(h); len(got) > 0 {
-			t.Errorf("still probed: %v", got)
-		}
-		if got := probed(h, 1); got[pooltest.Dial(1)] < 5 || len(got) > 1 {
-			t.Errorf("one of them is back: %v", got)
-		}
+		pooltest.ExpectShare(t, "the static handler's", both[0], both[0].Upstreams, pooltest.Dial(0), 1)
+		pooltest.ExpectShare(t, "the dynamic handler's", both[1], pooltest.Upstreams(5, 6, 0), pooltest.Dial(0), 0.1)
 	})
 }

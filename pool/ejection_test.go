@@ -1,4 +1,4 @@
-package selectors
+package pool_test
 
 import (
 	"net/http"
@@ -12,8 +12,8 @@ import (
 )
 
 func TestFiveFailedDialsEjectUntilASuccess(t *testing.T) {
-	forAll(t, func(t *testing.T, config object) {
-		h, victim := pooltest.NewEjected(t, config, 4)
+	forBoth(t, func(t *testing.T, policy object) {
+		h, victim := pooltest.NewEjected(t, policy, 4)
 		pooltest.ExpectTries(t, h, "ejected", victim, 200, 0)
 		time.Sleep(30*time.Second - 1)
 		pooltest.ExpectTries(t, h, "at the end of the ejection", victim, 200, 0)
@@ -30,8 +30,8 @@ func TestFiveFailedDialsEjectUntilASuccess(t *testing.T) {
 // What is on probation and fails gets no more, be it that nobody has had the time
 // to notice.
 func TestFailureOnProbationBearsAtOnce(t *testing.T) {
-	forAll(t, func(t *testing.T, config object) {
-		h, victim := pooltest.NewEjected(t, config, 4)
+	forBoth(t, func(t *testing.T, policy object) {
+		h, victim := pooltest.NewEjected(t, policy, 4)
 		time.Sleep(30 * time.Second)
 		synctest.Wait()
 		before := pooltest.Tries(victim)
@@ -45,8 +45,8 @@ func TestFailureOnProbationBearsAtOnce(t *testing.T) {
 }
 
 func TestFourFailedDialsDoNotEject(t *testing.T) {
-	forAll(t, func(t *testing.T, config object) {
-		h := pooltest.NewScripted(t, config, 3)
+	forBoth(t, func(t *testing.T, policy object) {
+		h := pooltest.NewScripted(t, policy, 3)
 		victim := pooltest.Choice(h)
 		for range 3 {
 			pooltest.FailUntil(t, h, victim, pooltest.Refuse, pooltest.Tries(victim)+4)
@@ -57,15 +57,15 @@ func TestFourFailedDialsDoNotEject(t *testing.T) {
 }
 
 func TestOutlierDetectionOff(t *testing.T) {
-	forAll(t, func(t *testing.T, config object) {
-		h := pooltest.NewScripted(t, pooltest.With(config, object{"outlier_detection": object{"off": true}}), 3)
+	forBoth(t, func(t *testing.T, policy object) {
+		h := pooltest.NewScripted(t, pooltest.With(policy, object{"outlier_detection": object{"off": true}}), 3)
 		pooltest.FailUntil(t, h, pooltest.Choice(h), pooltest.Refuse, 30)
 	})
 }
 
 func TestLastUpstreamIsNotEjected(t *testing.T) {
-	forAll(t, func(t *testing.T, config object) {
-		h, victim := pooltest.NewEjected(t, config, 2)
+	forBoth(t, func(t *testing.T, policy object) {
+		h, victim := pooltest.NewEjected(t, policy, 2)
 		last := pooltest.Dial(0)
 		if last == victim {
 			last = pooltest.Dial(1)
@@ -82,8 +82,8 @@ func TestLastUpstreamIsNotEjected(t *testing.T) {
 // One that has passed its checks all along is out until the ejection ends: they
 // do not see what requests see.
 func TestCheckThatPassesAllAlongDoesNotEndAnEjection(t *testing.T) {
-	forAll(t, func(t *testing.T, config object) {
-		h, victim := pooltest.NewEjected(t, pooltest.With(config, pooltest.Checked), 3)
+	forBoth(t, func(t *testing.T, policy object) {
+		h, victim := pooltest.NewEjected(t, pooltest.With(policy, pooltest.Checked), 3)
 		pooltest.Script(victim, nil)
 		for range 29 {
 			time.Sleep(time.Second)
@@ -93,8 +93,8 @@ func TestCheckThatPassesAllAlongDoesNotEndAnEjection(t *testing.T) {
 }
 
 func TestCheckThatFailedAndThenPassedEndsAnEjection(t *testing.T) {
-	forAll(t, func(t *testing.T, config object) {
-		h, victim := pooltest.NewEjected(t, pooltest.With(config, pooltest.LongEjections), 3)
+	forBoth(t, func(t *testing.T, policy object) {
+		h, victim := pooltest.NewEjected(t, pooltest.With(policy, pooltest.LongEjections), 3)
 		pooltest.SetDown(victim)
 		pooltest.ExpectTries(t, h, "it fails its check", victim, 20, 0)
 		pooltest.SetDown()
@@ -104,8 +104,8 @@ func TestCheckThatFailedAndThenPassedEndsAnEjection(t *testing.T) {
 
 // The check that ends an ejection need not have been down.
 func TestOneFailedProbeIsEnoughToEndAnEjection(t *testing.T) {
-	forAll(t, func(t *testing.T, config object) {
-		h, victim := pooltest.NewEjected(t, pooltest.With(config, pooltest.LongEjections), 3)
+	forBoth(t, func(t *testing.T, policy object) {
+		h, victim := pooltest.NewEjected(t, pooltest.With(policy, pooltest.LongEjections), 3)
 		pooltest.SwitchOff(victim)
 		time.Sleep(1200 * time.Millisecond)
 		pooltest.SetDown()
@@ -115,8 +115,8 @@ func TestOneFailedProbeIsEnoughToEndAnEjection(t *testing.T) {
 
 // flappedThenEjected returns a handler, and an upstream that is ejected after its
 // check has failed and passed.
-func flappedThenEjected(t *testing.T, config object) (*reverseproxy.Handler, string) {
-	h := pooltest.NewScripted(t, pooltest.With(config, pooltest.LongEjections), 3)
+func flappedThenEjected(t *testing.T, policy object) (*reverseproxy.Handler, string) {
+	h := pooltest.NewScripted(t, pooltest.With(policy, pooltest.LongEjections), 3)
 	victim := pooltest.Choice(h)
 	pooltest.SetDown(victim)
 	pooltest.SetDown()
@@ -125,8 +125,8 @@ func flappedThenEjected(t *testing.T, config object) (*reverseproxy.Handler, str
 }
 
 func TestCheckThatFailedBeforeAnEjectionDoesNotEndIt(t *testing.T) {
-	forAll(t, func(t *testing.T, config object) {
-		h, victim := flappedThenEjected(t, config)
+	forBoth(t, func(t *testing.T, policy object) {
+		h, victim := flappedThenEjected(t, policy)
 		time.Sleep(time.Minute)
 		pooltest.ExpectTries(t, h, "it failed and passed before the ejection", victim, 20, 0)
 	})
@@ -134,8 +134,8 @@ func TestCheckThatFailedBeforeAnEjectionDoesNotEndIt(t *testing.T) {
 
 // A check that has failed since the ejection ends it only once it passes again.
 func TestCheckThatFailsDoesNotEndAnEjection(t *testing.T) {
-	forAll(t, func(t *testing.T, config object) {
-		h, victim := flappedThenEjected(t, config)
+	forBoth(t, func(t *testing.T, policy object) {
+		h, victim := flappedThenEjected(t, policy)
 		pooltest.SwitchOff(victim)
 		for range 8 {
 			time.Sleep(250 * time.Millisecond) // not enough for its verdict to change
@@ -152,9 +152,9 @@ func TestCheckThatFailsDoesNotEndAnEjection(t *testing.T) {
 // What happens to an upstream by one handler holds for all, and for the
 // configuration that follows.
 func TestEjectionOutlivesAReload(t *testing.T) {
-	forAll(t, func(t *testing.T, config object) {
-		_, victim := pooltest.NewEjected(t, config, 3)
-		h := pooltest.NewScripted(t, config, 3)
+	forBoth(t, func(t *testing.T, policy object) {
+		_, victim := pooltest.NewEjected(t, policy, 3)
+		h := pooltest.NewScripted(t, policy, 3)
 		pooltest.ExpectTries(t, h, "reloaded", victim, 100, 0)
 		time.Sleep(30 * time.Second)
 		pooltest.ExpectTries(t, h, "on probation", victim, 100, 1)
@@ -162,10 +162,21 @@ func TestEjectionOutlivesAReload(t *testing.T) {
 }
 
 func TestServiceUnavailableEjectsAsANumberOfThem(t *testing.T) {
-	forAll(t, func(t *testing.T, config object) {
-		h := pooltest.NewScripted(t, pooltest.With(config, object{"outlier_detection": object{}}), 3)
+	forBoth(t, func(t *testing.T, policy object) {
+		h := pooltest.NewScripted(t, pooltest.With(policy, object{"outlier_detection": object{}}), 3)
 		victim := pooltest.Choice(h)
 		pooltest.FailUntil(t, h, victim, pooltest.Answer(http.StatusServiceUnavailable), 5)
 		pooltest.ExpectTries(t, h, "five answers were 503", victim, 100, 0)
+	})
+}
+
+// A policy that heeds no latencies has no other way than to eject, and none for a 429.
+func TestLoadSheddingWhereThePolicyHeedsNoLatencies(t *testing.T) {
+	forBoth(t, func(t *testing.T, policy object) {
+		h := pooltest.NewScripted(t, pooltest.With(policy, object{"outlier_detection": object{}}), 3)
+		victim := pooltest.Choice(h)
+		pooltest.FailUntil(t, h, victim, pooltest.Answer(http.StatusTooManyRequests, "Retry-After", "60"), 30)
+		pooltest.FailUntil(t, h, victim, pooltest.Answer(http.StatusServiceUnavailable, "Retry-After", "1"), 35)
+		pooltest.ExpectTries(t, h, "five answers were 503", victim, 50, 0)
 	})
 }

@@ -1,4 +1,4 @@
-package selectors
+package pool_test
 
 import (
 	"math"
@@ -19,40 +19,6 @@ func slowly(aggression float64) object {
 	return pooltest.With(pooltest.Checked, object{"slow_start": object{"window": window.String(), "aggression": aggression}})
 }
 
-// forWeighted runs a test for all policies that pick by weight, each in a bubble
-// of its own.
-func forWeighted(t *testing.T, test func(t *testing.T, config object)) {
-	for name, policy := range policies {
-		if !policy.weighted {
-			continue
-		}
-		t.Run(name, func(t *testing.T) {
-			pooltest.Isolate()
-			synctest.Test(t, func(t *testing.T) { test(t, policy.config) })
-		})
-	}
-}
-
-// expectShare compares an upstream's share of the picks with that of the weight
-// that it should have among n, the others having 1. It picks so often that chance
-// stays within a tenth: that is six standard deviations.
-func expectShare(t *testing.T, when string, h *reverseproxy.Handler, all []*reverseproxy.Upstream, address string, weight float64) {
-	t.Helper()
-	synctest.Wait()
-	want := weight / (weight + float64(len(all)-1))
-	times := 3600 / want
-	r, n := pooltest.NewRequest(), 0.0
-	for range int(times) {
-		if pooltest.Pick(h, all, r) == address {
-			n++
-		}
-	}
-	got := n / times
-	if math.Abs(got-want) > want/10 {
-		t.Errorf("%s: %s has %.2f%%, want %.2f%%", when, address, 100*got, 100*want)
-	}
-}
-
 // expectGrowth compares an upstream's share with the formula, from the given time
 // until after the window.
 func expectGrowth(t *testing.T, h *reverseproxy.Handler, all func() []*reverseproxy.Upstream, address string, began time.Time, aggression float64) {
@@ -64,7 +30,7 @@ func expectGrowth(t *testing.T, h *reverseproxy.Handler, all func() []*reversepr
 		}
 		age := float64(time.Since(began)) / float64(window)
 		weight := min(1, max(0.1, math.Pow(age, 1/aggression)))
-		expectShare(t, at.Sub(began).String(), h, all(), address, weight)
+		pooltest.ExpectShare(t, at.Sub(began).String(), h, all(), address, weight)
 	}
 }
 
@@ -88,8 +54,8 @@ func static(h *reverseproxy.Handler) func() []*reverseproxy.Upstream {
 
 func TestSlowStartOnRecovery(t *testing.T) {
 	for _, aggression := range []float64{0.5, 2.5} {
-		forWeighted(t, func(t *testing.T, config object) {
-			h := pooltest.NewHandler(t, pooltest.With(config, slowly(aggression)), 4)
+		pooltest.Test(t, func(t *testing.T) {
+			h := pooltest.NewHandler(t, pooltest.With(pooltest.ByWeight, slowly(aggression)), 4)
 			pooltest.SetDown(pooltest.Dial(2))
 			pooltest.SwitchOff()
 			expectGrowth(t, h, static(h), pooltest.Dial(2), comesBack(t, h, pooltest.Dial(2)), aggression)
@@ -98,8 +64,8 @@ func TestSlowStartOnRecovery(t *testing.T) {
 }
 
 func TestSlowStartAfterAnEjection(t *testing.T) {
-	forWeighted(t, func(t *testing.T, config object) {
-		h, victim := pooltest.NewOnProbation(t, pooltest.With(config, slowly(1)), 4)
+	pooltest.Test(t, func(t *testing.T) {
+		h, victim := pooltest.NewOnProbation(t, pooltest.With(pooltest.ByWeight, slowly(1)), 4)
 		pooltest.Script(victim, nil)
 		pooltest.ExpectTries(t, h, "on probation", victim, 1, 1)
 		expectGrowth(t, h, static(h), victim, time.Now(), 1)
@@ -107,8 +73,8 @@ func TestSlowStartAfterAnEjection(t *testing.T) {
 }
 
 func TestSlowStartAfterADrain(t *testing.T) {
-	forWeighted(t, func(t *testing.T, config object) {
-		h := pooltest.NewScripted(t, pooltest.With(config, pooltest.With(slowly(1), pooltest.Reporting)), 4)
+	pooltest.Test(t, func(t *testing.T) {
+		h := pooltest.NewScripted(t, pooltest.With(pooltest.ByWeight, pooltest.With(slowly(1), pooltest.Reporting)), 4)
 		pooltest.Report(pooltest.Dial(1), healthcheck.Report{Order: healthcheck.Order{Mode: healthcheck.Drain}})
 		if got := pooltest.Picks(h, h.Upstreams, 400); got[pooltest.Dial(1)] > 0 || got[pooltest.None] > 0 {
 			t.Errorf("%s is drained, yet %v", pooltest.Dial(1), got)
@@ -120,10 +86,10 @@ func TestSlowStartAfterADrain(t *testing.T) {
 
 // At the start of the process all are cold.
 func TestNoSlowStartAtTheStart(t *testing.T) {
-	forWeighted(t, func(t *testing.T, config object) {
-		h := pooltest.NewHandler(t, pooltest.With(config, slowly(1)), 4)
+	pooltest.Test(t, func(t *testing.T) {
+		h := pooltest.NewHandler(t, pooltest.With(pooltest.ByWeight, slowly(1)), 4)
 		for _, when := range []string{"at once", "after the first probes"} {
-			expectShare(t, when, h, h.Upstreams, pooltest.Dial(0), 1)
+			pooltest.ExpectShare(t, when, h, h.Upstreams, pooltest.Dial(0), 1)
 			time.Sleep(10 * time.Second)
 		}
 	})
@@ -131,8 +97,8 @@ func TestNoSlowStartAtTheStart(t *testing.T) {
 
 // Nor is it for those whose first probes pass at different times.
 func TestNoSlowStartAtTheStartForWhoIsChecking(t *testing.T) {
-	forWeighted(t, func(t *testing.T, config object) {
-		h := pooltest.NewHandler(t, pooltest.With(config, object{"slow_start": object{"window": "1s"}, "health_checks": []object{
+	pooltest.Test(t, func(t *testing.T) {
+		h := pooltest.NewHandler(t, pooltest.With(pooltest.ByWeight, object{"slow_start": object{"window": "1s"}, "health_checks": []object{
 			{"interval": "1m", "initial": "checking", "checker": object{"type": "switched"}},
 		}}), 4)
 		passed := 0
@@ -152,13 +118,13 @@ func TestNoSlowStartAtTheStartForWhoIsChecking(t *testing.T) {
 }
 
 func TestSlowStartOfOneThatJoinsByAReload(t *testing.T) {
-	forWeighted(t, func(t *testing.T, config object) {
-		config = pooltest.With(config, slowly(1))
+	pooltest.Test(t, func(t *testing.T) {
+		config := pooltest.With(pooltest.ByWeight, slowly(1))
 		pooltest.NewHandler(t, config, 3)
 		time.Sleep(time.Hour)
 		began := time.Now()
 		h := pooltest.NewHandler(t, config, 4)
-		expectShare(t, "joined", h, h.Upstreams, pooltest.Dial(3), 0.1)
+		pooltest.ExpectShare(t, "joined", h, h.Upstreams, pooltest.Dial(3), 0.1)
 		time.Sleep(window / 2)
 		h = pooltest.NewHandler(t, config, 4) // a reload that changes nothing
 		expectGrowth(t, h, static(h), pooltest.Dial(3), began, 1)
@@ -166,8 +132,8 @@ func TestSlowStartOfOneThatJoinsByAReload(t *testing.T) {
 }
 
 func TestOneThatStartsSlowlyTakesEverythingWhereItIsAlone(t *testing.T) {
-	forWeighted(t, func(t *testing.T, config object) {
-		h := pooltest.NewHandler(t, pooltest.With(config, slowly(1)), 3)
+	pooltest.Test(t, func(t *testing.T) {
+		h := pooltest.NewHandler(t, pooltest.With(pooltest.ByWeight, slowly(1)), 3)
 		pooltest.SetDown(pooltest.Dial(0))
 		pooltest.SetDown(pooltest.Dial(1), pooltest.Dial(2))
 		if got := pooltest.Picks(h, h.Upstreams, 100); got[pooltest.Dial(0)] != 100 {
@@ -177,43 +143,43 @@ func TestOneThatStartsSlowlyTakesEverythingWhereItIsAlone(t *testing.T) {
 }
 
 func TestSlowStartOfADynamicUpstreamThatJoins(t *testing.T) {
-	forWeighted(t, func(t *testing.T, config object) {
-		h := pooltest.NewHandler(t, pooltest.With(config, slowly(1)), 0)
+	pooltest.Test(t, func(t *testing.T) {
+		h := pooltest.NewHandler(t, pooltest.With(pooltest.ByWeight, slowly(1)), 0)
 		first := pooltest.Upstreams(0, 1, 2)
-		expectShare(t, "the first ones", h, first, pooltest.Dial(0), 1)
+		pooltest.ExpectShare(t, "the first ones", h, first, pooltest.Dial(0), 1)
 		time.Sleep(time.Minute)
 		began := time.Now()
 		more := pooltest.Upstreams(0, 1, 2, 3)
 		expectGrowth(t, h, func() []*reverseproxy.Upstream { return more }, pooltest.Dial(3), began, 1)
-		expectShare(t, "those that were there before", h, more, pooltest.Dial(1), 1)
+		pooltest.ExpectShare(t, "those that were there before", h, more, pooltest.Dial(1), 1)
 	})
 }
 
 // One that a source returns for the first time after a reload has joined, those
 // that it returned before have not.
 func TestSlowStartOfADynamicUpstreamThatJoinsByAReload(t *testing.T) {
-	forWeighted(t, func(t *testing.T, config object) {
-		config = pooltest.With(config, slowly(1))
+	pooltest.Test(t, func(t *testing.T) {
+		config := pooltest.With(pooltest.ByWeight, slowly(1))
 		h := pooltest.NewHandler(t, config, 0)
-		expectShare(t, "the first ones", h, pooltest.Upstreams(0, 1, 2), pooltest.Dial(0), 1)
+		pooltest.ExpectShare(t, "the first ones", h, pooltest.Upstreams(0, 1, 2), pooltest.Dial(0), 1)
 		h = pooltest.NewHandler(t, config, 0)
 		more := pooltest.Upstreams(0, 1, 2, 3)
-		expectShare(t, "joined", h, more, pooltest.Dial(3), 0.1)
+		pooltest.ExpectShare(t, "joined", h, more, pooltest.Dial(3), 0.1)
 		time.Sleep(window)
-		expectShare(t, "after the window", h, more, pooltest.Dial(3), 1)
+		pooltest.ExpectShare(t, "after the window", h, more, pooltest.Dial(3), 1)
 	})
 }
 
 // Weights that are configured count as before, each for the whole of its share.
 func TestSlowStartOfWeights(t *testing.T) {
-	forWeighted(t, func(t *testing.T, config object) {
-		h := pooltest.NewHandler(t, pooltest.With(config, pooltest.With(slowly(1), object{"weights": object{pooltest.Dial(3): 7}})), 4)
+	pooltest.Test(t, func(t *testing.T) {
+		h := pooltest.NewHandler(t, pooltest.With(pooltest.ByWeight, pooltest.With(slowly(1), object{"weights": object{pooltest.Dial(3): 7}})), 4)
 		pooltest.SetDown(pooltest.Dial(3))
 		pooltest.SwitchOff()
 		began := comesBack(t, h, pooltest.Dial(3))
 		time.Sleep(time.Until(began.Add(window / 2)))
-		expectShare(t, "half of the window", h, h.Upstreams, pooltest.Dial(3), 3.5)
+		pooltest.ExpectShare(t, "half of the window", h, h.Upstreams, pooltest.Dial(3), 3.5)
 		time.Sleep(window)
-		expectShare(t, "after the window", h, h.Upstreams, pooltest.Dial(3), 7)
+		pooltest.ExpectShare(t, "after the window", h, h.Upstreams, pooltest.Dial(3), 7)
 	})
 }

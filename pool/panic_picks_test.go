@@ -1,4 +1,4 @@
-package selectors
+package pool_test
 
 import (
 	"testing"
@@ -11,8 +11,8 @@ import (
 // Below the threshold all may be picked, and their levels do not count; at it,
 // only those that are healthy.
 func TestBelowThePanicThresholdVerdictsAreIgnored(t *testing.T) {
-	forAll(t, func(t *testing.T, config object) {
-		h := pooltest.NewHandler(t, pooltest.With(config, pooltest.With(pooltest.Checked, pooltest.With(backups(3, 4), object{"panic_threshold": 50}))), 4)
+	forBoth(t, func(t *testing.T, policy object) {
+		h := pooltest.NewHandler(t, pooltest.With(policy, pooltest.With(pooltest.Checked, pooltest.With(pooltest.SecondLevel(3, 4), object{"panic_threshold": 50}))), 4)
 		pooltest.SetDown(pooltest.Dial(0), pooltest.Dial(1))
 		if got := pooltest.PicksOfClients(h, 200); got[pooltest.Dial(0)]+got[pooltest.Dial(1)]+got[pooltest.None] > 0 {
 			t.Errorf("half are up, yet %v", got)
@@ -30,8 +30,8 @@ func TestBelowThePanicThresholdVerdictsAreIgnored(t *testing.T) {
 }
 
 func TestBelowThePanicThresholdEjectionsAreIgnored(t *testing.T) {
-	forAll(t, func(t *testing.T, config object) {
-		h, victim := pooltest.NewEjected(t, pooltest.With(config, pooltest.With(pooltest.Checked, object{"panic_threshold": 60})), 2)
+	forBoth(t, func(t *testing.T, policy object) {
+		h, victim := pooltest.NewEjected(t, pooltest.With(policy, pooltest.With(pooltest.Checked, object{"panic_threshold": 60})), 2)
 		pooltest.Script(victim, nil)
 		pooltest.FailUntil(t, h, victim, nil, pooltest.Tries(victim)+5)
 	})
@@ -39,8 +39,8 @@ func TestBelowThePanicThresholdEjectionsAreIgnored(t *testing.T) {
 
 // Drains, weights of 0 and checks that have not had their say hold in a panic.
 func TestPanicSparesWhoIsNotToBePicked(t *testing.T) {
-	forAll(t, func(t *testing.T, config object) {
-		h := pooltest.NewScripted(t, pooltest.With(config, object{
+	forBoth(t, func(t *testing.T, policy object) {
+		h := pooltest.NewScripted(t, pooltest.With(policy, object{
 			"weights": object{pooltest.Dial(1): 0},
 			"health_checks": []object{
 				{"interval": "1s", "checker": object{"type": "switched"}},
