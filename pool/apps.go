@@ -26,7 +26,7 @@ func (p *Pool) loadApps(ctx caddy.Context) error {
 	return registerMetrics(ctx)
 }
 
-// joinApp makes the pool part of the configuration's app, once.
+// joinApp adds the pool to the configuration's app, once.
 func (p *Pool) joinApp(ctx caddy.Context) error {
 	if p.app != nil {
 		return nil
@@ -41,7 +41,7 @@ func (p *Pool) joinApp(ctx caddy.Context) error {
 	return nil
 }
 
-// emit emits an event, after those before it.
+// emit emits an event. Events keep their order.
 func (p *Pool) emit(event string, data map[string]any) {
 	if p.events == nil {
 		return

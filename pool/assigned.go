@@ -9,9 +9,9 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/internal/cfg"
 )
 
-// assigned are the numbers that an option gives to upstreams, which it names by
-// address as configured or as dialled, by host or by CIDR range; the most
-// specific match counts.
+// assigned is the numbers that an option assigns to upstreams. It names them by
+// address as configured or as dialled, by host or by CIDR range; the most specific
+// match counts.
 type assigned struct {
 	option string
 	min    int
@@ -19,7 +19,7 @@ type assigned struct {
 	set    cfg.Upstreams[int]
 }
 
-// assign gives a number to an upstream as the configuration has it.
+// assign assigns a number to an upstream as the configuration names it.
 func (a *assigned) assign(upstream string, number int) error {
 	if number < a.min || number > a.max {
 		return fmt.Errorf("%s: %d of upstream '%s' is not between %d and %d", a.option, number, upstream, a.min, a.max)
@@ -36,8 +36,8 @@ func (a *assigned) assign(upstream string, number int) error {
 	return nil
 }
 
-// unmarshal parses the upstreams that the option at the cursor gives a number
-// to, which is its first argument. The JSON form is kept in numbers.
+// unmarshal parses the option at the cursor: a number, then the upstreams that it is
+// assigned to. The JSON form goes to numbers.
 func (a *assigned) unmarshal(d *caddyfile.Dispenser, numbers *map[string]int) error {
 	args, err := cfg.Args(d, 1, -1)
 	if err != nil {
@@ -71,8 +71,8 @@ func isInteger(text string) bool {
 	return err == nil
 }
 
-// unmarshalList parses the upstreams that the option at the cursor names, and
-// gives each the number 0. The JSON form is kept in names.
+// unmarshalList parses the upstreams that the option at the cursor names, and assigns
+// 0 to each. The JSON form goes to names.
 func (a *assigned) unmarshalList(d *caddyfile.Dispenser, names *[]string) error {
 	args, err := cfg.Args(d, 1, -1)
 	if err != nil {
@@ -109,8 +109,8 @@ func (a *assigned) provision(numbers map[string]int) error {
 	return nil
 }
 
-// get returns the number of the upstream at the given dial address; the
-// default, if it has none.
+// get returns the number of the upstream at the given dial address; the default if it
+// has none.
 func (a *assigned) get(address string, byDefault int) int {
 	if number, ok := a.set.Get(address); ok {
 		return number
@@ -124,7 +124,8 @@ func (a *assigned) has(address string) bool {
 	return ok
 }
 
-// checkStatic returns an error if the option names what is none of the upstreams.
+// checkStatic returns an error if the option names something that matches none of the
+// upstreams.
 func (a *assigned) checkStatic(addresses []string) error {
 	used := make(map[cfg.Match]bool)
 	for _, address := range addresses {

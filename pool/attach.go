@@ -10,11 +10,11 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/attempt"
 )
 
-// attach binds the pool to a handler: to its upstreams, its transport and its
+// attach attaches the pool to a handler: to its upstreams, its transport and its
 // retries.
 func (p *Pool) attach(ctx caddy.Context, handler *reverseproxy.Handler, nested bool) error {
 	p.fixed = handler.DynamicUpstreamsRaw == nil && handler.DynamicUpstreams == nil
-	p.source.configure(handler.DynamicUpstreamsRaw) // which Caddy loads after its policy
+	p.source.configure(handler.DynamicUpstreamsRaw) // Caddy loads the source after the policy
 	if p.fixed {
 		if err := p.options.checkStatic(dials(handler.Upstreams)); err != nil {
 			return err
@@ -42,11 +42,10 @@ func dials(upstreams reverseproxy.UpstreamPool) []string {
 	return addresses
 }
 
-// defaultRetries is enough to get past two upstreams that have died since they
-// were last looked at.
+// defaultRetries is enough to get past two upstreams that have just died.
 const defaultRetries = 2
 
-// retries sets the handler's retries, which Caddy then does.
+// retries sets the number of the handler's retries. Caddy makes them.
 func (p *Pool) retries(handler *reverseproxy.Handler) error {
 	lb := handler.LoadBalancing
 	switch n := p.options.Retries; {

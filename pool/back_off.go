@@ -9,15 +9,13 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 )
 
-// What an answer that asks to back off counts as, at least, and how long it may
-// ask for.
 const (
-	shortestBackOff = 5 * time.Second
-	longestBackOff  = 300 * time.Second
+	shortestBackOff = 5 * time.Second   // the least latency to expect of an upstream that asks to back off
+	longestBackOff  = 300 * time.Second // for which it may ask
 )
 
-// backOff reports whether the answer asks to back off, and has the upstream be
-// spared if the policy heeds latencies.
+// backOff reports whether the answer asks to back off. If so, the latency to expect of
+// the upstream rises. It does nothing where no policy picks by latency.
 func (s *sink) backOff(res *http.Response) bool {
 	if s.pool.latency == nil {
 		return false
@@ -31,8 +29,8 @@ func (s *sink) backOff(res *http.Response) bool {
 	return true
 }
 
-// retryAfterOf parses the header Retry-After: seconds, or a date (RFC 9110,
-// 10.2.3). Text that is neither counts as [shortestBackOff].
+// retryAfterOf parses the header Retry-After: seconds or a date (RFC 9110, 10.2.3).
+// Other text counts as [shortestBackOff].
 func retryAfterOf(after string, now time.Time) time.Duration {
 	if seconds, err := strconv.ParseUint(after, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
 		return time.Duration(min(seconds, uint64(longestBackOff/time.Second))) * time.Second

@@ -7,12 +7,11 @@ import (
 	"sync/atomic"
 )
 
-// boundGate keeps to the bound that a policy sets: how many times its fair share of
-// the requests in flight a candidate gets.
+// boundGate keeps each candidate within the policy's bound: so many times its fair
+// share of the requests in flight.
 type boundGate struct{}
 
-// Needed implements [gate]. Where there is a bound, it is asked of all: see
-// [Query.enter].
+// Needed implements [gate]. A bound concerns all candidates: see [Query.enter].
 func (boundGate) Needed(*state) bool { return false }
 
 // Admits implements [gate].
@@ -39,22 +38,22 @@ func (boundGate) Undo(h *hold) {
 	}
 }
 
-// inFlight is how many requests a member has in flight, of those that its pool has
-// picked for: from the pick on.
+// inFlight counts the requests of a pool that a member has in flight, from the pick
+// on.
 type inFlight struct {
 	count atomic.Int64
 
-	mu     sync.Mutex // guards changes of count, and:
-	totals []*total
+	mu     sync.Mutex // guards writes of count, and:
+	totals []*total   // that have these requests, too
 }
 
-// total is how many requests a tier's candidates have in flight.
+// total counts the requests that a tier's candidates have in flight.
 type total struct {
 	sum     atomic.Int64
 	members []*inFlight
 }
 
-// join has the member's requests count in the total.
+// join adds the member's requests to the total, from now on.
 func (f *inFlight) join(t *total) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -69,7 +68,7 @@ func (f *inFlight) leave(t *total) {
 	f.totals = slices.DeleteFunc(f.totals, func(other *total) bool { return other == t })
 }
 
-// take counts one more request, unless there are as many as most already.
+// take adds one request. It returns false if there are as many as most already.
 func (f *inFlight) take(most int64) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -80,7 +79,7 @@ func (f *inFlight) take(most int64) bool {
 	return true
 }
 
-// add counts n more requests.
+// add adds n requests.
 func (f *inFlight) add(n int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -95,8 +94,8 @@ func (f *inFlight) change(n int64) {
 	}
 }
 
-// fairShare returns how many requests a candidate would have in flight, with the one
-// to be picked for, if all had as many for their weight.
+// fairShare returns how many requests the candidate would have in flight if all had as
+// many for their weight. The request to be picked for counts.
 func (t *Tier) fairShare(c *Candidate) float64 {
 	total := int64(1)
 	if t.total != nil {
@@ -118,13 +117,13 @@ func (q *Query) most(c *Candidate) int64 {
 	if bound == 0 || q.ignoreBound {
 		return math.MaxInt64
 	}
-	const exact = 1 - 1e-12 // 1.1 × 50 is a little more than 55
+	const exact = 1 - 1e-12 // in floating point, 1.1 × 50 is a little more than 55
 	return int64(math.Ceil(bound * q.tier.fairShare(c) * exact))
 }
 
 // UsedShare returns what part of its fair share of the requests in flight the i-th
-// candidate would have with the one to be picked for; at most 1 if it has none yet.
-// Only where there is a bound are they counted.
+// candidate would use with the request to be picked for; at most 1 if it has none yet.
+// Requests are counted only where a policy has a bound.
 func (q *Query) UsedShare(i int) float64 {
 	c := &q.Candidates[i]
 	n := c.member.inFlight.count.Load()
@@ -135,14 +134,14 @@ func (q *Query) UsedShare(i int) float64 {
 	return used
 }
 
-// count has the tier's candidates counted together: in the total of the tier
-// before, if that has the same.
+// count gives the tier its total: that of the tier before, if both have the same
+// members.
 func (t *Tier) count(before *Tier) {
 	weights := make(map[*inFlight]uint32)
 	var members []*inFlight
 	for _, c := range t.Candidates {
 		f := c.member.inFlight
-		if weights[f] == 0 { // else the address is there twice
+		if weights[f] == 0 { // else two candidates have the address
 			members = append(members, f)
 		}
 		weights[f] += c.Weight
@@ -161,9 +160,9 @@ func (t *Tier) count(before *Tier) {
 	}
 }
 
-// discount ends the counting for those of the snapshot's tiers that share no total
-// with one of the next snapshot.
-func (s *Snapshot) discount(next *Snapshot) {
+// leaveTotals ends those totals of the snapshot's tiers that no tier of the next
+// snapshot has.
+func (s *Snapshot) leaveTotals(next *Snapshot) {
 	for _, t := range s.tiers {
 		if t.total == nil || slices.ContainsFunc(next.tiers, func(other *Tier) bool { return other.total == t.total }) {
 			continue

@@ -6,7 +6,7 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/outlier"
 )
 
-// build makes the membership's snapshot. The pool's mutex building is held.
+// build builds the membership's snapshot. The pool's mutex building is held.
 func (p *Pool) build(ms *membership) {
 	now := instant.Now()
 	before := ms.snapshot.Load()
@@ -27,7 +27,7 @@ func (p *Pool) build(ms *membership) {
 		switch {
 		case m.weight == 0 || s.weight == 0:
 		case s.verdict == healthcheck.Checking:
-			of.checking++ // no panic lets those in
+			of.checking++ // a panic does not let it in
 		default:
 			of.weighted++
 		}
@@ -56,27 +56,27 @@ func (p *Pool) build(ms *membership) {
 	if len(next.tiers) == 1 && !next.tiers[0].gated && p.queue == nil && !p.counting && !p.sessions && !p.transport.Nested() {
 		next.plain = next.tiers[0]
 	}
-	p.admit(next, ms, states)
+	p.openToSessions(next, ms, states)
 	p.countEjectable(ms, states)
 	next.findProbationCandidates()
 	p.notePanic(ms.history, next, serving)
 	ms.snapshot.Store(next)
 	if before != nil {
-		before.discount(next)
+		before.leaveTotals(next)
 	}
 	for i, s := range states {
-		if s.failing && steady > 0 { // there is another one now
+		if s.failing && steady > 0 { // it is no longer the last one
 			p.eject(ms.members[i], outlier.Finding{Rule: outlier.ByLocal})
 		}
 	}
 }
 
-// census is how many upstreams a panic could let in, how many are up, and how
-// many have not had their first probe.
+// census counts upstreams: those that a panic could let in, those that are up, and
+// those that have not had their first probe.
 type census struct{ weighted, up, checking int }
 
-// panics reports whether verdicts and ejections are ignored where so many of the
-// upstreams are up.
+// panics reports whether verdicts and ejections are ignored, by how many upstreams are
+// up.
 func (p *Pool) panics(c census) bool {
 	threshold := p.options.PanicThreshold
 	switch {

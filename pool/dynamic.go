@@ -19,29 +19,29 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/internal/wakeup"
 )
 
-// dynamics are the upstreams that were not configured but returned by a source.
-// A source may return other ones for other requests, so there may be several
-// memberships; which one is meant is told by the addresses.
+// dynamics are the upstreams that a source has returned. It may return others for
+// other requests, so there may be several memberships. The addresses tell which one a
+// request is for.
 type dynamics struct {
-	latest      atomic.Pointer[membership] // the one last asked for
-	memberships cache.Cache[uint64, *membership]
-	members     sync.Map     // string → *member
-	asked       atomic.Int64 // instant of the latest pick
-	expiry      wakeup.Timer // of what clients have asked for
+	latest      atomic.Pointer[membership]       // of the latest request
+	memberships cache.Cache[uint64, *membership] // by a hash of the addresses
+	members     sync.Map                         // by address: string → *member
+	asked       atomic.Int64                     // instant of the latest request
+	expiry      wakeup.Timer                     // runs [Pool.expire], where clients choose names
 
-	mu    sync.Mutex // guards changes of memberships and members, and:
-	count int        // members
-	swept int64
+	mu    sync.Mutex // guards writes of memberships and members, and:
+	count int        // of members
+	swept int64      // instant of the latest sweep
 }
 
 const (
-	maxMemberships = 1000 // of one pool; the least recently used goes
+	maxMemberships = 1000 // of one pool; the least recently used is evicted
 	maxListed      = 4    // times dynamic_limit: upstreams in all memberships together
 )
 
 var seed = maphash.MakeSeed()
 
-// findDynamic is find for upstreams that were not configured.
+// findDynamic is find for dynamic upstreams.
 func (p *Pool) findDynamic(upstreams []*reverseproxy.Upstream, q *Query) {
 	d, now := &p.dynamic, q.now()
 	ms := d.latest.Load()
@@ -87,7 +87,8 @@ func (ms *membership) seen(now int64) {
 	}
 }
 
-// membershipOf returns the membership of the upstreams, which it makes if there is none.
+// membershipOf returns the membership of the upstreams. It builds one if there is
+// none.
 func (p *Pool) membershipOf(upstreams []*reverseproxy.Upstream, now int64) *membership {
 	var print uint64 // the same for any order
 	for _, u := range upstreams {
@@ -95,24 +96,24 @@ func (p *Pool) membershipOf(upstreams []*reverseproxy.Upstream, now int64) *memb
 	}
 	var buffer []*reverseproxy.Upstream
 	d := &p.dynamic
-	known := func() *membership {
+	find := func() *membership {
 		item := d.memberships.Get(print)
-		// One that was not asked for in a while may have members that are not
-		// checked any more.
+		// A membership that was not used for some time may have members that are no
+		// longer checked.
 		if item == nil || !item.UsedSince(now-int64(p.expiry)) || !item.Value.fill(&buffer, upstreams) {
 			return nil
 		}
 		return item.Value
 	}
-	if ms := known(); ms != nil {
+	if ms := find(); ms != nil {
 		return ms
 	}
-	p.building.Lock() // so that no flip gets lost between reading and storing
+	p.building.Lock() // so that no flip is lost between reading and storing
 	defer p.building.Unlock()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if ms := known(); ms != nil {
-		return ms // another request was faster
+	if ms := find(); ms != nil {
+		return ms // another request has built it
 	}
 	ms := &membership{print: print, index: make(map[string]int, len(upstreams))}
 	ms.past = cache.NewEntry(new(history), 1, now)
@@ -131,21 +132,21 @@ func (p *Pool) membershipOf(upstreams []*reverseproxy.Upstream, now int64) *memb
 		ms.index[u.Dial] = len(ms.members)
 		ms.members = append(ms.members, m)
 	}
-	welcome(ms.members, func(m *member) bool { return fresh[m] }, now)
+	noteJoined(ms.members, func(m *member) bool { return fresh[m] }, now)
 	ms.arrange()
-	p.locate(ms)
+	p.makeSessions(ms)
 	p.build(ms)
 	ms.item = cache.NewEntry(ms, len(ms.members), now)
 	d.gone(d.memberships.Put(print, ms.item, maxMemberships, max(maxListed*p.limit, len(ms.members))))
-	if !closed { // else all was released
+	if !closed { // else everything was released
 		p.sweep(now)
 	}
 	return ms
 }
 
-// track returns the member with the given address; a new one if there is none,
-// or if its watches have ended since it was last seen. It reports whether the pool
-// remembered nothing of the address. The mutex is held.
+// track returns the member with the given address; a new one if there is none, or if
+// its watches have ended since a source last returned it. IsNew is whether the pool
+// remembered nothing of the address. Both mutexes are held: building and d.mu.
 func (p *Pool) track(address string, closed bool, now int64) (m *member, isNew bool) {
 	d := &p.dynamic
 	if known, ok := d.members.Load(address); ok {
@@ -154,7 +155,7 @@ func (p *Pool) track(address string, closed bool, now int64) (m *member, isNew b
 			m.seen.Store(now)
 			return m, false
 		}
-		p.part(m, true)
+		p.dropMember(m, true)
 	}
 	if closed || d.count >= p.limit {
 		if !closed && p.fullLog.Allow(now) {
@@ -176,23 +177,22 @@ func (p *Pool) track(address string, closed bool, now int64) (m *member, isNew b
 	return m, isNew
 }
 
-// part gives up a member, and what is remembered of it unless it is to be kept. The
-// mutex is held.
-func (p *Pool) part(m *member, remember bool) {
+// dropMember removes a member. With remember, what is known of its address stays for a
+// while. d.mu is held.
+func (p *Pool) dropMember(m *member, remember bool) {
 	p.dynamic.members.Delete(m.address)
 	p.dynamic.count--
 	p.release(m, remember)
 }
 
-// gone reports whether sources have stopped returning the member, for longer
-// than it is kept. While nobody asks the sources, nothing is gone, but for what
-// clients have asked for by names of their choice.
+// gone reports whether the source has not returned the member for longer than members
+// are kept. Where clients do not choose names, members stay while no request comes.
 func (p *Pool) gone(m *member, now int64) bool {
 	seen := m.seen.Load()
 	return now-seen > int64(p.expiry) && (p.source.byRequest || p.dynamic.asked.Load()-seen > 2*int64(cache.Tick))
 }
 
-// expire drops what nobody asks for any more.
+// expire drops what no request has asked for in a while.
 func (p *Pool) expire() {
 	p.building.Lock()
 	defer p.building.Unlock()
@@ -210,15 +210,15 @@ func (p *Pool) expire() {
 	}
 }
 
-// sweep drops the memberships that have not been asked for in a while, and the
-// members that are in none. Both mutexes are held.
+// sweep drops the memberships that no request has asked for in a while, and the
+// members that are in none. Both mutexes are held: building and d.mu.
 func (p *Pool) sweep(now int64) {
 	d := &p.dynamic
 	if now-d.swept < int64(min(p.expiry, time.Minute)) {
 		return
 	}
 	d.swept = now
-	p.memory.tidy(now, max(keep, int64(p.expiry), int64(p.options.FailbackDelay)))
+	p.memory.tidy(now, max(keepUnused, int64(p.expiry), int64(p.options.FailbackDelay)))
 	d.gone(d.memberships.Expire(now - int64(p.expiry)))
 	kept := make(map[*member]bool)
 	for _, ms := range d.all() {
@@ -230,11 +230,11 @@ func (p *Pool) sweep(now int64) {
 	d.members.Range(func(_, value any) bool {
 		if m := value.(*member); !kept[m] && p.gone(m, now) {
 			watches = append(watches, m.watches...)
-			p.part(m, false)
+			p.dropMember(m, false)
 		}
 		return true
 	})
-	// Not under the locks: a checker may take its time to end.
+	// In the background, without the mutexes: a checker may take long to end.
 	end := func() { healthcheck.Close(time.Now().Add(app.ClosePatience), watches...) }
 	if len(watches) > 0 && !p.background(end) {
 		end()
@@ -250,8 +250,8 @@ func (d *dynamics) all() (memberships []*membership) {
 	return memberships
 }
 
-// close returns all members, and forgets them. The views stay, for the requests
-// that are still in flight.
+// close removes all members and returns them. The memberships stay, for requests that
+// are still in flight.
 func (d *dynamics) close() (members []*member) {
 	d.expiry.Close()
 	d.mu.Lock()

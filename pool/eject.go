@@ -7,7 +7,7 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/outlier"
 )
 
-// judge has what an attempt tells bear on whether its upstream is ejected.
+// judge reports an attempt on the member to outlier detection, and does what follows.
 func (p *Pool) judge(m *member, r outlier.Report) {
 	if m.host == nil {
 		return
@@ -44,7 +44,7 @@ func (p *Pool) eject(m *member, f outlier.Finding) {
 	}
 }
 
-// countEjectable has the detector count the members, as they were seen.
+// countEjectable has the detector count the members by their states.
 func (p *Pool) countEjectable(ms *membership, states []state) {
 	if p.detector == nil {
 		return
@@ -85,7 +85,7 @@ func (ms *membership) has(m *member) bool {
 	return ok && ms.members[i] == m
 }
 
-// nextInterval has the rules on rates be applied at the end of the interval.
+// nextInterval has the rules on rates applied when the interval of the instant ends.
 func (p *Pool) nextInterval(now int64) {
 	if r := p.options.rules; r != nil && r.ByRate() {
 		p.intervals.Before((now/int64(r.Interval) + 1) * int64(r.Interval))
@@ -104,8 +104,8 @@ func (p *Pool) intervalEnded() {
 	})
 }
 
-// judgeRates applies the rules on rates to the members, as they were in the
-// interval before the one of the instant.
+// judgeRates applies the rules on rates to the members, by the interval before that of
+// the instant.
 func (p *Pool) judgeRates(ms *membership, now int64) {
 	hosts := make([]*outlier.Host, len(ms.members))
 	for i, m := range ms.members {

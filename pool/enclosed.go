@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// enclosed is the picker of a policy that is inside another one of ours, and has
-// sessions or a bound.
+// enclosed is the picker of a policy inside another one of ours, where it has sessions
+// or a bound.
 type enclosed struct {
 	picker   Picker
 	bound    float64  // 0 for none
@@ -34,7 +34,7 @@ func (e *enclosed) Pick(q *Query) int {
 }
 
 // pickWithin picks within the policy's own bound, if that is tighter than the
-// enclosing policy's. Where no candidate is within it, the latter holds.
+// enclosing policy's. If no candidate is within it, the latter holds.
 func (e *enclosed) pickWithin(q *Query) int {
 	if outer := q.bound; e.bound > 0 && (outer == 0 || e.bound < outer) {
 		q.bound = e.bound

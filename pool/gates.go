@@ -2,8 +2,8 @@ package pool
 
 import "github.com/caddy-evenkeel/evenkeel/attempt"
 
-// gate is a reason for which a candidate may have no room for a request. All that
-// concerns it is in the methods of its type.
+// gate is one reason why a candidate may have no room for a request. The methods of
+// its type are all there is of it.
 type gate interface {
 	// Needed reports whether a member in the state has to be asked.
 	Needed(s *state) bool
@@ -11,25 +11,25 @@ type gate interface {
 	// Admits reports whether the i-th candidate has room for the request.
 	Admits(q *Query, i int) bool
 
-	// Take takes room of the i-th candidate, and notes in what the query holds that
-	// it has. It returns false if another request was faster.
+	// Take takes room of the i-th candidate, and notes that in the query's hold. It
+	// returns false if another request has taken the room first.
 	Take(q *Query, i int) bool
 
-	// Undo gives back what the hold has of it.
+	// Undo gives back the room that the hold has taken.
 	Undo(h *hold)
 }
 
-// gates are all that a pick has to pass, but for Caddy's own.
+// gates are all that a pick has to pass, besides Caddy's own conditions.
 var gates = [...]gate{limitGate{}, boundGate{}, probationGate{}}
 
-// hold is what the pick of a candidate has taken. It goes with the request: to the
-// attempt that follows, which gives back what is left at its end; or, where none
-// follows, it is given back when the request ends or is picked for anew.
+// hold is what a pick has taken of a candidate. It goes with the request to the attempt
+// that follows, which gives back the rest at its end. If none follows, it is given back
+// when the request ends or has its next pick.
 type hold struct {
 	member  *member
 	slot    bool // of the limit of the address, until the attempt begins
 	counted bool // among the requests in flight, until the attempt ends
-	round   int  // of the probation that it has a place on, until a report comes; 0 for none
+	round   int  // number of the probation that the request tests, until its report; 0 for none
 }
 
 // GiveBack implements [attempt.Pick].
@@ -59,8 +59,8 @@ func (q *Query) admits(i int) bool {
 	return true
 }
 
-// claim takes the room that the i-th candidate has for the request, and has the
-// query hold it. It reports false if another request was faster.
+// claim takes the room that the i-th candidate has for the request, and keeps it in
+// the query's hold. It returns false if another request has taken it first.
 func (q *Query) claim(i int) bool {
 	q.held = hold{member: q.Candidates[i].member}
 	for _, g := range gates {
@@ -72,7 +72,7 @@ func (q *Query) claim(i int) bool {
 	return true
 }
 
-// pick returns what the query holds for the attempt that is to follow; nil for
+// pick returns a copy of the query's hold for the attempt that follows; nil if it holds
 // nothing.
 func (q *Query) pick() attempt.Pick {
 	if !q.held.slot && !q.held.counted && q.held.round == 0 {

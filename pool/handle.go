@@ -22,9 +22,9 @@ type Handle struct {
 	owner    bool // the pool was made for it
 }
 
-// Provision gives the policy a pool: that of the policy of ours which it is
-// inside of, else one of its own, with the given options. Close must be called
-// whether it succeeds or not.
+// Provision gives the policy a pool: that of the policy of ours that it is inside of,
+// else one of its own with the options. Close must be called whether it succeeds or
+// not.
 func (h *Handle) Provision(ctx caddy.Context, o *Options, policy Policy, f Features) error {
 	h.policy, h.features = policy, f
 	outer, handler, nested := enclosing(ctx)
@@ -88,16 +88,16 @@ func (h *Handle) Provision(ctx caddy.Context, o *Options, policy Policy, f Featu
 	return nil
 }
 
-// enclosingKey is where a context has the handle of the policy whose inner policies
-// are loaded in it.
+// enclosingKey is the context key of the handle of the policy whose inner policies are
+// loaded.
 type enclosingKey struct{}
 
 // Enclose returns the context in which the policies inside this one are loaded.
 func (h *Handle) Enclose(ctx caddy.Context) caddy.Context { return ctx.WithValue(enclosingKey{}, h) }
 
-// enclosing returns what the module under provision is inside of: the handle of the
-// nearest policy of ours, if any; else the handler; and whether one of Caddy's own
-// policies is between.
+// enclosing returns what encloses the module that is being provisioned: the handle of
+// the nearest policy of ours, if there is one; else the handler. Nested is whether one
+// of Caddy's own policies is in between.
 func enclosing(ctx caddy.Context) (outer *Handle, handler *reverseproxy.Handler, nested bool) {
 	outer, _ = ctx.Value(enclosingKey{}).(*Handle)
 	modules := ctx.Modules()

@@ -126,7 +126,7 @@ func (b *testPool) use(p Picker, f Features) {
 	b.handles = nil
 	b.take(b.handle)
 	b.static.snapshot.Store(nil) // of another policy
-	b.locate(b.static)
+	b.makeSessions(b.static)
 	b.build(b.static)
 }
 

@@ -9,25 +9,24 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/internal/balance"
 )
 
-// Latency is what a pool knows of how fast an upstream answers. It fills a cache
-// line of 64 bytes, which it so shares with no other. Nil is that of an upstream of
-// which nothing is kept: it is as fast as the mean.
+// Latency is what a pool knows of how fast an upstream answers. It fills a cache line
+// of 64 bytes, so that it shares none. Nil stands for an untracked upstream, which is
+// as fast as the mean.
 type Latency struct {
 	estimate atomic.Int64 // nanoseconds; 0 for none
-	noise    atomic.Int64 // mean deviation of the samples from it; 0 for no sample
-	written  atomic.Int64 // when the estimate was made
-	until    atomic.Int64 // when the upstream no longer asks to back off; 0 for never asked
+	noise    atomic.Int64 // mean deviation of the samples from it, in nanoseconds; 0 for none
+	written  atomic.Int64 // instant of the latest sample
+	until    atomic.Int64 // instant until which the upstream asks to back off; 0 for never asked
 
-	mu sync.Mutex // guards writes of the above
+	mu sync.Mutex // guards writes of all above
 	_  [24]byte
 }
 
 // Expect returns the latency to expect of an upstream whose oldest attempt in flight
-// began at the given instant (0 for none): the estimate; the mean of the fleet for a
-// newcomer, and for an idle upstream of which nothing was heard since the given
-// instant. It is at least the age of the oldest attempt. Where the upstream has asked
-// to back off, it is at least the time that this still lasts, and five seconds. Now is
-// called only if it is needed.
+// began at the instant oldest (0 for none). It is the estimate; but the fleet's mean
+// for a newcomer, and for an idle upstream whose latest sample is older than since. It
+// is at least the age of the oldest attempt. While the upstream asks to back off, it is
+// at least the rest of that time, and five seconds. Now is called only if needed.
 func (l *Latency) Expect(mean time.Duration, since, oldest int64, now func() int64) time.Duration {
 	if l == nil {
 		return mean
@@ -50,8 +49,8 @@ func (l *Latency) Expect(mean time.Duration, since, oldest int64, now func() int
 	return time.Duration(estimate)
 }
 
-// Noise returns by how much samples of the latency differ from the estimate in the
-// mean. Where there is none, it is without bound.
+// Noise returns the mean deviation of samples from the estimate. Without samples, it
+// has no bound.
 func (l *Latency) Noise() time.Duration {
 	if l != nil {
 		if noise := l.noise.Load(); noise != 0 {
@@ -61,7 +60,7 @@ func (l *Latency) Noise() time.Duration {
 	return math.MaxInt64
 }
 
-// backOff notes that the upstream asks to back off for some time.
+// backOff notes that the upstream asks to back off for the time.
 func (l *Latency) backOff(now int64, wait time.Duration) {
 	if l == nil {
 		return
@@ -71,7 +70,7 @@ func (l *Latency) backOff(now int64, wait time.Duration) {
 	l.until.Store(max(l.until.Load(), now+int64(min(wait, longestBackOff))))
 }
 
-// observe takes in how long an attempt took, or that it failed.
+// observe adds a sample: how long an attempt took, and whether it failed.
 func (l *Latency) observe(now int64, took time.Duration, failed bool, decay time.Duration) {
 	if l == nil {
 		return
@@ -102,7 +101,7 @@ func (l *Latency) forget() {
 
 // fleet is the mean latency of all of a pool's attempts.
 type fleet struct {
-	_       [64]byte     // what is beside it is only read
+	_       [64]byte     // its neighbours in memory are read at each pick
 	mean    atomic.Int64 // nanoseconds; 0 for none
 	written atomic.Int64
 	_       [64]byte
@@ -111,7 +110,7 @@ type fleet struct {
 // fleetWeight is one over the weight of a sample in the fleet's mean.
 const fleetWeight = 32
 
-// observe takes in a sample. Of two at the same moment one may be lost.
+// observe adds a sample. Of two at the same moment, one may be lost.
 func (f *fleet) observe(now int64, took time.Duration) {
 	mean := f.mean.Load()
 	if mean == 0 {

@@ -13,21 +13,22 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/outlier"
 )
 
-// history is what a view was before, which counts for now.
+// history is what the next snapshot of a membership depends on, besides the states of
+// its members.
 type history struct {
-	mu        sync.Mutex
+	mu        sync.Mutex // guards all below
 	panicking bool
 	levels    map[int]*balance.SlidingMinimum
 }
 
-// historyOf returns what the membership was before, which is told by its upstreams and by
-// the options that say what its levels are.
+// historyOf returns the history of a membership: its key is the upstreams and the
+// options that set their levels.
 func (p *Pool) historyOf(upstreams string, dynamic bool, now int64) *cache.Entry[*history] {
 	of, most := &p.memory.histories, maxStaticHistories
 	if dynamic {
 		of, most = &p.memory.dynamicHistories, 2*maxMemberships // those of two configurations
 	}
-	key := maphash.String(seed, p.options.signature()+" "+upstreams) // thousands of addresses make long texts
+	key := maphash.String(seed, p.options.signature()+" "+upstreams) // a hash: the text may be long
 	if h := of.Get(key); h != nil {
 		h.Use(now)
 		return h
@@ -37,10 +38,10 @@ func (p *Pool) historyOf(upstreams string, dynamic bool, now int64) *cache.Entry
 	return h
 }
 
-// backups is the level of upstreams that the option backup names: after all others.
+// backups is the level of the upstreams that the option backup names, after all others.
 const backups = maxLevel + 1
 
-// level returns that of the upstream at the given dial address.
+// level returns the level of the upstream at the given dial address.
 func (o *Options) level(address string) int {
 	if o.backups.has(address) {
 		return backups
@@ -48,18 +49,18 @@ func (o *Options) level(address string) int {
 	return o.levels.get(address, 0)
 }
 
-// onBackups reports whether the traffic is the backups': no other upstream is up,
-// or not for as long as the option failback_delay says.
+// onBackups reports whether the traffic goes to the backups: no other upstream is up,
+// or has been up for failback_delay.
 func (p *Pool) onBackups(h *history, others, backup census, now int64) bool {
 	switch {
 	case len(p.options.Backups) == 0:
 		return false
 	case others.up > 0 && backup.up == 0:
-		h.forget(backups) // the traffic is back: no backup that comes up gets it
+		h.forget(backups) // the traffic stays with the others when a backup comes up again
 		return false
 	}
 	well := 0.0
-	if others.up > 0 || others.checking > 0 { // nobody has seen those down
+	if others.up > 0 || others.checking > 0 { // no check has seen those down
 		well = 1
 	}
 	trusted := p.trusted(h, backups, well, now) > 0
@@ -69,15 +70,15 @@ func (p *Pool) onBackups(h *history, others, backup census, now int64) bool {
 	return backup.up > 0 || others.weighted == 0
 }
 
-// forget drops what the level was before.
+// forget drops the history of the level.
 func (h *history) forget(level int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.levels, level)
 }
 
-// share says which share of the draws falls on each of the snapshot's tiers.
-// Backups have all of it or none.
+// share sets the bounds that share the draws out over the snapshot's tiers. Backups
+// have all draws or none.
 func (p *Pool) share(next *Snapshot, ms *membership, states []state, onBackups bool, now int64) {
 	byLevel := make(map[int]*balance.Level)
 	unproven := make(map[int]int)
@@ -112,7 +113,7 @@ func (p *Pool) share(next *Snapshot, ms *membership, states []state, onBackups b
 	for i, number := range numbers {
 		l := byLevel[number]
 		if l.Healthy == 0 {
-			// Whom nobody has proven yet must get a request to be.
+			// Upstreams on probation need requests to end it.
 			l.Healthy = unproven[number]
 		}
 		l.Trusted = balance.Health(l.Healthy, l.Upstreams, factor)
@@ -140,8 +141,7 @@ func (p *Pool) share(next *Snapshot, ms *membership, states []state, onBackups b
 	}
 }
 
-// trusted returns the least health that the level has had within the time that
-// the option failback_delay says.
+// trusted returns the least health that the level has had within failback_delay.
 func (p *Pool) trusted(h *history, level int, health float64, now int64) float64 {
 	delay := int64(time.Duration(p.options.FailbackDelay))
 	if delay == 0 {

@@ -2,12 +2,12 @@ package pool
 
 import "github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
-// limitGate keeps to the number of requests that an address takes at once, from
-// all handlers.
+// limitGate keeps each address within its limit of requests in flight, those of all
+// handlers.
 type limitGate struct{}
 
-// Needed implements [gate]. Dynamic upstreams may have a limit of Caddy's as well:
-// see [Query.narrow].
+// Needed implements [gate]. Dynamic upstreams may also have a limit of Caddy's: see
+// [Query.narrow].
 func (limitGate) Needed(s *state) bool { return s.limit > 0 }
 
 // Admits implements [gate].
@@ -33,8 +33,8 @@ func (limitGate) Undo(h *hold) {
 	}
 }
 
-// begin notes that the attempt of the hold, which may be nil, has begun: Caddy counts
-// it, so that it holds no slot any more.
+// begin notes that an attempt on the member has begun. Caddy counts it from now on, so
+// its hold, which may be nil, no longer has a slot.
 func (limitGate) begin(m *member, h *hold) {
 	held := h != nil && h.slot
 	if held {
@@ -43,19 +43,19 @@ func (limitGate) begin(m *member, h *hold) {
 	m.slots.Begin(held)
 }
 
-// room returns how many requests the candidate takes at once; 0 for any number.
+// room returns how many requests the candidate may have at once; 0 for any number.
 func (c *Candidate) room(u *reverseproxy.Upstream) int { return tighter(c.limit, u.MaxRequests) }
 
-// full reports whether the i-th candidate would do, had it not as many requests as
-// it takes. One on probation that has room is none to be waited for.
+// full reports whether the i-th candidate could be picked if it had not reached its
+// limit. A candidate on probation that has room is not full: no request waits for it.
 func (q *Query) full(i int) bool {
 	c, u := &q.Candidates[i], q.Upstreams[i]
 	limit := c.room(u)
 	return limit > 0 && u.Healthy() && !q.tried.Avoids(u.Dial, q.again) && !c.member.slots.Free(u, limit)
 }
 
-// anyFull reports whether there is a queue, and one of the tiers has a candidate that
-// could be picked if it had not as many requests as it takes.
+// anyFull reports whether there is a queue and one of the tiers has a candidate that is
+// full.
 func (h *Handle) anyFull(tiers []*Tier, q *Query) bool {
 	if h.pool.queue == nil {
 		return false

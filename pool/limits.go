@@ -30,7 +30,7 @@ func (o *Options) unmarshalLimit(d *caddyfile.Dispenser) error {
 	return err
 }
 
-// checkDefaultLimit returns an error if the limit of all upstreams is none.
+// checkDefaultLimit returns an error if the limit of all upstreams is out of range.
 func (o *Options) checkDefaultLimit() error {
 	if n := o.DefaultMaxRequests; n < 0 || n > maxLimit {
 		return fmt.Errorf("default_max_requests: %d is not between 1 and %d", n, maxLimit)
@@ -38,7 +38,7 @@ func (o *Options) checkDefaultLimit() error {
 	return nil
 }
 
-// tighter returns the tighter of two limits, of which 0 is none.
+// tighter returns the tighter of two limits; 0 is no limit.
 func tighter(a, b int) int {
 	if a == 0 || b > 0 && b < a {
 		return b
@@ -46,8 +46,8 @@ func tighter(a, b int) int {
 	return a
 }
 
-// findLimits has the pool know the limit that the handler sets for upstreams that
-// have none of their own. Caddy tells them later.
+// findLimits finds the limit that the handler sets for upstreams that have none of
+// their own. Caddy sets it on the upstreams only after the policy is provisioned.
 func (p *Pool) findLimits(handler *reverseproxy.Handler) {
 	o := p.options
 	if checks := handler.HealthChecks; checks != nil && checks.Passive != nil {

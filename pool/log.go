@@ -12,11 +12,11 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 )
 
-// maxReasons bounds how many upstreams a log line lists.
+// maxReasons is how many upstreams a log entry lists at most.
 const maxReasons = 100
 
-// logNone says why each of the upstreams is out, at most once per second: Caddy
-// itself logs each request that failed for it.
+// logNone logs why each of the upstreams is out, at most once per second. Caddy itself
+// logs each request that fails.
 func (p *Pool) logNone(upstreams []*reverseproxy.Upstream, tried *attempt.Record) {
 	now := time.Now()
 	if !p.noneLog.Allow(instant.Of(now)) {
@@ -40,7 +40,7 @@ func (p *Pool) logNone(upstreams []*reverseproxy.Upstream, tried *attempt.Record
 	p.logger.Error("no upstream left", zap.Strings("upstreams", reasons))
 }
 
-// whyOut says why the upstream was not picked for the request of the record.
+// whyOut returns why the upstream was not picked for the request of the record.
 func (p *Pool) whyOut(u *reverseproxy.Upstream, tried *attempt.Record, now int64) Status {
 	s := p.statusOf(u, now)
 	if s.Code == Available && u.Host != nil && tried.Avoids(u.Dial, false) {

@@ -14,24 +14,24 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/outlier"
 )
 
-// member is an upstream that the pool knows.
+// member is an upstream of a pool.
 type member struct {
 	address    string // as configured, or as a source has returned it: Caddy's name for it
-	dialled    string // the same with global placeholders filled in, to which state belongs
+	dialled    string // the address with global placeholders filled in; state belongs to it
 	unresolved error  // why there is no dialled address; nil where there is one
 	weight     uint32 // by configuration
 	level      int
 	limit      int           // of requests at once, by configuration; 0 for none
-	known      *addressState // nil for an untracked member, as are the next two
+	known      *addressState // nil for an untracked member, as are latency and host
 	latency    *Latency
 	host       *outlier.Host // nil also where outlier detection is off
 	slots      *endpoint.Slots
 	watches    []*healthcheck.Watch
 
-	inFlight  *inFlight      // requests that this pool has picked for
+	inFlight  *inFlight      // requests of this pool
 	ejectable outlier.Member // of the pool's detector
 
-	in   bool         // gets traffic as of the latest build; guarded by the pool's building
+	in   bool         // healthy and not ejected as of the latest build; guarded by the pool's building
 	seen atomic.Int64 // instant at which a source last returned it
 }
 
@@ -44,8 +44,8 @@ func (m *member) ages() *endpoint.InFlight {
 	return &m.known.endpoint.InFlight
 }
 
-// joined returns when the member joined others that were there before; zero for
-// never.
+// joined returns the instant at which the member joined others that were there before;
+// 0 for never.
 func (m *member) joined() int64 {
 	if m.known == nil {
 		return 0
@@ -53,9 +53,9 @@ func (m *member) joined() int64 {
 	return m.known.joined.Load()
 }
 
-// welcome notes which members have joined others: those that are fresh, while the
-// rest was there before.
-func welcome(members []*member, fresh func(*member) bool, now int64) {
+// noteJoined notes which members have joined others: those that are fresh, unless all
+// are.
+func noteJoined(members []*member, fresh func(*member) bool, now int64) {
 	var joining []*member
 	all := 0
 	for _, m := range members {
@@ -75,10 +75,10 @@ func welcome(members []*member, fresh func(*member) bool, now int64) {
 	}
 }
 
-// newMember returns a member for the upstream at the given dial address; and whether
-// the pool remembered nothing of that, or had no member there. Where the address
-// depends on the request, it is one of which nothing is kept: it stands for many, and
-// clients choose which.
+// newMember returns a member for the upstream at the given dial address. IsNew is
+// whether the pool remembered nothing of that, wasIdle whether it had no member there.
+// An address that depends on the request gets an untracked member: it stands for many
+// upstreams, and clients choose which.
 func (p *Pool) newMember(address string, now int64) (m *member, isNew, wasIdle bool) {
 	m = p.untracked(address)
 	if m.dialled, m.unresolved = dialaddr.Fill(address); m.unresolved != nil {
@@ -108,16 +108,17 @@ func (p *Pool) untracked(address string) *member {
 
 		inFlight: new(inFlight),
 	}
-	// Caddy counts by address, too: one may be configured twice, or be dynamic as
-	// well. That of which something is known has the process's slots.
+	// Caddy counts by address, too, and an address may be configured twice, or be
+	// dynamic as well. Members of one address share their counts. A tracked member
+	// gets the slots of its endpoint later.
 	if i, ok := p.static.index[address]; ok {
 		m.slots, m.inFlight = p.static.members[i].slots, p.static.members[i].inFlight
 	}
 	return m
 }
 
-// watch has the pool's checks watch the member. Expired, unless nil, tells when
-// the watches end.
+// watch has the pool's checks watch the member. The watches end when expired, which may
+// be nil, returns true.
 func (p *Pool) watch(m *member, expired func(time.Time) bool) error {
 	switch err := m.unresolved; {
 	case errors.Is(err, dialaddr.ErrUnset):
@@ -141,8 +142,8 @@ func (p *Pool) watch(m *member, expired func(time.Time) bool) error {
 	return nil
 }
 
-// release gives back what the member holds but for its watches. Where it is to be
-// remembered, it is so for a while: the next configuration may want it.
+// release gives back what the member uses, except its watches. With remember, what is
+// known of its address stays for a while: the next configuration may use it.
 func (p *Pool) release(m *member, remember bool) {
 	if m.known == nil {
 		return

@@ -10,28 +10,28 @@ import (
 )
 
 // membership is a set of upstreams that are picked from together: the handler's
-// static ones, or what a dynamic source has returned. Its members never change,
-// its snapshot does.
+// static ones, or those that a dynamic source has returned at a time. Its members
+// never change; its snapshot does.
 type membership struct {
 	members      []*member
 	upstreams    []*reverseproxy.Upstream // of the members; nil where they are dynamic
 	index        map[string]int           // of the members by address
 	history      *history
-	levels       map[int]*Level
-	levelIndices [2][]int          // of the members: in their levels, and among all
-	sessions     *sessionsByPolicy // of the policies that have some
+	levels       map[int]*Level    // by number; also all
+	levelIndices [2][]int          // of the members: in their levels, and in all
+	sessions     *sessionsByPolicy // nil where no policy has sessions
 	snapshot     atomic.Pointer[Snapshot]
 	ejectable    outlier.Group // of the pool's detector
 
-	// Only where members are dynamic: the membership itself and its history, which are kept
-	// for as long as somebody asks for them.
-	print uint64 // what it is kept under
+	// Only where members are dynamic: entries of the membership and of its history in
+	// their caches. They stay while requests use them.
+	print uint64 // key of the membership
 	item  *cache.Entry[*membership]
 	past  *cache.Entry[*history]
 }
 
-// show makes the membership the one that requests look at first, unless it has gone from
-// the cache: then it is not rebuilt any more.
+// show makes the membership the one that requests look at first, unless the cache has
+// evicted it: then it is no longer rebuilt.
 func (d *dynamics) show(ms *membership) {
 	d.latest.Store(ms)
 	if !d.keeps(ms) {
@@ -48,12 +48,12 @@ func (d *dynamics) keeps(ms *membership) bool {
 // gone is called with the memberships that the cache has evicted.
 func (d *dynamics) gone(memberships []*membership) {
 	for _, ms := range memberships {
-		ms.snapshot.Load().discount(new(Snapshot))
+		ms.snapshot.Load().leaveTotals(new(Snapshot))
 		d.latest.CompareAndSwap(ms, nil)
 	}
 }
 
-// all is the number of the level that has the upstreams of all others but backups.
+// all is the number of a level that has the upstreams of all levels, without backups.
 const all = -1
 
 // arrange gives the members their levels, and their indices there.

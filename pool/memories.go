@@ -10,34 +10,33 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 )
 
-// memories are those of all pools. Which one belongs to a pool of a new
-// configuration is told by the pools that had them before: pools of one policy that
-// are the same in all that is configured; else in their upstreams; else in as many
-// of these as possible; among equals, the one that was made first. Who is more like
-// the one before has precedence, whichever is provisioned first. Two pools of one
-// configuration never have the same.
+// memories are those of all pools. A pool of a new configuration gets the memory of a
+// pool with the same policy: one whose whole configuration is the same; else one with
+// the same upstreams; else the one with the most upstreams in common; among equals, the
+// one that was created first. The pool that is most alike gets it, whichever is
+// provisioned first. Two pools of one configuration never have the same memory.
 var memories memoryRegistry
 
 type memoryRegistry struct {
 	mu  sync.Mutex
-	all []*memory // in the order in which they were made
+	all []*memory // in the order in which they were created
 }
 
-// identity is what a pool is known by.
+// identity is what a pool is recognised by.
 type identity struct {
 	config    uint64   // of policy and handler, as a hash
-	upstreams []string // static ones, and what its source asks for; sorted, none twice
+	upstreams []string // static ones, and what its source asks for; sorted, without duplicates
 }
 
-// claim is a pool's on a memory.
+// claim is the claim of a pool on a memory.
 type claim struct {
 	identity
 	pool     *Pool
 	likeness int
 }
 
-// Levels of likeness between two pools of one policy; below, it is the number of
-// upstreams that they have in common.
+// Levels of likeness between two pools of one policy. Below them, likeness is the
+// number of upstreams that the pools have in common.
 const (
 	sameUpstreams = 1 << 30
 	sameConfig    = 1 << 31
@@ -58,8 +57,8 @@ func (i identity) likeness(other identity) (n int) {
 	return n
 }
 
-// likeness returns how much the pool is like those that have the memory, or had it
-// last.
+// likeness returns how much the pool is like the pools that have the memory, or like
+// the one that had it last.
 func (m *memory) likeness(c *claim) (n int) {
 	if m.policy != c.pool.policy {
 		return 0
@@ -76,7 +75,7 @@ func (m *memory) likeness(c *claim) (n int) {
 	return n
 }
 
-// claimOf returns the claim of a pool of the given configuration, if there is one.
+// claimOf returns the claim of a pool of the given configuration; nil if there is none.
 func (m *memory) claimOf(generation uint64) *claim {
 	for _, c := range m.claims {
 		if c.pool.generation == generation {
@@ -86,8 +85,8 @@ func (m *memory) claimOf(generation uint64) *claim {
 	return nil
 }
 
-// claim gives the pool its memory. Pools that it takes theirs away from get
-// another one; they are of the same configuration, and so do not serve yet.
+// claim gives the pool its memory. A pool of the same configuration that loses its
+// memory by that gets another one; it does not serve yet.
 func (r *memoryRegistry) claim(p *Pool, now int64) {
 	type move struct {
 		pool *Pool
@@ -114,8 +113,8 @@ func (r *memoryRegistry) claim(p *Pool, now int64) {
 	}
 }
 
-// best returns the memory that the claim is best on, made if there is none. The
-// mutex is held.
+// best returns the memory that fits the claim best; a new one if none does. r.mu is
+// held.
 func (r *memoryRegistry) best(c *claim) (best *memory) {
 	c.likeness = 0
 	for _, m := range r.all {
@@ -134,7 +133,7 @@ func (r *memoryRegistry) best(c *claim) (best *memory) {
 	return best
 }
 
-// release ends the pool's claim. What it remembers is kept for a while.
+// release ends the pool's claim. The memory is kept for a while.
 func (r *memoryRegistry) release(p *Pool, now int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -149,10 +148,10 @@ func (r *memoryRegistry) release(p *Pool, now int64) {
 	r.sweep(now)
 }
 
-// sweep drops memories that no pool has had for too long. The mutex is held.
+// sweep drops memories that no pool has claimed for too long. r.mu is held.
 func (r *memoryRegistry) sweep(now int64) {
 	r.all = slices.DeleteFunc(r.all, func(m *memory) bool {
-		gone := len(m.claims) == 0 && now-m.unowned >= keep
+		gone := len(m.claims) == 0 && now-m.unowned >= keepUnused
 		if gone {
 			m.forget()
 		}
@@ -168,7 +167,7 @@ func configOf(policy caddy.Module, handler *reverseproxy.Handler) uint64 {
 	var h maphash.Hash
 	h.SetSeed(configSeed)
 	for _, part := range []any{policy, handler} {
-		text, _ := json.Marshal(part) // what cannot be encoded is not told apart
+		text, _ := json.Marshal(part) // what cannot be encoded does not count
 		h.Write(text)
 	}
 	return h.Sum64()

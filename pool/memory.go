@@ -12,23 +12,25 @@ import (
 )
 
 // memory is what a pool remembers over reloads. It belongs to one pool of a
-// configuration, and to the same one of the next: see [memories].
+// configuration, and to the same pool of the next: see [memories].
 type memory struct {
-	policy  string
-	claims  []*claim  // of pools that are not closed; guarded by the mutex of memories
-	last    *identity // of the latest pool that was closed; likewise
-	unowned int64     // since when there is no claim; likewise
+	policy string
 
-	// What dynamic sources have returned is bounded by who asks; static upstreams
-	// keep apart from it.
+	// Guarded by the mutex of memories.
+	claims  []*claim  // of pools that are not closed
+	last    *identity // of the latest pool that was closed
+	unowned int64     // instant since when there is no claim
+
+	// Histories of static and of dynamic memberships. They are apart, since clients may
+	// push out those of dynamic ones.
 	histories, dynamicHistories cache.Cache[uint64, *history]
 
-	fleet fleet // newcomers start at its mean, also those that come with a reload
+	fleet fleet // newcomers start at its mean
 
-	mu        sync.Mutex // guards:
+	mu        sync.Mutex // guards all below
 	addresses map[string]*addressState
-	idle      list.List      // of *addressState: those that no member has, first the one that has been so for longest
-	kept      map[string]any // by policies
+	idle      list.List      // of *addressState: those that no member has, longest idle first
+	kept      map[string]any // what policies keep, by their keys
 }
 
 // addressState is what a pool remembers of an address.
@@ -39,22 +41,22 @@ type addressState struct {
 	joined   atomic.Int64 // instant at which it joined others that were there before; 0 for never
 
 	// Guarded by the memory's mutex.
-	refs     int // members, of all configurations
-	left     int64
-	idle     *list.Element // nil while a member has it
-	ejection string        // rules by which an ejection is kept for who comes next; empty for none
+	refs     int           // members, of all configurations
+	left     int64         // instant since when no member has it
+	idle     *list.Element // in the memory's idle list; nil while a member has it
+	ejection string        // key of the rules whose host is kept for the next member; empty for none
 }
 
 const (
-	// keep is how long something is remembered that nobody uses: between a reload
-	// and its first request, nobody uses what a dynamic source returns.
-	keep = int64(5 * time.Minute)
+	// keepUnused is how long something is remembered that is not in use. A dynamic
+	// upstream is not in use between a reload and the first request after it.
+	keepUnused = int64(5 * time.Minute)
 
 	maxStaticHistories = 16
 )
 
-// acquire returns what is remembered of the address; and whether nothing was, or
-// no member had it.
+// acquire returns the state of the address. IsNew is whether nothing was remembered of
+// it, wasIdle whether no member had it. [memory.release] gives it back.
 func (m *memory) acquire(dialled string, now int64) (a *addressState, isNew, wasIdle bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -76,9 +78,9 @@ func (m *memory) acquire(dialled string, now int64) (a *addressState, isNew, was
 	return a, isNew, wasIdle
 }
 
-// release gives back what acquire has returned. The member had an ejection by the
-// given rules, if any, which goes with it. With a limit above zero, it is all
-// remembered for a while, of so many addresses.
+// release gives back what acquire has returned, and the member's host under the rules
+// of the key; empty for none. With a limit above zero, both are remembered for a while,
+// of so many addresses.
 func (m *memory) release(a *addressState, rules string, limit int, now int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -103,8 +105,8 @@ func (m *memory) release(a *addressState, rules string, limit int, now int64) {
 	}
 }
 
-// tidy forgets addresses that no member has had for too long, and what dynamic
-// upstreams were that nobody has asked for within the given time.
+// tidy forgets addresses that no member has had for too long, and the histories of
+// dynamic memberships that were not used within the time.
 func (m *memory) tidy(now, within int64) {
 	m.dynamicHistories.Expire(now - within)
 	m.mu.Lock()
@@ -112,14 +114,14 @@ func (m *memory) tidy(now, within int64) {
 	m.sweep(now)
 }
 
-// sweep is tidy with the mutex held.
+// sweep forgets addresses that no member has had for too long. m.mu is held.
 func (m *memory) sweep(now int64) {
-	for e := m.idle.Front(); e != nil && now-e.Value.(*addressState).left >= keep; e = m.idle.Front() {
+	for e := m.idle.Front(); e != nil && now-e.Value.(*addressState).left >= keepUnused; e = m.idle.Front() {
 		m.drop(e.Value.(*addressState))
 	}
 }
 
-// drop forgets an address that no member has. The mutex is held.
+// drop forgets an address that no member has. m.mu is held.
 func (m *memory) drop(a *addressState) {
 	if a.idle != nil {
 		m.idle.Remove(a.idle)
@@ -131,7 +133,7 @@ func (m *memory) drop(a *addressState) {
 	endpoint.Release(a.dialled)
 }
 
-// forget gives all up.
+// forget forgets all addresses.
 func (m *memory) forget() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -140,8 +142,8 @@ func (m *memory) forget() {
 	}
 }
 
-// Kept returns what a picker keeps under the key over reloads, made by create if
-// there is nothing yet.
+// Kept returns what a policy keeps under the key over reloads. Create makes it if there
+// is nothing yet.
 func (m *memory) Kept(key string, create func() any) any {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -154,10 +156,10 @@ func (m *memory) Kept(key string, create func() any) any {
 	return m.kept[key]
 }
 
-// countEjection counts one, for as long as the address is known.
+// countEjection counts an ejection. The counter lasts as long as the endpoint.
 func (a *addressState) countEjection(rule string) {
 	metrics.ejections.WithLabelValues(a.dialled, rule).Inc()
-	a.endpoint.AtEnd("ejections", func() { // at once, where an attempt has outlived all that knew the address
+	a.endpoint.AtEnd("ejections", func() { // at once, if the attempt has outlived the endpoint
 		for _, rule := range outlier.EveryRule {
 			metrics.ejections.DeleteLabelValues(a.dialled, rule)
 		}

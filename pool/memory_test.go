@@ -102,7 +102,7 @@ func TestMemoriesOfConfigurationsThatGo(t *testing.T) {
 		t.Error("forgotten at once")
 	}
 	r.release(late[0], at(0))
-	r.sweep(at(0) + keep)
+	r.sweep(at(0) + keepUnused)
 	if len(r.all) > 0 {
 		t.Errorf("%d are kept for ever", len(r.all))
 	}

@@ -15,17 +15,17 @@ var metrics = struct {
 	queued                     *prometheus.GaugeVec
 }{
 	panics: counter("panic_changes_total",
-		"How often a pool began or ceased to ignore verdicts and ejections, for too few upstreams were healthy.",
+		"How often a pool began or stopped ignoring verdicts and ejections because too few upstreams were healthy.",
 		"policy", "change"),
 	ejections: counter("ejections_total",
 		"Ejections of upstreams by outlier detection.",
 		"upstream", "rule"),
 	refused: counter("queue_refused_total",
-		"Requests that got no place in the queue, or none of an upstream in time.",
+		"Requests that found the queue full, or waited in vain.",
 		"policy", "reason"),
 	queued: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Namespace: namespace, Subsystem: subsystem, Name: "queue_length",
-		Help: "Requests that wait for an upstream with room for them.",
+		Help: "Requests that wait for an upstream with room.",
 	}, []string{"policy"}),
 }
 
@@ -37,7 +37,7 @@ func counter(name, help string, labels ...string) *prometheus.CounterVec {
 	}, labels)
 }
 
-// registerMetrics lets the configuration's metrics endpoint have them.
+// registerMetrics registers the metrics with the configuration's registry.
 func registerMetrics(ctx caddy.Context) error {
 	registry := ctx.GetMetricsRegistry()
 	for _, c := range []prometheus.Collector{metrics.panics, metrics.ejections, metrics.refused, metrics.queued} {

@@ -1,6 +1,6 @@
-// Package pool knows who may be picked. It holds what all policies have in
-// common: their options, the weights and verdicts of upstreams, what a request
-// has tried already, and the transport that observes every attempt.
+// Package pool knows which upstreams may be picked. It holds what all policies have in
+// common: their options, the state of each upstream, the snapshots that policies pick
+// from, and what a pool remembers over reloads.
 package pool
 
 import (
@@ -34,13 +34,14 @@ type Options struct {
 	// weights. Default: none.
 	Backups []string `json:"backups,omitempty"`
 
-	// How much more than its share of the load an upstream is held to bear: a
-	// level leaves traffic to the next when less than one over this factor of
-	// its upstreams is healthy. At least 1. Default: 1.4.
+	// How much more than its share of the traffic an upstream is expected to
+	// bear. A level leaves traffic to the next when fewer than one over this
+	// factor of its upstreams are healthy: at 1.4, fewer than 71 %. At least 1.
+	// Default: 1.4.
 	Overprovisioning *float64 `json:"overprovisioning,omitempty"`
 
-	// How long a level must have been as healthy as it is before it takes back
-	// the traffic that it left to the next, or to backups. Default: 0, at once.
+	// How long a level must have been healthy before it gets back the traffic
+	// that it left to the next one, or to backups. Default: 0, at once.
 	FailbackDelay caddy.Duration `json:"failback_delay,omitempty"`
 
 	// How often a failed request is tried on another upstream. What may be
@@ -58,27 +59,27 @@ type Options struct {
 	// and 10 a second.
 	RetryBudget *RetryBudget `json:"retry_budget,omitempty"`
 
-	// Percentage of healthy upstreams below which verdicts are ignored, so
-	// that the load of all does not fall on the last few. 0: verdicts are
-	// never ignored. Default: they are ignored where no upstream is left.
+	// Percentage of healthy upstreams below which verdicts and ejections are
+	// ignored, so that all of the traffic does not fall on the last few. 0: they
+	// are never ignored. Default: they are ignored where no upstream is left.
 	PanicThreshold *float64 `json:"panic_threshold,omitempty"`
 
-	// Time within which an upstream gets its full weight, from a tenth of it on,
-	// after it has recovered, was ejected or drained, or has joined late.
+	// Time in which the weight of an upstream grows from a tenth to its full
+	// value, after it has recovered, was ejected or drained, or has joined late.
 	// Default: none.
 	SlowStart *SlowStart `json:"slow_start,omitempty"`
 
 	// How many requests upstreams may have in flight at once, named as for
 	// weights. An upstream that has as many gets no more. Requests of all handlers
-	// count, as for Caddy's own limits and those that agents set; the least counts.
-	// Default: that of all.
+	// count. Of this limit, Caddy's own and that of an agent, the lowest holds.
+	// Default: default_max_requests.
 	MaxRequests map[string]int `json:"max_requests,omitempty"`
 
 	// The limit of upstreams that max_requests does not name. Default: none.
 	DefaultMaxRequests int `json:"default_max_requests,omitempty"`
 
-	// Where requests wait while all upstreams are full: have as many in flight
-	// as their limit lets them. Default: none, they get a 503.
+	// Where requests wait while all upstreams have as many in flight as their
+	// limit allows. Default: none, requests get a 503.
 	Queue *queue.Options `json:"queue,omitempty"`
 
 	// Where requests wait while all upstreams are down. Default: up to 5,000 of them,
@@ -86,7 +87,7 @@ type Options struct {
 	Hold *queue.HoldOptions `json:"hold,omitempty"`
 
 	// Which upstreams get nothing for a while because requests to them fail.
-	// Default: those that could not be reached, see there.
+	// Default: those that requests could not reach.
 	OutlierDetection *outlier.Options `json:"outlier_detection,omitempty"`
 
 	// Active health checks, all of which an upstream must pass.
@@ -105,12 +106,12 @@ type Options struct {
 	budget *RetryBudget       // likewise
 }
 
-// Unweighted makes weights other than 0 an error, since the policy knows none.
+// Unweighted makes weights other than 0 an error, since the policy does not know
+// weights.
 func Unweighted(o *Options) { o.unweighted = true }
 
-// CommonOption is the error for the first of these options that a Caddyfile has
-// set, where a policy inside another one of ours may set none; nil if there is
-// none.
+// CommonOption returns an error at the first option that a Caddyfile has set; nil if
+// it has set none. It is for policies inside another one of ours, which may set none.
 func CommonOption(o *Options) error {
 	if o.first == nil {
 		return nil
@@ -148,7 +149,7 @@ func (o *Options) checkBackups() error {
 
 var errManagedSlowStart = errors.New("slow_start: managed takes none, since its inner policy knows no weights")
 
-// checkUnweighted returns an error if the policy knows no weights, but has some.
+// checkUnweighted returns an error if there are weights that the policy does not know.
 func (o *Options) checkUnweighted() error {
 	for upstream, weight := range o.Weights {
 		if o.unweighted && weight != 0 {
@@ -220,8 +221,8 @@ func (o *Options) provision() error {
 	return o.nameChecks()
 }
 
-// signature is what a history of the same upstreams depends on: another option
-// may change without an end to it.
+// signature tells the histories of the same upstreams apart. The other options may
+// change, and the history goes on.
 func (o *Options) signature() string {
 	levels, _ := json.Marshal([]any{o.Priorities, o.Backups}) // integers and text: no error
 	names := make([]string, len(o.HealthChecks))
@@ -239,7 +240,7 @@ func (o *Options) overprovisioning() float64 {
 	return *o.Overprovisioning
 }
 
-// checkStatic returns an error if an option names an upstream that there is not.
+// checkStatic returns an error if an option names an upstream that does not exist.
 func (o *Options) checkStatic(addresses []string) error {
 	for _, a := range []*assigned{&o.weights, &o.levels, &o.backups, &o.limits} {
 		if err := a.checkStatic(addresses); err != nil {

@@ -2,8 +2,8 @@ package pool
 
 import "go.uber.org/zap"
 
-// notePanic tells when the membership begins or ends to ignore verdicts and ejections:
-// once, whatever reloads there are.
+// notePanic logs, counts and emits the beginning and the end of a panic: once, over
+// reloads, too.
 func (p *Pool) notePanic(h *history, s *Snapshot, serving census) {
 	h.mu.Lock()
 	changed := h.panicking != s.panicking

@@ -8,14 +8,14 @@ import (
 
 // Policy is a selection policy: it builds a picker for each tier.
 type Policy interface {
-	// Build returns the picker of a tier that is new or has changed. Before is
-	// what Build returned for the tier in its place in the snapshot before; nil
-	// where there was none. A picker that the next one asks about its tier keeps a
-	// pointer to what is needed of that itself. Calls do not overlap.
+	// Build returns the picker of a tier that is new or has changed. Before is the
+	// picker of the same tier in the snapshot before; nil if there was none. A picker
+	// that the next one asks about its tier keeps what is needed of that. Calls do not
+	// overlap.
 	Build(next *Tier, before Picker) Picker
 }
 
-// Picker picks from one tier. It does not change, but for atomics.
+// Picker picks from one tier. It does not change, except for its atomics.
 type Picker interface {
 	// Pick returns the index of a candidate that the query accepts; [None] if
 	// there is none. The query is valid until Pick returns.
@@ -27,9 +27,9 @@ const None = -1
 
 // Features are what a policy does besides picking. Each is optional.
 type Features struct {
-	// Key returns the same number for requests that should meet the same
-	// upstream: where traffic is split between levels, they go to the same one. It
-	// reports false for a request that any upstream serves as well.
+	// Key returns the same number for requests that should go to the same upstream.
+	// Where traffic is split between levels, they go to the same level. Ok is false
+	// for a request that any upstream serves as well.
 	Key func(r *http.Request) (key uint32, ok bool)
 
 	// Sessions returns what finds sessions among the upstreams at these dial
@@ -37,37 +37,37 @@ type Features struct {
 	Sessions func(addresses []string) Sessions
 
 	// Undo removes from the header of the response what an earlier pick for the
-	// request has set there. The header is nil where it is not at hand.
+	// request has set there. The header may be nil: then it only has to note that.
 	Undo func(r *http.Request, header http.Header)
 
-	// ObserveResponse takes in the header of what the upstream at the address
-	// has answered, in the context of the request.
+	// ObserveResponse receives the header of an answer from the upstream at the
+	// address, in the context of the request.
 	ObserveResponse func(ctx context.Context, address string, header http.Header)
 
-	// Hide returns the header of a request as upstreams may see it: another map,
-	// and true, unless there is nothing to hide.
+	// Hide returns the header of a request as upstreams may see it: a copy and true,
+	// or false if there is nothing to hide.
 	Hide func(header http.Header) (http.Header, bool)
 
-	// Remember fetches what the policy keeps over reloads. It is called before the
-	// first pick. Kept returns what is kept under a key, made by create if there
-	// is nothing.
+	// Remember gets what the policy keeps over reloads. It is called before the first
+	// pick. Kept returns what is kept under a key; create makes it if there is nothing.
 	Remember func(kept func(key string, create func() any) any)
 
 	// Latency says how latencies are measured, if the policy picks by them.
 	Latency *LatencyFeature
 
-	// Bound is how many times its fair share of the requests in flight a candidate
-	// gets at most of those that the policy picks for. 0: any number.
+	// Bound is how many times its fair share of the pool's requests in flight a
+	// candidate may have. 0: any number.
 	Bound float64
 }
 
 // LatencyFeature is how the latencies of a handler's upstreams are measured.
 type LatencyFeature struct {
-	Decay      time.Duration // within which an estimate forgets, to 1/e
-	ToLastByte bool          // until the last byte of a response, not until its header
+	Decay      time.Duration // time in which the weight of a sample falls to 1/e
+	ToLastByte bool          // latency lasts until the last byte of a response, not until its header
 }
 
-// take has the pool heed the features of a policy that is its own or inside that.
+// take takes on a policy: the pool's own, or one inside that. Its features apply to the
+// pool.
 func (p *Pool) take(h *Handle) {
 	f := &h.features
 	p.handles = append(p.handles, h)
@@ -94,7 +94,7 @@ func (p *Pool) undo(r *http.Request, header http.Header) {
 	}
 }
 
-// observeResponse shows the policies the header of what an upstream has answered.
+// observeResponse shows the policies the header of an upstream's answer.
 func (p *Pool) observeResponse(ctx context.Context, address string, header http.Header) {
 	for _, observe := range p.responseObservers {
 		observe(ctx, address, header)

@@ -25,7 +25,7 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/queue"
 )
 
-// DefaultDecay is the time within which a latency estimate forgets.
+// DefaultDecay is the default of [LatencyFeature.Decay].
 const DefaultDecay = time.Second
 
 // Pool is what a policy picks from.
@@ -36,52 +36,53 @@ type Pool struct {
 	memory      *memory                   // what outlives reloads; from Start on
 	fleet       *fleet                    // the memory's
 	generation  uint64                    // of the configuration
-	statics     reverseproxy.UpstreamPool // the handler's; nil where there is none
-	fixed       bool                      // there are no others
-	transport   *attempt.Transport        // likewise
+	statics     reverseproxy.UpstreamPool // the handler's static upstreams; nil without a handler
+	fixed       bool                      // there are no dynamic ones
+	transport   *attempt.Transport        // nil without a handler
 	logger      *zap.Logger
 	ctx         caddy.Context
 	events      *caddyevents.App
-	handles     []*Handle // of the policies: its own, and those inside that
+	handles     []*Handle // of the policies: the pool's own, then those inside it
 	called      []*Handle // those of them that are inside one of Caddy's own, which calls their Select
 	static      *membership
 	dynamic     dynamics
 	source      source            // of dynamic upstreams
 	expiry      time.Duration     // of addresses from dynamic sources
-	limit       int               // likewise
+	limit       int               // of addresses from dynamic sources
 	unsaid      int               // limit that the handler sets for upstreams that have none of their own; 0 for none
 	queue       *queue.Queue      // nil where there is none
-	refusedKey  string            // of whether the queue has refused a request, in its replacer
+	refusedKey  string            // replacer key of requests that the queue has refused
 	detector    *outlier.Detector // nil where outlier detection is off
 	hostChanges *outlier.Subscription
-	counting    bool            // requests in flight are counted, for a policy has a bound on them
+	counting    bool            // requests in flight are counted, since a policy has a bound
 	sessions    bool            // a policy has sessions
-	latency     *LatencyFeature // nil where no policy heeds latencies; else attempts are timed, and answers that ask to back off bear on latency, not on ejection
+	latency     *LatencyFeature // nil where no policy picks by latency; else attempts are timed, and an answer that asks to back off counts as latency, not as failure
 	undos       []func(*http.Request, http.Header)
 	hides       []func(http.Header) (http.Header, bool)
 
 	responseObservers []func(ctx context.Context, address string, header http.Header)
 
-	goneLog   ratelimit.PerSecond // of the log line that a source has failed
-	noneLog   ratelimit.PerSecond // of the log line that no upstream is left
-	fullLog   ratelimit.PerSecond // of the log line that the limit is reached
-	wakeUp    wakeup.Timer        // of what changes by itself
-	intervals wakeup.Timer        // of the ends of outlier detection's intervals
+	goneLog   ratelimit.PerSecond // of the log entry that a source returns no upstreams
+	noneLog   ratelimit.PerSecond // of the log entry that no upstream is left
+	fullLog   ratelimit.PerSecond // of the log entry that dynamic_limit is reached
+	wakeUp    wakeup.Timer        // for states that change by themselves
+	intervals wakeup.Timer        // for the ends of outlier detection's intervals
 
-	app        *app.App           // nil where the pool has neither handler nor checks, as the next two
+	app        *app.App           // nil where the pool has neither handler nor checks, as are the next two
 	checks     *healthcheck.Group // what its checks share
 	eventQueue *eventqueue.Events // of its events and of those of its checks
 
 	rested   atomic.Int64 // instant before which no further build begins
-	building sync.Mutex   // one build at a time
-	mu       sync.Mutex
-	stale    bool           // a build is due
-	closed   bool           // no more builds
-	builds   sync.WaitGroup // those under way, and what else goes on in the background
+	building sync.Mutex   // held for a build, and to create a membership
+
+	mu     sync.Mutex     // guards all below
+	stale  bool           // a build is due
+	closed bool           // no further builds
+	builds sync.WaitGroup // builds under way, and other work in the background
 }
 
-// Close ends the pool's checks and waits for what they have under way. Picks go
-// on to work, on the last snapshot.
+// Close ends the pool's checks, and waits for probes under way. Picks go on to work, on
+// the last snapshot.
 func (h *Handle) Close() error {
 	if !h.owner || h.pool == nil {
 		return nil
@@ -141,8 +142,8 @@ func (p *Pool) isClosed() bool {
 	return p.closed
 }
 
-// background has something done that the pool's close waits for. It returns false
-// where the pool is closed.
+// background runs the function in a goroutine that Close waits for. It returns false if
+// the pool is closed.
 func (p *Pool) background(f func()) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -153,7 +154,7 @@ func (p *Pool) background(f func()) bool {
 	return true
 }
 
-// member returns the one with the given address; nil if there is none.
+// member returns the member with the given address; nil if there is none.
 func (p *Pool) member(address string) *member {
 	if i, ok := p.static.index[address]; ok {
 		return p.static.members[i]

@@ -13,8 +13,8 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 )
 
-// Query is one request's choice among the candidates of a tier. It is reused when
-// the pick is over.
+// Query is one pick for a request among the candidates of a tier. It is reused
+// afterwards.
 type Query struct {
 	asked
 	choice
@@ -22,17 +22,17 @@ type Query struct {
 	buffers buffers
 }
 
-// asked is what a query is asked for. It is the same for all tiers.
+// asked is what a query is about. It is the same for all tiers.
 type asked struct {
 	Request *http.Request       // may be nil
 	Writer  http.ResponseWriter // may be nil
 
 	fleet *fleet          // nil where no attempts are observed
 	tried *attempt.Record // upstreams that are to be avoided; nil for none
-	retry bool            // an attempt has failed, or was answered and is to be repeated
+	retry bool            // the request has had an attempt before
 	ended bool            // there must be no further attempt
-	turn  *turn           // in the queue; nil where no request is known to wait
-	at    int64           // instant of the look at the upstreams, once it was asked for; 0 before
+	turn  *turn           // in the queue; nil where no request waits
+	at    int64           // instant of the look at the upstreams; 0 until it is needed
 }
 
 // choice is what a query chooses from.
@@ -43,25 +43,25 @@ type choice struct {
 	tier       *Tier                    // nil where the candidates are all members
 	membership *membership              // whose snapshot is picked from
 	listed     []*reverseproxy.Upstream // of the membership's members
-	only       *Tier                    // pick from this tier alone; nil for from all
+	only       *Tier                    // the one tier to pick from; nil for all
 }
 
 // admission is which candidates a query accepts.
 type admission struct {
-	gated   bool // candidates have to be asked whether they have room
+	gated   bool // the gates have to be asked whether a candidate has room
 	counted bool // picks count as requests in flight
 
 	again              bool // a retry may go where an attempt failed before anything was sent
-	allowBusyProbation bool // one on probation may be picked beside its one request
+	allowBusyProbation bool // a candidate on probation may be picked beside its one request
 
-	bound       float64 // times its fair share that a candidate may have in flight; 0 for any number
+	bound       float64 // of a candidate's requests in flight, times its fair share; 0 for none
 	ignoreBound bool
-	innerBound  float64 // the tighter one of a policy inside, which has picked; 0 for none
+	innerBound  float64 // the tighter bound of a policy inside that has picked; 0 for none
 
 	held hold // what the pick has taken
 }
 
-// buffers are where a query has its dynamic upstreams.
+// buffers hold the dynamic upstreams of a query. They are reused with it.
 type buffers struct{ listed, narrowed []*reverseproxy.Upstream }
 
 var queries = sync.Pool{New: func() any { return new(Query) }}
@@ -83,7 +83,7 @@ func (q *Query) release() {
 	queries.Put(q)
 }
 
-// now returns the instant of the look, the same for all candidates.
+// now returns the instant of the look: the same for all candidates.
 func (q *Query) now() int64 {
 	if q.at == 0 {
 		q.at = instant.Now()
@@ -91,8 +91,7 @@ func (q *Query) now() int64 {
 	return q.at
 }
 
-// look begins a look at the upstreams in their order of preference. A request that
-// waits looks several times.
+// look begins a look at the upstreams. A request that waits looks several times.
 func (q *Query) look() { q.at, q.admission = 0, admission{} }
 
 // enter has the query choose from the tier.
@@ -105,7 +104,7 @@ func (q *Query) enter(h *Handle, t *Tier) {
 	}
 }
 
-// narrow finds the tier's upstreams among those listed.
+// narrow sets the query's upstreams to those of its candidates, which are dynamic.
 func (q *Query) narrow() {
 	b := &q.buffers
 	clear(b.narrowed)
@@ -118,7 +117,8 @@ func (q *Query) narrow() {
 	q.Upstreams = b.narrowed
 }
 
-// retryOf makes the query one of a request that has had attempts before.
+// retryOf makes the query one for a retry. Same is whether it may go to an upstream
+// that was tried.
 func (q *Query) retryOf(rec *attempt.Record, same bool) {
 	if rec == nil {
 		return // the client has sent an absolute URL
@@ -133,16 +133,16 @@ func (q *Query) retryOf(rec *attempt.Record, same bool) {
 // IsRetry reports whether the request has had attempts before.
 func (q *Query) IsRetry() bool { return q.retry }
 
-// OK reports whether the candidate may be picked for this request: Caddy must
-// hold it to be available, and it was not tried yet.
+// OK reports whether the candidate may be picked for this request: it is available for
+// Caddy, untried by the request, and has room.
 func (q *Query) OK(i int) bool {
 	u := q.Upstreams[i]
 	return u.Available() && !q.tried.Avoids(u.Dial, q.again) && (!q.gated || q.admits(i))
 }
 
-// Any returns the first candidate from the given one on that may be picked,
-// round the end; [None] if there is none. It is what a picker falls back on when
-// its own choices are all taken.
+// Any returns the first candidate that may be picked, from the given one on and over the
+// end; [None] if there is none. A picker falls back on it when none of its own choices
+// may be picked.
 func (q *Query) Any(from int) int {
 	for n := range q.Upstreams {
 		i := from + n
@@ -156,8 +156,8 @@ func (q *Query) Any(from int) int {
 	return None
 }
 
-// Acceptable returns the upstreams that may be picked as far as the pool is
-// concerned, for policies that do not ask [Query.OK].
+// Acceptable returns the upstreams that the pool lets be picked. It is for policies
+// that do not ask [Query.OK]; Caddy's own conditions are not checked.
 func (q *Query) Acceptable() []*reverseproxy.Upstream {
 	if q.tried == nil && !q.gated {
 		return q.Upstreams
@@ -171,9 +171,9 @@ func (q *Query) Acceptable() []*reverseproxy.Upstream {
 	return left
 }
 
-// Latency returns how long the candidate is expected to take: see
-// [Latency.Expect]. An estimate is believed for as long as given, counted to the
-// latest attempt of the handler.
+// Latency returns the latency to expect of the candidate: see [Latency.Expect]. The
+// estimate of an idle candidate counts if it is no older than believed, from the latest
+// sample of the pool.
 func (q *Query) Latency(i int, believed time.Duration) time.Duration {
 	c := &q.Candidates[i]
 	if c.inFlight == nil || q.fleet == nil {
@@ -182,8 +182,7 @@ func (q *Query) Latency(i int, believed time.Duration) time.Duration {
 	return c.Latency.Expect(time.Duration(q.fleet.mean.Load()), q.fleet.written.Load()-int64(believed), c.inFlight.Oldest(), q.now)
 }
 
-// Noise returns within what the candidate's latency is uncertain: see
-// [Latency.Noise].
+// Noise returns the noise of the candidate's latency: see [Latency.Noise].
 func (q *Query) Noise(i int) time.Duration { return q.Candidates[i].Latency.Noise() }
 
 // Active returns the number of requests that Caddy has in flight to the

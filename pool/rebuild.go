@@ -10,14 +10,13 @@ const (
 	// manyMembers is from how many upstreams on a pool rests between two builds.
 	manyMembers = 1000
 
-	// longestRest bounds how late a change comes to bear in such a pool.
+	// longestRest bounds how long a change waits in such a pool.
 	longestRest = 100 * time.Millisecond
 )
 
-// changed has the snapshots made anew, for something has changed. Changes that
-// come while one is being made share the next. Before that, a pool of many
-// upstreams rests for as long as the last one took: a storm of changes takes half
-// of one core at most.
+// changed has the snapshots rebuilt, since something has changed. Changes that come
+// before the next build share it. A pool of many upstreams rests after a build for as
+// long as that took: a storm of changes takes half of one core at most.
 func (p *Pool) changed() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -33,7 +32,7 @@ func (p *Pool) changed() {
 		p.stale = false
 		p.mu.Unlock()
 		if !p.started() {
-			return // Start has failed, or sees to it
+			return // Start has failed, or is about to build
 		}
 		began := time.Now()
 		if p.rebuild() >= manyMembers {
@@ -42,8 +41,8 @@ func (p *Pool) changed() {
 	})
 }
 
-// rebuild makes the snapshots of all memberships, and returns of how many members. The
-// mutex building is held.
+// rebuild builds the snapshots of all memberships. It returns the number of their
+// members. The mutex building is held.
 func (p *Pool) rebuild() (members int) {
 	p.build(p.static)
 	members = len(p.static.members)

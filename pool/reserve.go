@@ -2,16 +2,16 @@ package pool
 
 import "math/rand/v2"
 
-// reserve is the upstreams that are out but better than none: see [Handle.pass].
-// Nothing is built of them; nil is none.
+// reserve is the upstreams that are out of service but better than none: see [passes].
+// Policies build no pickers of them; nil is none.
 type reserve struct{ ejected, unhealthy *Tier }
 
-// reservists are those that are out, by their indices among the members.
-type reservists struct{ ejected, unhealthy []int }
+// outOfService is the members that are out of service, by their indices.
+type outOfService struct{ ejected, unhealthy []int }
 
-// keep makes the reserve of those that are out. Where verdicts are never to be
-// ignored, none of the unhealthy is in it.
-func (p *Pool) keep(out reservists, ms *membership, states []state) (r reserve) {
+// reserve builds the reserve. Where verdicts are never to be ignored, the unhealthy are
+// not in it.
+func (p *Pool) reserve(out outOfService, ms *membership, states []state) (r reserve) {
 	if t := p.options.PanicThreshold; t != nil && *t == 0 {
 		out.unhealthy = nil
 	}
@@ -32,8 +32,8 @@ func (p *Pool) keep(out reservists, ms *membership, states []state) (r reserve) 
 	return reserve{tier(out.ejected), tier(out.unhealthy)}
 }
 
-// open returns those that are open to a request. A first attempt goes to the ejected
-// only: verdicts of checks hold for it, unless there is a panic.
+// open returns the tiers that are open to a request. A first attempt goes to the ejected
+// only: verdicts of checks hold for it.
 func (r reserve) open(retry bool) (tiers []*Tier) {
 	if r.ejected != nil {
 		tiers = append(tiers, r.ejected)
@@ -44,7 +44,7 @@ func (r reserve) open(retry bool) (tiers []*Tier) {
 	return tiers
 }
 
-// fromReserve picks any of those that are out, in the tiers' order.
+// fromReserve picks any candidate, from the tiers in their order.
 func (h *Handle) fromReserve(tiers []*Tier, q *Query) int {
 	for _, t := range tiers {
 		q.enter(h, t)

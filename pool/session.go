@@ -9,33 +9,33 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/outlier"
 )
 
-// Sessions finds the sessions of requests among the upstreams of one membership. A
-// policy that has sessions is asked to pick only for requests whose session has no
-// upstream, or none that may be picked.
+// Sessions finds the sessions of requests among the upstreams of one membership. Its
+// policy picks only for a request without a session, or whose session's upstream may
+// not be picked.
 type Sessions interface {
 	// Find returns the session that the request belongs to.
 	Find(q *Query) Session
 
-	// Settle notes that the request goes to the member at the given index; [None]:
-	// to none. It is called for every pick.
+	// Settle notes that the request goes to the member at the index; [None]: to no
+	// member. It is called for every pick.
 	Settle(q *Query, s Session, member int)
 }
 
-// Session is that of a request.
+// Session is the session of a request.
 type Session struct {
 	Member int  // index of its upstream in the membership; [None] if there is none yet
-	Strict bool // better no upstream than another one
-	Renew  bool // the client is to be told again, though the upstream is the same
+	Strict bool // it goes to no other upstream
+	Renew  bool // the client is to be told again, even if the upstream is the same
 }
 
-// sessionsByPolicy are what finds sessions among the upstreams of one membership, of
-// each policy of the pool that has some. Nil: none has.
+// sessionsByPolicy are the [Sessions] of one membership, by policy of the pool. Nil: no
+// policy has sessions.
 type sessionsByPolicy struct {
-	own    Sessions // the pool's own policy's; nil if it has none
-	inside map[*Handle]Sessions
+	own    Sessions             // of the pool's own policy; nil if it has none
+	inside map[*Handle]Sessions // of the policies inside it
 }
 
-// of returns the policy's; nil if it has none.
+// of returns the Sessions of the policy; nil if it has none.
 func (s *sessionsByPolicy) of(h *Handle) Sessions {
 	switch {
 	case s == nil:
@@ -46,13 +46,13 @@ func (s *sessionsByPolicy) of(h *Handle) Sessions {
 	return s.inside[h]
 }
 
-// pickInSession picks the upstream that the request's session is with, weighted or
-// not and on whatever level; any, where there is no session or that one cannot be
-// had.
+// pickInSession picks the upstream of the request's session, whatever its weight and its
+// level. If there is no session, or its upstream may not be picked, it picks any; none,
+// if the session is strict.
 func (h *Handle) pickInSession(s *Snapshot, q *Query, sessions Sessions) (*reverseproxy.Upstream, bool) {
 	session := sessions.Find(q)
 	own := ""
-	if q.turn != nil && session.Member >= 0 && (session.Strict || s.apart(session.Member)) {
+	if q.turn != nil && session.Member >= 0 && (session.Strict || s.onlySessions(session.Member)) {
 		own = s.members[session.Member].Address
 	}
 	if q.waits(h.pool, own, own != "" && session.Strict) {
@@ -60,7 +60,7 @@ func (h *Handle) pickInSession(s *Snapshot, q *Query, sessions Sessions) (*rever
 		return nil, true
 	}
 	if session.Member >= 0 {
-		u, full := h.meet(s, q, session)
+		u, full := h.pickOwn(s, q, session)
 		if u != nil {
 			sessions.Settle(q, session, session.Member)
 			return u, false
@@ -79,9 +79,9 @@ func (h *Handle) pickInSession(s *Snapshot, q *Query, sessions Sessions) (*rever
 	return q.Upstreams[i], full
 }
 
-// meet returns the session's upstream, if it may be picked; else, whether it would
-// do if it were not full.
-func (h *Handle) meet(s *Snapshot, q *Query, session Session) (u *reverseproxy.Upstream, full bool) {
+// pickOwn picks the session's upstream; nil if it may not be picked. Full is then
+// whether it could be picked if it were not full.
+func (h *Handle) pickOwn(s *Snapshot, q *Query, session Session) (u *reverseproxy.Upstream, full bool) {
 	i := session.Member
 	if !s.open[i] && !(session.Strict && s.ejected[i]) {
 		return nil, false
@@ -89,7 +89,7 @@ func (h *Handle) meet(s *Snapshot, q *Query, session Session) (u *reverseproxy.U
 	q.tier, q.Candidates, q.Upstreams = nil, s.members, q.listed
 	q.counted, q.gated = h.pool.counting, true
 	if session.Strict {
-		q.again, q.allowBusyProbation = true, true // there is nowhere else to go
+		q.again, q.allowBusyProbation = true, true // the request goes nowhere else
 	}
 	if q.OK(i) && (!h.owner || q.claim(i)) {
 		return q.Upstreams[i], false
@@ -97,8 +97,8 @@ func (h *Handle) meet(s *Snapshot, q *Query, session Session) (u *reverseproxy.U
 	return nil, h.pool.queue != nil && q.full(i)
 }
 
-// locate has the policies that have sessions find them among the membership's members.
-func (p *Pool) locate(ms *membership) {
+// makeSessions makes the membership's [Sessions].
+func (p *Pool) makeSessions(ms *membership) {
 	if !p.sessions {
 		return
 	}
@@ -118,9 +118,9 @@ func (p *Pool) locate(ms *membership) {
 	}
 }
 
-// admit notes which members may be met by their sessions: those that are well,
-// drained or not, and those that get traffic anyhow.
-func (p *Pool) admit(s *Snapshot, ms *membership, states []state) {
+// openToSessions notes which members sessions may go to: those in service, drained
+// or not, and all candidates of tiers.
+func (p *Pool) openToSessions(s *Snapshot, ms *membership, states []state) {
 	if !p.sessions {
 		return
 	}
@@ -141,15 +141,16 @@ func (p *Pool) admit(s *Snapshot, ms *membership, states []state) {
 	}
 }
 
-// open notes which members may be met: the tier's candidates.
+// open notes that sessions may go to the tier's candidates.
 func (t *Tier) open(members []bool) {
 	for _, c := range t.Candidates {
 		members[c.index] = true
 	}
 }
 
-// apart reports whether only its sessions may meet the member at the index.
-func (s *Snapshot) apart(index int) bool {
+// onlySessions reports whether only requests of its sessions go to the member at the
+// index.
+func (s *Snapshot) onlySessions(index int) bool {
 	for _, t := range s.tiers {
 		if _, found := slices.BinarySearchFunc(t.Candidates, index, Candidate.compareIndex); found {
 			return false

@@ -11,19 +11,19 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/outlier"
 )
 
-// sink is what a pool keeps of an attempt on one of its members, and takes in what
-// becomes of it.
+// sink is an attempt on a member as its pool keeps it. It receives what happens to the
+// attempt.
 type sink struct {
 	attempt.Attempt
 
 	pool   *Pool
 	member *member
-	held   *hold          // what is to be given back at its end; nil for nothing
-	report outlier.Report // of the attempt as it is known so far
+	held   *hold          // what the end of the attempt gives back; nil for nothing
+	report outlier.Report // of the attempt so far
 
-	timing  bool           // the attempt still bears on the latency
+	timing  bool           // the attempt is still to be timed
 	tracked bool           // entry is in flight
-	entry   endpoint.Entry // here, and not apart, for the sake of allocations
+	entry   endpoint.Entry // a part of the sink, so that it is no allocation of its own
 }
 
 // Begin implements [attempt.Source].
@@ -43,15 +43,15 @@ func (p *Pool) Begin(r *http.Request, u *reverseproxy.Upstream, pick attempt.Pic
 	switch {
 	case held != nil && held.counted:
 		s.held = held
-	case p.counting: // what has picked does not count, but the attempt does
+	case p.counting: // the pick was not counted, the attempt is
 		m.inFlight.add(1)
 		s.held = &hold{member: m, counted: true}
 	}
 	return &s.Attempt
 }
 
-// memberOf returns the member that an attempt is on: that of its hold, if it has one;
-// nil if there is none.
+// memberOf returns the member of an attempt: that of its hold, if it has one, else that
+// of the address; nil if there is none.
 func (p *Pool) memberOf(address string, held *hold) *member {
 	if held != nil {
 		return held.member
@@ -62,8 +62,8 @@ func (p *Pool) memberOf(address string, held *hold) *member {
 // Outgoing implements [attempt.Source].
 func (p *Pool) Outgoing(r *http.Request) *http.Request { return p.hide(r) }
 
-// Unanswered implements [attempt.Source]: an upstream that failed is not to be met
-// again for what an earlier pick has set on the response.
+// Unanswered implements [attempt.Source]. What the pick has set on the response must not
+// lead the client to an upstream that failed.
 func (p *Pool) Unanswered(r *http.Request) { p.undo(r, nil) }
 
 // Answered implements [attempt.Sink].
@@ -77,12 +77,12 @@ func (s *sink) Answered(res *http.Response, took time.Duration) (a attempt.Answe
 	backsOff := s.backOff(res)
 	if backsOff {
 		s.timing = false
-		s.land()
+		s.endInFlight()
 	}
 	toLastByte := p.latency != nil && p.latency.ToLastByte
 	if bare || bad || !toLastByte {
 		s.time(took, bad)
-		s.land()
+		s.endInFlight()
 	}
 	a.Watch = s.held != nil || toLastByte
 	if rules := p.options.rules; rules != nil {
@@ -109,7 +109,7 @@ func (s *sink) Done(e attempt.End) {
 	case attempt.Left:
 		m.host.Complete(s.Began)
 	case attempt.BrokeOff:
-		// What the header has told on a probation states.
+		// On a probation, the report of the header counts, not this one.
 		s.pool.judge(m, outlier.Report{Outcome: outlier.Unanswered, Began: s.Began})
 	case attempt.Unanswered:
 		s.time(s.Took(), true)
@@ -117,7 +117,7 @@ func (s *sink) Done(e attempt.End) {
 	case attempt.Abandoned:
 		m.host.Drop(s.report.Round)
 	}
-	s.land()
+	s.endInFlight()
 	if s.held != nil {
 		s.held.GiveBack()
 	}
@@ -136,8 +136,7 @@ func (s *sink) Blame(f attempt.Fault) {
 	s.pool.judge(s.member, report)
 }
 
-// time takes in how long the attempt took, or that it failed, where a policy heeds
-// latencies and the attempt still bears on them.
+// time adds the attempt to the latencies, once: how long it took, and whether it failed.
 func (s *sink) time(took time.Duration, failed bool) {
 	if !s.timing {
 		return
@@ -150,8 +149,8 @@ func (s *sink) time(took time.Duration, failed bool) {
 	}
 }
 
-// land ends the attempt as far as the age of those in flight is concerned.
-func (s *sink) land() {
+// endInFlight removes the attempt from those in flight to the endpoint.
+func (s *sink) endInFlight() {
 	if s.tracked {
 		s.tracked = false
 		s.member.known.endpoint.InFlight.End(&s.entry)

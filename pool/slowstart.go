@@ -12,17 +12,17 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/internal/cfg"
 )
 
-// SlowStart lets an upstream's weight grow when it begins to take traffic: by
-// max(10 %, (age/window)^(1/aggression)). It does so when the upstream has
-// recovered, was ejected or drained before, or has joined late, but not at the
-// start of the process, when all are cold. Shares are relative: one that is
-// alone takes everything.
+// SlowStart lets an upstream's weight grow when it begins to take traffic. The weight
+// is multiplied by max(10 %, (age/window)^(1/aggression)). It does so when the upstream
+// has recovered, was ejected or drained before, or has joined late, but not at the
+// start of the process, when all upstreams are cold. Shares are relative: an upstream
+// that is alone takes all traffic.
 type SlowStart struct {
-	// Time until the full weight.
+	// Time until the weight is full.
 	Window caddy.Duration `json:"window,omitempty"`
 
-	// 1: weight grows evenly; above, fast at first; below, slowly at first.
-	// Default: 1.
+	// 1: the weight grows evenly; above 1, fast at first; below 1, slowly at
+	// first. Default: 1.
 	Aggression float64 `json:"aggression,omitempty"`
 }
 
@@ -72,14 +72,13 @@ func (s *SlowStart) validate() error {
 	return nil
 }
 
-// shortestStep is the least time between two steps of a slow start: short
-// windows have coarser ones.
+// shortestStep is the least time between two steps of a slow start. The steps of a short
+// window are larger.
 const shortestStep = 20 * time.Millisecond
 
-// percent returns the share of its weight that an upstream gets, and when that
-// changes next (zero for never), where it began to take traffic at the given
-// instant. Shares are whole percents, each of which holds from half a percent
-// before its time to half a percent after.
+// percent returns the percentage of its weight that an upstream gets if it began to take
+// traffic at the instant began, and the instant of its next change (0 for never).
+// Percentages are whole numbers, rounded to the nearest.
 func (s *SlowStart) percent(began, now int64) (percent int, next int64) {
 	window := time.Duration(s.Window)
 	age := time.Duration(now - began)

@@ -13,9 +13,8 @@ type Candidate struct {
 	LevelIndex int    // in the tier's level
 	Latency    *Latency
 
-	// Ramp is the part of its configured weight that it gets, in a slow start or by
-	// its agent's word, relative to the candidate that gets the largest part: above
-	// zero, at most 1.
+	// Ramp is the part of its configured weight that it gets, by slow start and by its
+	// agent, divided by the largest part of any candidate: above zero, at most 1.
 	Ramp float64
 
 	member        *member
@@ -26,26 +25,26 @@ type Candidate struct {
 	probation     bool
 }
 
-// Tier is the candidates that come before all others or after them: those of one
-// priority level, the degraded ones apart. It does not change.
+// Tier is candidates of equal preference: those of one priority level; degraded ones
+// are a tier of their own. It does not change.
 type Tier struct {
 	Candidates []Candidate // in the order of the membership's members
 	Level      *Level
 
 	level     int
 	degraded  bool
-	failing   bool                     // every attempt fails; they come after those that are ejected
-	weight    float64                  // of all candidates
+	failing   bool                     // every attempt on them fails: they come last
+	weight    float64                  // of all candidates; 0 where requests are not counted
 	total     *total                   // of requests in flight; nil where they are not counted
-	gated     bool                     // not every candidate that Caddy has nothing against may be picked
+	gated     bool                     // the gates have to be asked, besides Caddy's own conditions
 	upstreams []*reverseproxy.Upstream // of the candidates; nil where upstreams are dynamic
 	picker    Picker                   // of the pool's own policy
 	called    map[*Handle]Picker       // of policies inside one of Caddy's own, which calls their Select
 	sessions  *sessionsByPolicy        // the membership's
 }
 
-// Level is all upstreams that have weight and one priority, whether they may be
-// picked at present or not. It does not change while the upstreams stay the same.
+// Level is all upstreams of one priority that have weight, whether they may be picked
+// or not. It does not change while the upstreams stay the same.
 type Level struct {
 	Addresses []string
 	Weights   []uint32 // as configured
@@ -59,12 +58,12 @@ func (t *Tier) pickerOf(h *Handle) Picker {
 	return t.called[h]
 }
 
-// Snapshot is the upstreams that may be picked at a time. It does not change; when
-// something has changed, another one replaces it.
+// Snapshot is the upstreams of a membership that may be picked at a time. It does not
+// change: when something has changed, another one replaces it.
 type Snapshot struct {
 	tiers     []*Tier  // in the order of preference, none of them empty
-	bounds    []uint32 // of the draws that fall on each; nil if all fall on the first
-	plain     *Tier    // the only one, if any of its candidates may be picked at any time; else nil
+	bounds    []uint32 // of the draws that fall on each, cumulated; nil if all fall on the first
+	plain     *Tier    // the only tier, if the policy alone decides in it; else nil
 	unproven  bool     // all candidates are on probation
 	panicking bool
 	reserve   reserve
@@ -74,8 +73,8 @@ type Snapshot struct {
 	// Only where a policy has sessions:
 	sessions *sessionsByPolicy // the membership's
 	members  []Candidate       // all of the membership's
-	open     []bool            // which of them sessions may meet
-	ejected  []bool            // which of the others strict sessions may: there is no other upstream for them
+	open     []bool            // which of them sessions may go to
+	ejected  []bool            // which of the others strict sessions may go to, since they have no other upstream
 }
 
 // only returns a snapshot of the tier alone.
@@ -109,8 +108,8 @@ func (s *Snapshot) used(tier int) bool {
 	return s.bounds[tier] > s.bounds[tier-1]
 }
 
-// tierOf returns the snapshot's tier that has just these upstreams, told by the
-// slice itself; nil if there is none.
+// tierOf returns the snapshot's tier that has these upstreams in the same slice; nil if
+// there is none.
 func (s *Snapshot) tierOf(upstreams []*reverseproxy.Upstream) *Tier {
 	for _, t := range s.tiers {
 		if same(upstreams, t.upstreams) {
@@ -120,6 +119,7 @@ func (s *Snapshot) tierOf(upstreams []*reverseproxy.Upstream) *Tier {
 	return nil
 }
 
+// same reports whether both are the same slice, with at least one upstream.
 func same(a, b []*reverseproxy.Upstream) bool {
 	return len(a) == len(b) && len(b) > 0 && &a[0] == &b[0]
 }

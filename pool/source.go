@@ -17,34 +17,34 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/internal/request"
 )
 
-// source is what a handler's dynamic source is known to ask for.
+// source is a handler's dynamic source: what it asks for, and its last answers.
 type source struct {
-	// All that its answers depend on besides its configuration: texts with
-	// placeholders. Nil where that is not known.
+	// Texts with placeholders that its answers depend on. Nil where that is not known.
 	asks []string
 
-	// What it is known by: what it asks for where that is known, else all of its
-	// configuration. Empty where there is no source.
+	// Names that recognise it over a reload: what it asks for where that is known, else
+	// its whole configuration. Empty where there is no source.
 	names []string
 
 	// Some of the placeholders are the request's: clients choose what is asked.
 	byRequest bool
 
-	last  atomic.Pointer[returned]       // where clients have no choice
-	lasts cache.Cache[string, *returned] // by what was asked, where they have
+	last  atomic.Pointer[returned]       // the last answer, unless byRequest
+	lasts cache.Cache[string, *returned] // the last answers by question, if byRequest
 }
 
 // returned is what a source has returned.
 type returned struct {
 	upstreams reverseproxy.UpstreamPool
-	at        int64
+	at        int64 // instant
 }
 
-// maxAsked is how many different questions of clients' choice a source's last
-// answers are kept of.
+// maxAsked is to how many questions a source's last answers are kept, where clients
+// choose them.
 const maxAsked = 1000
 
-// configure takes in the source's configuration; empty where there is no source.
+// configure sets the source up from its configuration, which is empty where there is no
+// source.
 func (s *source) configure(config json.RawMessage) {
 	s.asks = asksOf(config)
 	s.names = namesOf(config)
@@ -55,8 +55,8 @@ func (s *source) configure(config json.RawMessage) {
 	}
 }
 
-// asksOf returns the texts that tell what Caddy's own sources ask for; nil for
-// other sources, whose answers may depend on anything.
+// asksOf returns what one of Caddy's own sources asks for; nil for other sources, whose
+// answers may depend on anything.
 func asksOf(config json.RawMessage) (asks []string) {
 	var c struct {
 		Source  string            `json:"source"`
@@ -86,7 +86,7 @@ func asksOf(config json.RawMessage) (asks []string) {
 	return asks
 }
 
-// namesOf returns what tells sources of the configuration apart.
+// namesOf returns the names that recognise a source of the configuration.
 func namesOf(config json.RawMessage) (names []string) {
 	if len(config) == 0 {
 		return nil
@@ -107,9 +107,8 @@ func namesOf(config json.RawMessage) (names []string) {
 	return []string{"dynamic " + string(config)}
 }
 
-// question returns what the source asks for on behalf of the request. Each text has
-// its length before it, so that no two questions look alike, whatever clients make
-// of them.
+// question returns what the source asks for on behalf of the request. The length
+// before each text keeps different questions different, whatever clients write.
 func (s *source) question(r *http.Request) (question string, ok bool) {
 	repl := request.Replacer(r)
 	if repl == nil {
@@ -124,8 +123,8 @@ func (s *source) question(r *http.Request) (question string, ok bool) {
 	return string(b), true
 }
 
-// keep keeps what the source has returned for the request. All together keep no
-// more upstreams than given, but for the latest.
+// keep keeps what the source has returned for the request. All answers together keep at
+// most as many upstreams as given, besides the latest answer.
 func (s *source) keep(upstreams reverseproxy.UpstreamPool, r *http.Request, now int64, most int) {
 	if s.asks == nil {
 		return
@@ -145,8 +144,8 @@ func (s *source) keep(upstreams reverseproxy.UpstreamPool, r *http.Request, now 
 	}
 }
 
-// lastFor returns what the source has returned last for what the request asks; nil
-// if that is not known.
+// lastFor returns the source's last answer to the request's question; nil if none is
+// kept.
 func (s *source) lastFor(r *http.Request) *returned {
 	if !s.byRequest {
 		return s.last.Load()
@@ -159,9 +158,9 @@ func (s *source) lastFor(r *http.Request) *returned {
 	return nil
 }
 
-// lastKnown returns what the source has returned for the same question when it
-// still returned anything: those upstreams may well live on where their names do
-// not. They are believed for as long as addresses are kept.
+// lastKnown returns the source's last answer to the request's question that had
+// upstreams: these may live on though their name no longer resolves. The answer holds
+// for dynamic_expiry.
 func (p *Pool) lastKnown(r *http.Request) reverseproxy.UpstreamPool {
 	last, now := p.source.lastFor(r), instant.Now()
 	if last == nil || now-last.at > int64(p.expiry) {

@@ -8,8 +8,8 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 )
 
-// Start builds the first snapshot. It is called when the policies inside, if any,
-// are provisioned.
+// Start builds the first snapshot. It is called after the policies inside are
+// provisioned.
 func (h *Handle) Start() error {
 	if !h.owner {
 		return nil
@@ -23,7 +23,7 @@ func (h *Handle) Start() error {
 	p.recall()
 	ms := &membership{upstreams: p.statics, index: make(map[string]int)}
 	p.static = ms
-	fresh := make(map[string]bool) // to this pool
+	fresh := make(map[string]bool) // dialled addresses that the pool had no member at
 	for i, address := range dials(p.statics) {
 		m, _, wasIdle := p.newMember(address, now)
 		m.limit = p.limitOf(p.statics[i])
@@ -39,16 +39,16 @@ func (h *Handle) Start() error {
 		}
 	}
 	ms.history = p.historyOf(strings.Join(p.identity.upstreams, " "), false, now).Value
-	welcome(ms.members, func(m *member) bool { return fresh[m.dialled] }, now)
+	noteJoined(ms.members, func(m *member) bool { return fresh[m.dialled] }, now)
 	ms.arrange()
-	p.locate(ms)
+	p.makeSessions(ms)
 	p.build(ms)
 	p.nextInterval(now)
 	return nil
 }
 
-// moveTo gives the pool another memory, since a pool of its configuration has a
-// better claim on the one that it had. It has not served yet.
+// moveTo gives the pool another memory, since another pool of its configuration has a
+// better claim on its own. The pool has not served yet.
 func (p *Pool) moveTo(to *memory) {
 	p.building.Lock()
 	defer p.building.Unlock()
@@ -67,15 +67,15 @@ func (p *Pool) moveTo(to *memory) {
 		if _, again := fresh[m.dialled]; !again {
 			fresh[m.dialled] = wasIdle
 		}
-		from.release(m.known, "", max(p.limit, len(p.statics)), now) // for the pool that it belongs to
+		from.release(m.known, "", max(p.limit, len(p.statics)), now) // it stays for the pool that the memory belongs to
 		m.known, m.latency = known, known.latency
 	}
 	p.static.history = p.historyOf(strings.Join(p.identity.upstreams, " "), false, now).Value
-	welcome(p.static.members, func(m *member) bool { return fresh[m.dialled] }, now)
+	noteJoined(p.static.members, func(m *member) bool { return fresh[m.dialled] }, now)
 	p.build(p.static)
 }
 
-// recall lets the pool and its policies have what they keep.
+// recall gives the pool and its policies what the memory has of them.
 func (p *Pool) recall() {
 	p.fleet = &p.memory.fleet
 	for _, h := range p.handles {
@@ -85,6 +85,6 @@ func (p *Pool) recall() {
 	}
 }
 
-// started reports whether there is a first snapshot. Only then may others be made.
-// The mutex building is held.
+// started reports whether the first snapshot is built. Others may only follow it. The
+// mutex building is held.
 func (p *Pool) started() bool { return p.static != nil && p.static.snapshot.Load() != nil }

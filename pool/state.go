@@ -8,18 +8,18 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/outlier"
 )
 
-// state is what a member is at a moment, as far as a snapshot depends on it.
+// state is the state of a member at an instant, as far as a snapshot depends on it.
 type state struct {
 	verdict  healthcheck.Verdict
 	degraded bool
 	phase    outlier.Phase
 	failing  bool    // every attempt fails, but there is no other upstream
-	limited  bool    // it is not serving, by an ejection that max_ejection_percent holds for
-	weight   float64 // as configured and as its agent wants it; 0 takes nothing new
+	limited  bool    // it is not serving, and max_ejection_percent holds for its ejection
+	weight   float64 // by configuration and by its agent; at 0 it gets no new traffic
 	percent  int     // of the weight that it gets, in a slow start
-	maint    bool    // takes not even what belongs to its sessions, says its agent
+	maint    bool    // its agent has ordered maintenance: its sessions do not go there either
 	limit    int     // of requests at once, by configuration and by its agent; 0 for none
-	until    int64   // when this changes by itself; 0 for never
+	until    int64   // instant at which the state changes by itself; 0 for never
 }
 
 // up reports whether the member may get traffic.
@@ -27,8 +27,7 @@ func (s *state) up() bool {
 	return s.weight > 0 && s.verdict == healthcheck.Healthy && s.phase != outlier.Ejected
 }
 
-// stateAt returns what the member is at the instant. A check that fails counts for
-// more than one that has had no result yet.
+// stateAt returns the member's state at the instant.
 func (m *member) stateAt(o *Options, now int64) state {
 	s := state{weight: float64(m.weight), percent: 100, limit: m.limit}
 	ordered := false
@@ -43,7 +42,7 @@ func (m *member) stateAt(o *Options, now int64) state {
 		}
 		s.degraded = s.degraded || check.Degraded
 		s.maint = s.maint || check.Orders.Maint()
-		// Of several agents, the one that wants the least has its way.
+		// Of several agents, the one with the lowest weight wins.
 		if w := check.Orders.Weight(m.weight); m.weight > 0 && w != float64(m.weight) && (!ordered || w < s.weight) {
 			s.weight, ordered = w, true
 		}
@@ -72,7 +71,7 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// release ends the member's ejection where a check has failed since it began, and then
+// release ends the member's ejection if a check has failed since it began, and then
 // passed.
 func (m *member) release(now int64) {
 	var passed, failed time.Time

@@ -11,13 +11,13 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/outlier"
 )
 
-// Status says why an upstream is in or out.
+// Status says whether an upstream is in service, and why not.
 type Status struct {
 	Code   Code
-	Detail string // a sentence for people; empty where the code says all
+	Detail string // a sentence for people
 }
 
-// Code is what an upstream is, in a word.
+// Code is the status of an upstream in a word.
 type Code string
 
 const (
@@ -28,12 +28,12 @@ const (
 	Ordered     Code = "ordered"   // its agent has ordered it out
 	Ejected     Code = "ejected"   // requests to it failed
 	OnProbation Code = "probation" // it was ejected, and has its one request
-	Full        Code = "full"      // it has as many requests in flight as it takes
-	Down        Code = "down"      // Caddy's own checks or circuit breaker hold it to be down
+	Full        Code = "full"      // it has as many requests in flight as its limit allows
+	Down        Code = "down"      // by Caddy's own checks or circuit breaker
 	Tried       Code = "tried"     // the request has failed there
 )
 
-// status returns what the member is, as far as the pool knows.
+// status returns the member's status, without Caddy's own conditions.
 func (m *member) status(now int64) Status {
 	if m.weight == 0 {
 		return Status{Drained, "weight is 0"}
@@ -60,7 +60,7 @@ func (m *member) status(now int64) Status {
 	return Status{Available, "available now"}
 }
 
-// statusOf returns what the upstream is, as far as the pool and Caddy know.
+// statusOf returns the upstream's status.
 func (p *Pool) statusOf(u *reverseproxy.Upstream, now int64) Status {
 	m, limit, n := p.member(u.Dial), u.MaxRequests, endpoint.Active(u)
 	if m != nil {

@@ -9,16 +9,16 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/outlier"
 )
 
-// compose makes the snapshot's tiers. Where nobody is up, or the last ones fail
-// every attempt, ejections do not count; those that fail come last.
-// Where the traffic is the backups', a panic lets in nobody else.
-func (p *Pool) compose(next, before *Snapshot, ms *membership, states []state, onBackups, nobody bool) {
+// compose builds the snapshot's tiers and its reserve. If no upstream is steady (up, and
+// not failing every attempt), ejections do not count, and those that fail every attempt
+// come last. If the traffic goes to the backups, a panic lets in only backups.
+func (p *Pool) compose(next, before *Snapshot, ms *membership, states []state, onBackups, noneSteady bool) {
 	type rank struct {
 		failing, backup, degraded bool
 		level                     int
 	}
 	members := make(map[rank][]int)
-	var out reservists
+	var out outOfService
 	next.unproven = true
 	for i, s := range states {
 		level := ms.members[i].level
@@ -26,7 +26,7 @@ func (p *Pool) compose(next, before *Snapshot, ms *membership, states []state, o
 		switch {
 		case s.weight == 0 || s.verdict == healthcheck.Checking:
 			continue
-		case next.panicking && (at.backup == onBackups || nobody):
+		case next.panicking && (at.backup == onBackups || noneSteady):
 			at.degraded = false
 			if !at.backup {
 				at.level = 0
@@ -34,15 +34,15 @@ func (p *Pool) compose(next, before *Snapshot, ms *membership, states []state, o
 		case s.verdict != healthcheck.Healthy:
 			out.unhealthy = append(out.unhealthy, i)
 			continue
-		case s.phase == outlier.Ejected && !nobody:
+		case s.phase == outlier.Ejected && !noneSteady:
 			out.ejected = append(out.ejected, i)
 			continue
 		}
-		at.failing = s.failing && nobody
+		at.failing = s.failing && noneSteady
 		next.unproven = next.unproven && (s.phase != outlier.Serving || at.failing)
 		members[at] = append(members[at], i)
 	}
-	next.reserve = p.keep(out, ms, states)
+	next.reserve = p.reserve(out, ms, states)
 	order := make([]rank, 0, len(members))
 	for at := range members {
 		order = append(order, at)
@@ -60,7 +60,7 @@ func (p *Pool) compose(next, before *Snapshot, ms *membership, states []state, o
 	}
 }
 
-// compare orders what is false before what is true.
+// compare orders false before true.
 func compare(a, b bool) int {
 	switch {
 	case a == b:
@@ -71,8 +71,8 @@ func compare(a, b bool) int {
 	return -1
 }
 
-// tier fills in the tier of the given members. What was there before stays as it
-// is if nothing has changed for it.
+// tier builds the tier of the given members. If nothing has changed for it, it is that
+// of the snapshot before.
 func (p *Pool) tier(t *Tier, before *Snapshot, ms *membership, states []state, members, levelIndices []int) *Tier {
 	weights, most := make([]float64, len(members)), 0.0
 	for n, i := range members {
@@ -110,8 +110,8 @@ func (p *Pool) tier(t *Tier, before *Snapshot, ms *membership, states []state, m
 	return t
 }
 
-// buildPickers has the policies build their pickers of the tier. Last is the one in
-// its place before; nil for none.
+// buildPickers has the policies build their pickers of the tier. Last is the same tier
+// of the snapshot before; nil for none.
 func (p *Pool) buildPickers(t, last *Tier) {
 	if last == nil {
 		last = new(Tier)
@@ -125,8 +125,8 @@ func (p *Pool) buildPickers(t, last *Tier) {
 	}
 }
 
-// scale returns integers in the proportion of the weights. They are the weights
-// themselves where those are integers.
+// scale returns integers in the proportion of the weights: the weights themselves, if
+// they are integers.
 func scale(weights []float64) []uint32 {
 	unit, most := 1.0, 0.0
 	for _, w := range weights {

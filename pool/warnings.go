@@ -9,8 +9,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 )
 
-// warn tells, once a load, of what is allowed but hardly meant, and of what to do
-// about it.
+// warn logs, once for each configuration, what is allowed but hardly meant, and what to
+// do about it.
 func (p *Pool) warn(handler *reverseproxy.Handler) {
 	o := p.options
 	policy := zap.String("policy", p.policy)
