@@ -19,7 +19,7 @@ type Handle struct {
 	pool     *Pool
 	policy   Policy
 	features Features
-	owner    bool // the pool was made for it
+	owner    bool // the pool is its own
 }
 
 // Provision gives the policy a pool: that of the policy of ours that it is inside of,

@@ -172,7 +172,7 @@ func checkKey(key string) error {
 		return fmt.Errorf("key '%s' has no placeholder such as {client_ip}: it is the same for all requests", key)
 	}
 	if strings.Contains(key, "{http.request.body") {
-		return fmt.Errorf("key '%s': who reads the request's body takes it from the upstream", key)
+		return fmt.Errorf("key '%s': a key that reads the request's body takes it from the upstream", key)
 	}
 	return nil
 }

@@ -10,7 +10,7 @@ import (
 // salt hashes keys so that the hash can be told only by those that know the salt.
 //
 // A fast hash with a seed would not do: for such hashes, keys can be found that
-// meet whatever the seed is, and whoever sends those loads one upstream.
+// collide for every seed, and a client that sends those loads one upstream.
 type salt struct{ digest [sha256.Size]byte }
 
 func newSalt(text string) *salt { return &salt{sha256.Sum256([]byte(text))} }
