@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 
 	"go.uber.org/zap"
@@ -109,26 +110,52 @@ func withServerName(module *reverseproxy.HTTPTransport, name string) (*reversepr
 
 // print returns the fingerprint: what the transport is configured to do.
 func (t *transport) print() string {
-	config, err := json.Marshal(t.RoundTripper)
-	if err != nil {
-		return fmt.Sprintf("%p", t.RoundTripper) // like no other
-	}
-	print := fmt.Sprintf("%T%s", t.RoundTripper, config)
-	// Caddy drops the configuration of the modules inside a module once they are
-	// loaded: these are told apart by their effect.
+	print := options(t.RoundTripper)
 	if t.tls != nil && t.tls.RootCAs != nil {
 		id := roots.acquire(t.tls.RootCAs)
 		t.closers = append(t.closers, func() error { roots.release(id); return nil })
 		print += fmt.Sprintf("roots %d", id)
 	}
-	if module, ok := t.RoundTripper.(*reverseproxy.HTTPTransport); ok && module.Transport != nil && module.Transport.Proxy != nil {
-		ctx := context.WithValue(context.Background(), caddyhttp.VarsCtxKey, make(map[string]any))
-		if r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://upstream.invalid/", nil); err == nil {
-			proxy, _ := module.Transport.Proxy(r)
-			print += fmt.Sprintf("proxy %v", proxy)
-		}
+	return print
+}
+
+// options returns a text that is equal for transports that are configured alike, but
+// for the certificates that they trust.
+func options(rt http.RoundTripper) string {
+	config, err := json.Marshal(rt)
+	if err != nil {
+		return fmt.Sprintf("%p", rt) // like no other
+	}
+	print := fmt.Sprintf("%T%s", rt, config)
+	// Caddy drops the configuration of the modules inside a module once they are
+	// loaded: these are told apart by their effect.
+	if module, ok := rt.(*reverseproxy.HTTPTransport); ok {
+		proxy, _ := proxyOf(module, "http", "upstream.invalid")
+		print += fmt.Sprintf("proxy %v", proxy)
 	}
 	return print
+}
+
+// proxyOf returns the proxy that requests to the host go through; nil for none. The
+// module that names it may be anybody's, and need a request of a client.
+func proxyOf(module *reverseproxy.HTTPTransport, scheme, host string) (proxy *url.URL, err error) {
+	if module.Transport == nil || module.Transport.Proxy == nil {
+		return nil, nil
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			proxy, err = nil, fmt.Errorf("panic: %v", r)
+		}
+	}()
+	return module.Transport.Proxy(requestTo(scheme, host))
+}
+
+// requestTo returns a request to the host, as proxies are chosen by.
+func requestTo(scheme, host string) *http.Request {
+	ctx := context.WithValue(context.Background(), caddyhttp.VarsCtxKey, make(map[string]any))
+	ctx = context.WithValue(ctx, caddy.ReplacerCtxKey, caddy.NewReplacer())
+	r := &http.Request{Method: http.MethodGet, URL: &url.URL{Scheme: scheme, Host: host, Path: "/"}, Host: host, Header: make(http.Header)}
+	return r.WithContext(ctx)
 }
 
 func (t *transport) close() (err error) {
