@@ -60,15 +60,25 @@ func (c *configuration) startWatch(w *Watch) {
 	}
 }
 
-// Group is what the checks of one pool share: a part of the probe slots, and the
-// queue of events.
+// Group is what the checks and reconnections of one pool share: a part of the probe
+// slots, and the queue of events.
 type Group struct {
 	configuration *configuration
 	events        *eventqueue.Events
-	queues        [slotClasses]slotQueue // guarded by the monitor's mu
+
+	// The monitor's mu guards what follows.
+	queues       [slotClasses]slotQueue
+	lost         connectionQueue
+	reconnecting map[*Reconnecting]struct{} // those that are not over
+	connections  map[*connection]struct{}   // whose ends the closing waits for
 }
 
 // NewGroup returns the group of a pool of the configuration.
 func NewGroup(a *app.App, events *eventqueue.Events) *Group {
-	return &Group{configuration: configurationOf(a), events: events}
+	return &Group{
+		configuration: configurationOf(a),
+		events:        events,
+		reconnecting:  make(map[*Reconnecting]struct{}),
+		connections:   make(map[*connection]struct{}),
+	}
 }

@@ -26,7 +26,7 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/internal/dialaddr"
 )
 
-func caddyContext(t *testing.T) caddy.Context {
+func caddyContext(t testing.TB) caddy.Context {
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
 	t.Cleanup(cancel)
 	return ctx

@@ -9,7 +9,8 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/internal/app"
 )
 
-// Monitor runs the probes of all checks of the process. One goroutine sleeps
+// Monitor runs the probes of all checks of the process, and the connections of all
+// reconnections. One goroutine sleeps
 // until the next probe is due and starts it in a goroutine of its own, so an
 // upstream between two probes costs no goroutine and no timer. The number of
 // probes that run at once is bounded, and shared fairly by pools.
@@ -31,6 +32,9 @@ type Monitor struct {
 	remembered map[subjectName]map[string]remembered
 	purged     time.Time // when those out of date were last dropped
 
+	lost        map[string]*lost // upstreams that reconnections want to reach, by dial address
+	connections connections      // to them
+
 	configurations []*configuration // those that have started, the latest last
 	slots          [slotClasses]slots
 	seen           uint64        // subjects ever made
@@ -48,6 +52,7 @@ func NewMonitor() *Monitor {
 		subjects:   make(map[subjectKey]*subject),
 		named:      make(map[subjectName]map[*subject]struct{}),
 		remembered: make(map[subjectName]map[string]remembered),
+		lost:       make(map[string]*lost),
 		slots:      [slotClasses]slots{newSlots(app.DefaultProbeConcurrency), newSlots(app.DefaultExecConcurrency)},
 	}
 }
@@ -96,11 +101,29 @@ func (m *Monitor) start(watches []*Watch) {
 			m.startOne(w, now)
 		}
 	}
-	if m.stop == nil && !m.idle() {
+	if !m.idle() {
+		m.begin(now)
+	}
+}
+
+// begin starts the loop unless it runs. The mutex is held.
+func (m *Monitor) begin(now time.Time) {
+	if m.stop == nil {
 		m.epoch = now
 		m.woken, m.stop, m.stopped = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
 		go m.loop(m.woken, m.stop, m.stopped)
 	}
+}
+
+// endUnused ends the loop if nothing is left for it. It returns what is closed when
+// the loop has ended; nil if it goes on. The mutex is held.
+func (m *Monitor) endUnused() (stopped <-chan struct{}) {
+	if len(m.subjects) > 0 || len(m.lost) > 0 || m.stop == nil {
+		return nil
+	}
+	close(m.stop)
+	m.woken, m.stop = nil, nil
+	return m.stopped
 }
 
 // startOne makes the watch the one that probes its subject. The mutex is held.
@@ -187,28 +210,34 @@ func (m *Monitor) closeAll(watches []*Watch, until time.Time) {
 			running = append(running, w.latest)
 		}
 	}
-	var stopped chan struct{}
-	if len(m.subjects) == 0 && m.stop != nil {
-		close(m.stop)
-		stopped = m.stopped
-		m.woken, m.stop = nil, nil
-	}
+	stopped := m.endUnused()
 	m.mu.Unlock()
-	// Checkers that heed their context end at once: they get a moment, even where
-	// others have used up the time.
-	patience := time.NewTimer(max(time.Until(until), closeGrace))
+	patience := newPatience(until)
 	defer patience.Stop()
 	for _, p := range running {
-		select {
-		case <-p.ended:
-		case <-patience.C:
-			patience.Reset(0)
-		}
+		patience.await(p.ended)
 	}
 	if stopped != nil {
 		<-stopped
 	}
 }
 
-// closeGrace is how long closing waits for probes in any case.
+// patience is the time that closing has for all that is under way.
+type patience struct{ *time.Timer }
+
+// closeGrace is how long closing waits in any case: what heeds its context ends at
+// once, and gets a moment even where others have used up the time.
 const closeGrace = 100 * time.Millisecond
+
+func newPatience(until time.Time) patience {
+	return patience{time.NewTimer(max(time.Until(until), closeGrace))}
+}
+
+// await waits until ended is closed, or the time is up.
+func (p patience) await(ended <-chan struct{}) {
+	select {
+	case <-ended:
+	case <-p.C:
+		p.Reset(0)
+	}
+}

@@ -58,7 +58,7 @@ func newConfig(t *testing.T, options string, probe func(context.Context, Target)
 }
 
 // configContext returns the context of a configuration with the given apps.
-func configContext(t *testing.T, apps string) caddy.Context {
+func configContext(t testing.TB, apps string) caddy.Context {
 	t.Helper()
 	config := &caddy.Config{Logging: quiet()}
 	if err := json.Unmarshal([]byte(apps), &config.AppsRaw); err != nil {
@@ -74,7 +74,7 @@ func configContext(t *testing.T, apps string) caddy.Context {
 }
 
 // newGroup returns the group of a pool of the configuration.
-func newGroup(t *testing.T, ctx caddy.Context) *Group {
+func newGroup(t testing.TB, ctx caddy.Context) *Group {
 	t.Helper()
 	a, err := app.Of(ctx)
 	if err != nil {

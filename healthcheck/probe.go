@@ -38,6 +38,7 @@ func (m *Monitor) launch(s *subject, q *slotQueue, now time.Time) {
 	p := &probe{watch: w, queue: q, cancel: cancel, ended: make(chan struct{})}
 	s.probe, w.latest = p, p
 	m.slots[s.slotClass].take(q, 1, now)
+	m.connections.first = true
 	go m.run(ctx, s, p)
 }
 
@@ -86,7 +87,7 @@ func (m *Monitor) finish(s *subject, p *probe, r *Result, warning string) (lastW
 	}
 	slots := &m.slots[s.slotClass]
 	slots.take(p.queue, -1, r.Ended)
-	if len(slots.ready.all) > 0 {
+	if len(slots.ready.all) > 0 || m.connections.starved {
 		m.wake() // one that waits may have this slot
 	}
 	if p.canceled {

@@ -25,13 +25,17 @@ func (m *Monitor) loop(woken, stop, stopped chan struct{}) {
 	}
 }
 
-// startDue starts the probes that are due and get a slot, and returns the time
+// startDue starts the probes and connections that are due and get a slot, and returns the time
 // until the next look.
 func (m *Monitor) startDue() time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now, wait := time.Now(), time.Hour // or until it is woken
 	m.purge(now)
+	connectionsFirst := m.connections.first
+	if connectionsFirst {
+		wait = m.connectDue(now)
+	}
 	for i := range m.slots {
 		slots := &m.slots[i]
 		for q := slots.next(now); q != nil; q = slots.next(now) {
@@ -42,6 +46,9 @@ func (m *Monitor) startDue() time.Duration {
 		if len(slots.waiting.all) > 0 {
 			wait = min(wait, max(slots.waiting.all[0].due[0].next.Sub(now), tick))
 		}
+	}
+	if !connectionsFirst {
+		wait = min(wait, m.connectDue(now))
 	}
 	m.nextLook = now.Add(wait)
 	return wait

@@ -77,19 +77,20 @@ func (s *slots) next(now time.Time) *slotQueue {
 	for len(s.waiting.all) > 0 && !s.waiting.all[0].due[0].next.After(now) {
 		s.update(s.waiting.all[0], now)
 	}
-	if len(s.ready.all) == 0 || !s.admit(s.ready.all[0]) {
+	if len(s.ready.all) == 0 || !s.admit(s.ready.all[0].taken, perFree) {
 		return nil // the others have at least as many slots
 	}
 	return s.ready.all[0]
 }
 
-// admit reports whether the queue may have one more slot.
-func (s *slots) admit(q *slotQueue) bool {
+// admit reports whether somebody who has taken slots may have one more: the first of
+// them, or one that leaves perFree times as many at most.
+func (s *slots) admit(taken, perFree int) bool {
 	free := s.limit - s.taken
 	if free <= 0 {
 		return false
 	}
-	return q.taken == 0 || q.taken+1 <= perFree*(free-1)
+	return taken == 0 || taken+1 <= perFree*(free-1)
 }
 
 // empty reports whether no subject is scheduled.
