@@ -47,7 +47,7 @@ func TestProbationIsOneRequestAtATime(t *testing.T) {
 }
 
 // Another handler, which has more upstreams, may eject all of this one's. They are
-// picked nevertheless, be they busy.
+// picked nevertheless, and likewise when all are on probation, be they busy.
 func TestWhereAllAreEjectedAllAreUsed(t *testing.T) {
 	forAll(t, func(t *testing.T, config object) {
 		more := pooltest.NewScripted(t, pooltest.With(object{"policy": "smooth_weighted_round_robin"}, pooltest.LongEjections), 3)
@@ -56,12 +56,16 @@ func TestWhereAllAreEjectedAllAreUsed(t *testing.T) {
 			pooltest.FailUntil(t, more, pooltest.Dial(i), pooltest.Refuse, pooltest.Tries(pooltest.Dial(i))+5)
 			pooltest.Script(pooltest.Dial(i), pooltest.Take(time.Minute))
 		}
-		var wg sync.WaitGroup
-		pooltest.ServeAtOnce(t, &wg, h, 20)
-		if got := pooltest.PicksOfClients(h, 20); got[pooltest.None] > 0 {
-			t.Errorf("%v", got)
+		for _, when := range []string{"ejected", "on probation"} {
+			var wg sync.WaitGroup
+			pooltest.ServeAtOnce(t, &wg, h, 20)
+			if got := pooltest.PicksOfClients(h, 20); got[pooltest.None] > 0 {
+				t.Errorf("%s, and busy: %v", when, got)
+			}
+			wg.Wait()
+			time.Sleep(10 * time.Minute)
+			synctest.Wait()
 		}
-		wg.Wait()
 	})
 }
 
