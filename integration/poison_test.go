@@ -11,10 +11,10 @@ import (
 // poisonPath is what no backend answers: the application dies of it.
 const poisonPath = "/poison"
 
-// TestPoisonEjectsNobody has a client send requests that make any upstream drop
+// TestPoisonEjectsNone has a client send requests that make any upstream drop
 // the connection without an answer, beside those of others: the others must not
 // notice, and no upstream is to blame.
-func TestPoisonEjectsNobody(t *testing.T) {
+func TestPoisonEjectsNone(t *testing.T) {
 	if forked(t) {
 		return
 	}

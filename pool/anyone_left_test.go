@@ -8,7 +8,7 @@ import (
 
 // While one upstream answers, and there are retries enough for all, no GET fails:
 // whatever the others do, and have done, and whatever the options are.
-func TestNoGETFailsWhileSomebodyAnswers(t *testing.T) {
+func TestNoGETFailsWhileOneUpstreamAnswers(t *testing.T) {
 	for seed := range uint64(40) {
 		pooltest.Test(t, func(t *testing.T) {
 			pooltest.ExpectNoGETFails(t, seed, []object{pooltest.ByWeight, pooltest.InOrder})

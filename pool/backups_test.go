@@ -9,7 +9,7 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
-func TestBackupsServeOnlyWhereNobodyElseIsLeft(t *testing.T) {
+func TestBackupsServeOnlyWhereNoOtherIsLeft(t *testing.T) {
 	forBoth(t, func(t *testing.T, policy object) {
 		h := pooltest.NewHandler(t, pooltest.With(policy, pooltest.With(pooltest.Checked, pooltest.Backups(2, 4))), 4)
 		pooltest.ExpectAll(t, "all are up", h, 0, 2)
@@ -118,7 +118,7 @@ func TestFailbackDelayHoldsForBackups(t *testing.T) {
 
 // A backup that passes its first probe before the others do is no reason for a
 // delay.
-func TestFailbackDelayIsForWhoWasDown(t *testing.T) {
+func TestFailbackDelayIsForLevelsThatWereDown(t *testing.T) {
 	forBoth(t, func(t *testing.T, policy object) {
 		check := object{"interval": "1m", "initial": "checking", "checker": object{"type": "switched"}}
 		options := pooltest.With(pooltest.Backups(1, 2), object{"failback_delay": "1h", "health_checks": []object{check}})

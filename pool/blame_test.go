@@ -24,12 +24,12 @@ func inService(h *reverseproxy.Handler) int {
 	return len(seen)
 }
 
-// A request that makes whatever serves it fail ejects nobody.
-func TestPoisonEjectsNobody(t *testing.T) {
+// A request on which every upstream fails ejects none.
+func TestPoisonEjectsNone(t *testing.T) {
 	pooltest.Test(t, func(t *testing.T) {
 		h := pooltest.NewScripted(t, pooltest.ByWeight, 4)
 		for i := range 4 {
-			pooltest.ScriptAll(pooltest.Reset, pooltest.Dial(i))
+			pooltest.Script(pooltest.Dial(i), pooltest.Reset)
 		}
 		for range 1000 {
 			if at, ok := pooltest.ServeInTurn(h, http.MethodGet); ok || len(at) != 3 {
@@ -50,12 +50,12 @@ func threeOfTenReset() {
 		if i < 3 {
 			does = pooltest.Reset
 		}
-		pooltest.ScriptAll(does, pooltest.Dial(i))
+		pooltest.Script(pooltest.Dial(i), does)
 	}
 }
 
-// What another upstream answers was the first one's failure. Such ejections are
-// not held to max_ejection_percent.
+// Where another upstream answers the retry, the failure was the first one's. Such
+// ejections are not held to max_ejection_percent.
 func TestFailuresProvenByAnotherAnswerEject(t *testing.T) {
 	pooltest.Test(t, func(t *testing.T) {
 		h := pooltest.NewScripted(t, pooltest.ByWeight, 10)
@@ -94,20 +94,20 @@ func TestFailuresOfPostsEjectWithinTheShare(t *testing.T) {
 	}
 }
 
-// Nobody is back on probation for a poisoned request, nor out again.
+// A request on which every upstream fails ends no probation, neither way.
 func TestPoisonOnProbationTellsNothing(t *testing.T) {
 	pooltest.Test(t, func(t *testing.T) {
 		h, victim := pooltest.NewEjected(t, pooltest.ByWeight, 3)
 		time.Sleep(30 * time.Second)
 		synctest.Wait()
 		for i := range 3 {
-			pooltest.ScriptAll(pooltest.Reset, pooltest.Dial(i))
+			pooltest.Script(pooltest.Dial(i), pooltest.Reset)
 		}
 		for range 20 {
 			pooltest.ServeInTurn(h, http.MethodGet)
 		}
 		for i := range 3 {
-			pooltest.ScriptAll(pooltest.Answer(http.StatusOK), pooltest.Dial(i))
+			pooltest.Script(pooltest.Dial(i), pooltest.Answer(http.StatusOK))
 		}
 		before := pooltest.Tries(victim)
 		pooltest.ServeInTurn(h, http.MethodGet) // which is the one that tests it
@@ -125,8 +125,8 @@ func TestPoisonOnProbationTellsNothing(t *testing.T) {
 func TestGatewayAnswersElsewhereProveNothing(t *testing.T) {
 	pooltest.Test(t, func(t *testing.T) {
 		h := pooltest.NewScripted(t, pooltest.ByWeight, 2)
-		pooltest.ScriptAll(pooltest.Reset, pooltest.Dial(0))
-		pooltest.ScriptAll(pooltest.Answer(http.StatusBadGateway), pooltest.Dial(1))
+		pooltest.Script(pooltest.Dial(0), pooltest.Reset)
+		pooltest.Script(pooltest.Dial(1), pooltest.Answer(http.StatusBadGateway))
 		for range 50 {
 			pooltest.ServeInTurn(h, http.MethodGet)
 		}
@@ -136,15 +136,15 @@ func TestGatewayAnswersElsewhereProveNothing(t *testing.T) {
 	})
 }
 
-// Upstreams that answer no request at all are out in the end, be it that each of
-// their requests met none but such: the traffic is all for them, or by chance.
-func TestThoseThatAnswerNobodyAreOutInTheEnd(t *testing.T) {
+// Upstreams that answer no request at all are ejected in the end, although each of
+// their requests has met none but such.
+func TestUpstreamsThatAnswerNoRequestAreEjectedInTheEnd(t *testing.T) {
 	pooltest.Test(t, func(t *testing.T) {
 		h := pooltest.NewScripted(t, pooltest.InOrder, 4)
 		pooltest.ScriptAll(pooltest.Reset, pooltest.Dial(0), pooltest.Dial(1), pooltest.Dial(2))
-		pooltest.ScriptAll(pooltest.Answer(http.StatusOK), pooltest.Dial(3))
+		pooltest.Script(pooltest.Dial(3), pooltest.Answer(http.StatusOK))
 		failed := 0
-		for n := range 200 { // the round begins with the first again and again
+		for n := range 200 { // each request meets the same three
 			if _, ok := pooltest.ServeInTurn(h, http.MethodGet); !ok && n >= 100 {
 				failed++
 			}

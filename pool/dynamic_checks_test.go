@@ -10,8 +10,8 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
-// probed returns who was probed within the next minute, and how often, while the
-// given upstreams are asked for every second.
+// probed returns how often each upstream was probed within the next minute, while the
+// given ones are asked for every second.
 func probed(h *reverseproxy.Handler, numbers ...int) map[string]int {
 	pooltest.ResetProbes()
 	for range 60 {
@@ -57,7 +57,7 @@ func TestGoneDynamicUpstreamIsCheckedForFiveMinutesMore(t *testing.T) {
 	})
 }
 
-func TestNothingIsGoneWhileNobodyAsks(t *testing.T) {
+func TestNothingIsForgottenWithoutRequests(t *testing.T) {
 	pooltest.Test(t, func(t *testing.T) {
 		h := pooltest.NewHandler(t, countingPolicy, 0)
 		probed(h, 1, 2)
@@ -92,9 +92,9 @@ func TestDynamicUpstreamsAreBoundedInNumber(t *testing.T) {
 	})
 }
 
-// Addresses of names that clients choose are not probed when nobody asks for them,
-// even where nobody asks for anything.
-func TestWhatClientsAskedForIsGoneWhenNobodyAsks(t *testing.T) {
+// Addresses of names that clients choose are not probed once no request asks for them,
+// even where no request asks for anything.
+func TestAddressesThatClientsNameAreForgottenWithoutRequests(t *testing.T) {
 	pooltest.Test(t, func(t *testing.T) {
 		h := pooltest.LoadHandler(t, object{
 			"load_balancing":    object{"selection_policy": countingPolicy},

@@ -27,8 +27,7 @@ func TestFiveFailedDialsEjectUntilASuccess(t *testing.T) {
 	})
 }
 
-// What is on probation and fails gets no more, be it that nobody has had the time
-// to notice.
+// A failure on probation takes effect at once, before the pool is built anew.
 func TestFailureOnProbationBearsAtOnce(t *testing.T) {
 	forBoth(t, func(t *testing.T, policy object) {
 		h, victim := pooltest.NewEjected(t, policy, 4)
@@ -79,8 +78,8 @@ func TestLastUpstreamIsNotEjected(t *testing.T) {
 	})
 }
 
-// One that has passed its checks all along is out until the ejection ends: they
-// do not see what requests see.
+// A check that never failed does not end an ejection: it does not see what requests
+// see.
 func TestCheckThatPassesAllAlongDoesNotEndAnEjection(t *testing.T) {
 	forBoth(t, func(t *testing.T, policy object) {
 		h, victim := pooltest.NewEjected(t, pooltest.With(policy, pooltest.Checked), 3)
@@ -149,8 +148,7 @@ func TestCheckThatFailsDoesNotEndAnEjection(t *testing.T) {
 	})
 }
 
-// What happens to an upstream by one handler holds for all, and for the
-// configuration that follows.
+// An ejection by one handler holds for all, and for the next configuration.
 func TestEjectionOutlivesAReload(t *testing.T) {
 	forBoth(t, func(t *testing.T, policy object) {
 		_, victim := pooltest.NewEjected(t, policy, 3)

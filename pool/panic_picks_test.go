@@ -38,7 +38,7 @@ func TestBelowThePanicThresholdEjectionsAreIgnored(t *testing.T) {
 }
 
 // Drains, weights of 0 and checks that have not had their say hold in a panic.
-func TestPanicSparesWhoIsNotToBePicked(t *testing.T) {
+func TestPanicLeavesOutWhatIsNotToBePicked(t *testing.T) {
 	forBoth(t, func(t *testing.T, policy object) {
 		h := pooltest.NewScripted(t, pooltest.With(policy, object{
 			"weights": object{pooltest.Dial(1): 0},

@@ -36,7 +36,7 @@ func TestProbationIsOneRequestAtATime(t *testing.T) {
 	})
 }
 
-// Whoever fails on probation fails alone, however many there are.
+// A probation that fails costs one request, however many come meanwhile.
 func TestProbationThatFailsCostsOneRequest(t *testing.T) {
 	forBoth(t, func(t *testing.T, policy object) {
 		h, victim := pooltest.NewOnProbation(t, policy, 4)
@@ -102,7 +102,7 @@ func TestRetryGoesToOneOnProbationThoughItHasItsRequest(t *testing.T) {
 
 // Another handler, which has more upstreams, may eject all of this one's. They are
 // picked nevertheless, and likewise when all are on probation.
-func TestEveryoneOutOrOnProbationIsNobodyOut(t *testing.T) {
+func TestWhereAllAreEjectedOrOnProbationAllAreUsed(t *testing.T) {
 	for name, threshold := range map[string]object{"by default": nil, "no panic": {"panic_threshold": 0}} {
 		t.Run(name, func(t *testing.T) {
 			forBoth(t, func(t *testing.T, policy object) {

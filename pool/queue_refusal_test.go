@@ -109,7 +109,7 @@ func TestRetryAfterIsTakenBackByALaterPick(t *testing.T) {
 		if h.LoadBalancing.SelectionPolicy.Select(h.Upstreams, r, w) == nil || w.Header().Get("Retry-After") != "" {
 			t.Errorf("%v", w.Header())
 		}
-		w.Header().Set("Retry-After", "7") // of somebody else's
+		w.Header().Set("Retry-After", "7") // set by another handler
 		if h.LoadBalancing.SelectionPolicy.Select(h.Upstreams, r, w) == nil || w.Header().Get("Retry-After") != "7" {
 			t.Errorf("%v", w.Header())
 		}
@@ -117,7 +117,7 @@ func TestRetryAfterIsTakenBackByALaterPick(t *testing.T) {
 	})
 }
 
-// Where nobody is to be waited for, nobody waits.
+// A request waits only where an upstream is full.
 func TestQueueIsForTheFullOnly(t *testing.T) {
 	forBoth(t, func(t *testing.T, policy object) {
 		h := pooltest.NewQueued(t, pooltest.With(policy, pooltest.With(pooltest.Checked, object{"panic_threshold": 0})), object{"length": 5}, 2, 1)

@@ -10,7 +10,7 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
-func TestRetryBlocksNobodyElse(t *testing.T) {
+func TestRetryThatWaitsBlocksNoOther(t *testing.T) {
 	forBoth(t, func(t *testing.T, policy object) {
 		h := pooltest.NewQueued(t, pooltest.With(policy, object{"outlier_detection": object{"off": true}}), object{"length": 50, "timeout": "10s"}, 3, 1)
 		// A request has failed on the first two, and the third is full.
@@ -37,8 +37,8 @@ func TestRetryBlocksNobodyElse(t *testing.T) {
 	})
 }
 
-// Only those wait in the queue whom somebody may serve that is full. One on
-// probation that has room serves a retry at once.
+// A request waits only where an upstream is full. One on probation that has room
+// serves a retry at once.
 func TestRetryDoesNotWaitForOneOnProbationThatHasRoom(t *testing.T) {
 	forBoth(t, func(t *testing.T, policy object) {
 		h, victim := pooltest.NewOnProbation(t, pooltest.With(policy, object{"default_max_requests": 5, "queue": object{"length": 10, "timeout": "1s"}}), 2)

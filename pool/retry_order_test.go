@@ -15,7 +15,7 @@ func TestRetryGoesToTheEjectedBeforeItFails(t *testing.T) {
 	forBoth(t, func(t *testing.T, policy object) {
 		h, ejected, last := pooltest.NewAllButOneEjected(t, policy, 3)
 		pooltest.ScriptAll(pooltest.Answer(http.StatusOK), ejected...)
-		pooltest.ScriptAll(pooltest.Refuse, last)
+		pooltest.Script(last, pooltest.Refuse)
 		for n := range 60 {
 			if at, ok := pooltest.ServeInTurn(h, http.MethodGet); !ok {
 				t.Fatalf("request %d failed: %v", n, at)
@@ -45,11 +45,11 @@ func TestFirstAttemptAvoidsTheLastUpstreamThatFails(t *testing.T) {
 
 // Three that leave their ejection together are not tried by one and the same
 // request while a fourth is well.
-func TestRetryTestsNobodyOnProbation(t *testing.T) {
+func TestRetryTestsNoneOnProbation(t *testing.T) {
 	forBoth(t, func(t *testing.T, policy object) {
 		h, ejected, last := pooltest.NewAllButOneEjected(t, policy, 4)
 		pooltest.ScriptAll(pooltest.Refuse, ejected...)
-		pooltest.ScriptAll(pooltest.Answer(http.StatusOK), last)
+		pooltest.Script(last, pooltest.Answer(http.StatusOK))
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		for range 10 {
@@ -73,8 +73,8 @@ func TestRetryGoesToTheUnhealthyBeforeItFails(t *testing.T) {
 			}
 			h := pooltest.NewScripted(t, policy, 2)
 			pooltest.SetDown(pooltest.Dial(0))
-			pooltest.ScriptAll(pooltest.Answer(http.StatusOK), pooltest.Dial(0))
-			pooltest.ScriptAll(pooltest.Refuse, pooltest.Dial(1))
+			pooltest.Script(pooltest.Dial(0), pooltest.Answer(http.StatusOK))
+			pooltest.Script(pooltest.Dial(1), pooltest.Refuse)
 			if at, ok := pooltest.ServeInTurn(h, http.MethodGet); ok != served || at[0] != pooltest.Dial(1) {
 				t.Errorf("panic_threshold %v: %v, answered %t", threshold, at, ok)
 			}
@@ -83,13 +83,12 @@ func TestRetryGoesToTheUnhealthyBeforeItFails(t *testing.T) {
 	})
 }
 
-// What one request cannot have been sent twice is not: an upstream that has begun
-// to serve it does not get it again.
+// An upstream that may have begun to serve a request does not get it again.
 func TestRetryRepeatsOnlyWhereNothingWasSent(t *testing.T) {
 	forBoth(t, func(t *testing.T, policy object) {
 		h := pooltest.NewScripted(t, pooltest.With(policy, object{"retries": 4, "outlier_detection": object{"off": true}}), 2)
-		pooltest.ScriptAll(pooltest.Refuse, pooltest.Dial(0))
-		pooltest.ScriptAll(pooltest.Reset, pooltest.Dial(1))
+		pooltest.Script(pooltest.Dial(0), pooltest.Refuse)
+		pooltest.Script(pooltest.Dial(1), pooltest.Reset)
 		at, ok := pooltest.ServeInTurn(h, http.MethodGet)
 		first := slices.DeleteFunc(slices.Clone(at), func(a string) bool { return a == pooltest.Dial(1) })
 		if ok || len(at) != 5 || len(first) != 4 {

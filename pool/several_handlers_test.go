@@ -36,7 +36,7 @@ func TestAnEjectionThatACheckEndsIsToldToAll(t *testing.T) {
 }
 
 // What is new to a dynamic handler is not to a static one.
-func TestFirstSightOfAnAddressStartsNobodyElsesSlowStart(t *testing.T) {
+func TestFirstSightOfAnAddressStartsNoSlowStartElsewhere(t *testing.T) {
 	pooltest.Test(t, func(t *testing.T) {
 		policy := object{"policy": "by_weight", "slow_start": object{"window": "1h"}}
 		both := pooltest.LoadHandlers(t,

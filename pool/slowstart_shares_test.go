@@ -96,7 +96,7 @@ func TestNoSlowStartAtTheStart(t *testing.T) {
 }
 
 // Nor is it for those whose first probes pass at different times.
-func TestNoSlowStartAtTheStartForWhoIsChecking(t *testing.T) {
+func TestNoSlowStartAtTheStartWhileChecking(t *testing.T) {
 	pooltest.Test(t, func(t *testing.T) {
 		h := pooltest.NewHandler(t, pooltest.With(pooltest.ByWeight, object{"slow_start": object{"window": "1s"}, "health_checks": []object{
 			{"interval": "1m", "initial": "checking", "checker": object{"type": "switched"}},

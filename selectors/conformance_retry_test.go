@@ -138,7 +138,7 @@ func TestRetryOrder(t *testing.T) {
 }
 
 // While one upstream answers, and there are retries enough for all, no GET fails.
-func TestNoGETFailsWhileSomebodyAnswers(t *testing.T) {
+func TestNoGETFailsWhileOneUpstreamAnswers(t *testing.T) {
 	for seed := range uint64(12) {
 		pooltest.Test(t, func(t *testing.T) {
 			pooltest.ExpectNoGETFails(t, seed, []object{
