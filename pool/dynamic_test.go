@@ -69,7 +69,7 @@ func TestClosedPoolHoldsNothing(t *testing.T) {
 func TestLatestMembershipIsOneThatIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newPool(t, Options{}, 0)
-		b.limit = 1 // so that the shelf has room for one of these
+		b.limit = 1 // so that the cache has room for one of these
 		d := &b.dynamic
 		list := func(addresses ...string) *membership {
 			return b.membershipOf(returns(addresses...), instant.Now())

@@ -14,8 +14,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// town is upstreams with rooms, and a queue before all of them.
-type town struct {
+// groupTest is upstreams with room for some requests, and a queue before them.
+type groupTest struct {
 	queue *Queue
 	wg    sync.WaitGroup
 
@@ -25,26 +25,26 @@ type town struct {
 	all    []int // in the order in which they were served
 }
 
-func newTown(length int) *town {
+func newGroupTest(length int) *groupTest {
 	options := &Options{Length: length, Timeout: caddy.Duration(time.Hour)}
-	return &town{
+	return &groupTest{
 		queue: New(options, prometheus.NewGauge(prometheus.GaugeOpts{})),
 		rooms: make(map[string]int), served: make(map[Key][]int),
 	}
 }
 
-// come lets somebody of the group wait for a room, who stays for a while.
-func (v *town) come(ctx context.Context, who int, key Key, stay time.Duration) {
-	v.wg.Go(func() {
+// come lets a request of the group wait for room, and stay for a while.
+func (g *groupTest) come(ctx context.Context, number int, key Key, stay time.Duration) {
+	g.wg.Go(func() {
 		taken := ""
-		v.queue.Wait(ctx, key, func() Look {
-			v.mu.Lock()
-			defer v.mu.Unlock()
-			for address, left := range v.rooms {
+		g.queue.Wait(ctx, key, func() Look {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			for address, left := range g.rooms {
 				if left > 0 && key.wants(address) {
-					v.rooms[address]--
-					v.served[key] = append(v.served[key], who)
-					v.all = append(v.all, who)
+					g.rooms[address]--
+					g.served[key] = append(g.served[key], number)
+					g.all = append(g.all, number)
 					taken = address
 					return Look{Address: address}
 				}
@@ -57,16 +57,16 @@ func (v *town) come(ctx context.Context, who int, key Key, stay time.Duration) {
 		if stay > 0 {
 			time.Sleep(stay)
 		}
-		v.free(taken)
+		g.free(taken)
 	})
 }
 
 // free makes a room free.
-func (v *town) free(address string) {
-	v.mu.Lock()
-	v.rooms[address]++
-	v.mu.Unlock()
-	v.queue.Freed(address)
+func (g *groupTest) free(address string) {
+	g.mu.Lock()
+	g.rooms[address]++
+	g.mu.Unlock()
+	g.queue.Freed(address)
 }
 
 func TestGroupsWaitForWhatTheyWant(t *testing.T) {
@@ -95,32 +95,32 @@ func TestGroupsWaitForWhatTheyWant(t *testing.T) {
 }
 
 // Of all that wait for the same room the one that has come first gets it, whichever
-// its group, and nobody waits for those who wait for something else.
+// its group, and no request waits for those of other groups.
 func TestRoomGoesToWhoHasWaitedLongest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		v := newTown(100)
-		defer v.queue.Close()
+		g := newGroupTest(100)
+		defer g.queue.Close()
 		ctx, cancel := context.WithCancel(t.Context())
 		keys := []Key{
 			{Own: "hung", OwnOnly: true}, {Own: "a", OwnOnly: true}, {}, {Tried: "b\n"}, {}, {Own: "a", OwnOnly: true}, {Tried: "hung\n"}, {},
 		}
-		for who, key := range keys {
-			v.come(ctx, who, key, time.Second)
+		for number, key := range keys {
+			g.come(ctx, number, key, time.Second)
 			synctest.Wait()
 		}
-		if n := len(v.queue.groups); n != 5 {
+		if n := len(g.queue.groups); n != 5 {
 			t.Errorf("%d groups, want 5", n)
 		}
-		v.free("a")
+		g.free("a")
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if want := []int{1, 2, 3, 4, 5, 6, 7}; !slices.Equal(v.all, want) {
-			t.Errorf("served in this order: %v, want %v", v.all, want)
+		if want := []int{1, 2, 3, 4, 5, 6, 7}; !slices.Equal(g.all, want) {
+			t.Errorf("served in this order: %v, want %v", g.all, want)
 		}
 		cancel()
-		v.wg.Wait()
-		if len(v.queue.groups) != 0 || v.queue.order.Len() != 0 || v.queue.waiting.Load() != 0 {
-			t.Errorf("%d groups are left, and %d seem to wait", len(v.queue.groups), v.queue.waiting.Load())
+		g.wg.Wait()
+		if len(g.queue.groups) != 0 || g.queue.order.Len() != 0 || g.queue.waiting.Load() != 0 {
+			t.Errorf("%d groups are left, and %d seem to wait", len(g.queue.groups), g.queue.waiting.Load())
 		}
 	})
 }
@@ -129,34 +129,34 @@ func TestRoomGoesToWhoHasWaitedLongest(t *testing.T) {
 // their groups, and nothing is left of the groups.
 func TestGroupsUnderContention(t *testing.T) {
 	const guests = 3000
-	v := newTown(guests)
-	defer v.queue.Close()
+	g := newGroupTest(guests)
+	defer g.queue.Close()
 	for i := range 4 {
-		v.rooms[fmt.Sprint("u", i)] = 2
+		g.rooms[fmt.Sprint("u", i)] = 2
 	}
-	for who := range guests {
+	for number := range guests {
 		key := Key{}
-		switch who % 7 {
+		switch number % 7 {
 		case 0, 1:
-			key = Key{Own: fmt.Sprint("u", who%4), OwnOnly: true}
+			key = Key{Own: fmt.Sprint("u", number%4), OwnOnly: true}
 		case 2:
-			key = Key{Tried: fmt.Sprint("u", who%4, "\n")}
+			key = Key{Tried: fmt.Sprint("u", number%4, "\n")}
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		if who%11 == 0 {
+		if number%11 == 0 {
 			cancel()
 		}
-		v.come(ctx, who, key, 0)
+		g.come(ctx, number, key, 0)
 	}
-	v.wg.Wait()
-	if len(v.all) < guests*10/11 {
-		t.Errorf("only %d were served", len(v.all))
+	g.wg.Wait()
+	if len(g.all) < guests*10/11 {
+		t.Errorf("only %d were served", len(g.all))
 	}
-	if len(v.queue.groups) != 0 || v.queue.order.Len() != 0 || v.queue.waiting.Load() != 0 {
-		t.Errorf("%d groups are left, and %d seem to wait", len(v.queue.groups), v.queue.waiting.Load())
+	if len(g.queue.groups) != 0 || g.queue.order.Len() != 0 || g.queue.waiting.Load() != 0 {
+		t.Errorf("%d groups are left, and %d seem to wait", len(g.queue.groups), g.queue.waiting.Load())
 	}
-	for address, left := range v.rooms {
+	for address, left := range g.rooms {
 		if left != 2 {
 			t.Errorf("%s has %d rooms, want 2", address, left)
 		}

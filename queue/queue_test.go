@@ -35,8 +35,8 @@ func newRooms(length, left int, timeout time.Duration) *rooms {
 
 const gaveUp Refusal = "gave up"
 
-// come lets somebody wait for a room, and then calls with, unless that is nil.
-func (r *rooms) come(ctx context.Context, who int, with func()) {
+// come lets a request wait for a room, and then calls with, unless that is nil.
+func (r *rooms) come(ctx context.Context, number int, with func()) {
 	r.wg.Go(func() {
 		picked := false
 		refused := r.queue.Wait(ctx, Key{}, func() Look {
@@ -46,7 +46,7 @@ func (r *rooms) come(ctx context.Context, who int, with func()) {
 				return Look{Full: true}
 			}
 			r.left--
-			r.served = append(r.served, who)
+			r.served = append(r.served, number)
 			picked = true
 			return Look{Address: "u"}
 		})
@@ -56,7 +56,7 @@ func (r *rooms) come(ctx context.Context, who int, with func()) {
 			fallthrough
 		case !picked:
 			r.mu.Lock()
-			r.ended[who] = refused
+			r.ended[number] = refused
 			r.mu.Unlock()
 		case with != nil:
 			with()
@@ -85,7 +85,7 @@ func TestQueueKeepsItsOrderUnderContention(t *testing.T) {
 	const guests, stay = 600, 50 * time.Millisecond
 	for name, test := range map[string]struct {
 		doors int
-		told  bool          // the queue, when somebody leaves
+		told  bool          // the queue, when a guest leaves
 		after time.Duration // that the room gets free
 		late  time.Duration // at most, for each that is served
 	}{
@@ -98,8 +98,8 @@ func TestQueueKeepsItsOrderUnderContention(t *testing.T) {
 				r := newRooms(guests, test.doors, time.Hour)
 				defer r.queue.Close()
 				began := time.Now()
-				for who := range guests {
-					r.come(t.Context(), who, func() {
+				for number := range guests {
+					r.come(t.Context(), number, func() {
 						time.Sleep(stay)
 						if test.told {
 							r.queue.Freed("u")
@@ -126,7 +126,7 @@ func TestQueueKeepsItsOrderUnderContention(t *testing.T) {
 	}
 }
 
-// party drives a queue and a list that says who is in it.
+// party drives a queue and a list that says which requests are in it.
 type party struct {
 	*rooms
 	length, known int
@@ -137,9 +137,9 @@ type party struct {
 }
 
 type guest struct {
-	who   int
-	until time.Time
-	leave func()
+	number int
+	until  time.Time
+	leave  func()
 }
 
 // settle gives the queue time to notice what there is to notice.
@@ -147,30 +147,30 @@ func (p *party) settle() {
 	time.Sleep(2 * longestPause)
 	synctest.Wait()
 	for len(p.list) > 0 && !time.Now().Before(p.list[0].until) {
-		p.why[p.list[0].who] = Timeout
+		p.why[p.list[0].number] = Timeout
 		p.list = p.list[1:]
 	}
 }
 
-// serve moves on those for whom the list says that there is room.
+// serve moves on the requests for which the list says that there is room.
 func (p *party) serve(rooms int) {
 	for ; rooms > 0 && len(p.list) > 0; rooms-- {
-		p.order = append(p.order, p.list[0].who)
+		p.order = append(p.order, p.list[0].number)
 		p.list = p.list[1:]
 	}
 }
 
 func (p *party) arrive(*rapid.T) {
-	who := p.known
+	number := p.known
 	p.known++
 	ctx, leave := context.WithCancel(context.Background())
 	left := p.left
-	p.come(ctx, who, nil)
+	p.come(ctx, number, nil)
 	if len(p.list) == p.length {
-		p.why[who] = Full
+		p.why[number] = Full
 		leave()
 	} else {
-		p.list = append(p.list, guest{who, time.Now().Add(p.timeout), leave})
+		p.list = append(p.list, guest{number, time.Now().Add(p.timeout), leave})
 		p.serve(left)
 	}
 	p.settle()
@@ -178,11 +178,11 @@ func (p *party) arrive(*rapid.T) {
 
 func (p *party) part(t *rapid.T) {
 	if len(p.list) == 0 {
-		t.Skip("nobody waits")
+		t.Skip("no request waits")
 	}
-	i := rapid.IntRange(0, len(p.list)-1).Draw(t, "who")
+	i := rapid.IntRange(0, len(p.list)-1).Draw(t, "number")
 	p.list[i].leave()
-	p.why[p.list[i].who] = gaveUp
+	p.why[p.list[i].number] = gaveUp
 	p.list = slices.Delete(p.list, i, i+1)
 	p.settle()
 }
@@ -210,9 +210,9 @@ func (p *party) check(t *rapid.T) {
 	if !slices.Equal(p.served, p.order) {
 		t.Fatalf("served: %v, want %v", p.served, p.order)
 	}
-	for who := range p.known {
-		if got, want := p.ended[who], p.why[who]; got != want {
-			t.Fatalf("%d: %q, want %q", who, got, want)
+	for number := range p.known {
+		if got, want := p.ended[number], p.why[number]; got != want {
+			t.Fatalf("%d: %q, want %q", number, got, want)
 		}
 	}
 	if n := int(p.queue.waiting.Load()); n != len(p.list) {
@@ -237,7 +237,7 @@ func checkQueue(t *rapid.T) {
 		"": p.check, "arrive": p.arrive, "arrive too": p.arrive, "leave": p.part, "room": p.open, "wait": p.wait,
 	})
 	for _, g := range p.list {
-		p.why[g.who] = Closed
+		p.why[g.number] = Closed
 	}
 	p.list = nil
 	end()

@@ -87,7 +87,7 @@ func TestHashByHostWithSeveralPorts(t *testing.T) {
 func TestHashByHostOfSockets(t *testing.T) {
 	forKeys(t, func(t *testing.T, config object) {
 		h := at(t, pooltest.With(config, object{"hash_by": "host"}), "unix//run/a.sock", "unix//run/b.sock", "[::1]:80", "[::1]:81")
-		if got := tally(homes(h, 1000)); len(got) != 4 || got[pooltest.None] > 0 {
+		if got := countByHome(homes(h, 1000)); len(got) != 4 || got[pooltest.None] > 0 {
 			t.Errorf("met %v", got)
 		}
 	})
@@ -129,7 +129,7 @@ func TestUpstreamTwice(t *testing.T) {
 		t.Run(by, func(t *testing.T) {
 			forKeys(t, func(t *testing.T, config object) {
 				h := at(t, pooltest.With(config, object{"hash_by": by}), pooltest.Dial(0), pooltest.Dial(1), pooltest.Dial(0))
-				got := tally(homes(h, users))
+				got := countByHome(homes(h, users))
 				want := users * 2 / 3
 				if off := got[pooltest.Dial(0)] - want; off < -users/6 || off > users/6 || len(got) != 2 {
 					t.Errorf("met %v", got)
@@ -154,7 +154,7 @@ func TestKeysKeepTheirLevel(t *testing.T) {
 				}
 			}
 		}
-		got, moved := tally(before), 0
+		got, moved := countByHome(before), 0
 		pooltest.ExpectPercent(t, "spilled", pooltest.Sum(got, 5, 10), users, 44)
 		for user, home := range before {
 			if up := all[user] == pooltest.Dial(3) || all[user] == pooltest.Dial(4); up && home != all[user] && (home == pooltest.Dial(3) || home == pooltest.Dial(4)) {
@@ -192,7 +192,7 @@ func TestSlowStartTakesKeysBack(t *testing.T) {
 	forKeys(t, func(t *testing.T, config object) {
 		h := pooltest.NewHandler(t, pooltest.With(config, pooltest.With(pooltest.Checked, object{"slow_start": object{"window": "1000s"}})), 5)
 		all := homes(h, users)
-		own := tally(all)[pooltest.Dial(2)]
+		own := countByHome(all)[pooltest.Dial(2)]
 		pooltest.SetDown(pooltest.Dial(2))
 		pooltest.SetDown()
 		back := make([]bool, users)

@@ -95,7 +95,7 @@ func TestSmallTables(t *testing.T) {
 		const n = 150
 		h := pooltest.NewHandler(t, pooltest.With(config, pooltest.Checked), n)
 		before := homes(h, 2000)
-		if got := tally(before); len(got) < 90 || got[pooltest.None] > 0 {
+		if got := countByHome(before); len(got) < 90 || got[pooltest.None] > 0 {
 			t.Errorf("%d have keys", len(got))
 		}
 		for _, left := range []int{0, 70, 149} {
@@ -125,11 +125,11 @@ func TestSmallTables(t *testing.T) {
 func TestExtremeWeights(t *testing.T) {
 	forKeys(t, func(t *testing.T, config object) {
 		h := pooltest.NewHandler(t, pooltest.With(config, object{"weights": object{pooltest.Dial(0): 1<<31 - 1}}), 1)
-		if got := tally(homes(h, 100)); got[pooltest.Dial(0)] != 100 {
+		if got := countByHome(homes(h, 100)); got[pooltest.Dial(0)] != 100 {
 			t.Errorf("met %v", got)
 		}
 		h = pooltest.NewHandler(t, pooltest.With(config, object{"weights": object{pooltest.Dial(0): 1<<31 - 1}, "balance_factor": 125}), 3)
-		if got := tally(homes(h, 100)); got[pooltest.Dial(0)] < 99 {
+		if got := countByHome(homes(h, 100)); got[pooltest.Dial(0)] < 99 {
 			t.Errorf("met %v", got)
 		}
 	})

@@ -34,7 +34,7 @@ func forSizes(t *testing.T, test func(t *testing.T, config object, n int)) {
 func TestKeysAreSharedEvenly(t *testing.T) {
 	forSizes(t, func(t *testing.T, config object, n int) {
 		const users = 200_000
-		got := tally(homes(pooltest.NewHandler(t, config, n), users))
+		got := countByHome(homes(pooltest.NewHandler(t, config, n), users))
 		mean := float64(users) / float64(n)
 		most := 1 + 4/math.Sqrt(mean)
 		if config["policy"] == "ring_hash" {
@@ -96,7 +96,7 @@ func TestKeysAreSharedByWeight(t *testing.T) {
 			for i := range n {
 				weights[pooltest.Dial(i)] = i + 1
 			}
-			got := tally(homes(pooltest.NewHandler(t, pooltest.With(config, object{"weights": weights}), n), users))
+			got := countByHome(homes(pooltest.NewHandler(t, pooltest.With(config, object{"weights": weights}), n), users))
 			for i := range n {
 				off := 0.03
 				if config["policy"] == "ring_hash" {

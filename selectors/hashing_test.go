@@ -44,8 +44,8 @@ func homes(h *reverseproxy.Handler, users int) []string {
 	return all
 }
 
-// tally counts keys by their homes.
-func tally(homes []string) map[string]int {
+// countByHome counts keys by their homes.
+func countByHome(homes []string) map[string]int {
 	counts := make(map[string]int)
 	for _, home := range homes {
 		counts[home]++

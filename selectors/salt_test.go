@@ -45,7 +45,7 @@ func TestSaltDecidesWhereKeysGo(t *testing.T) {
 				t.Errorf("%s %d of %d keys are elsewhere", name, n, users)
 			}
 		}
-		for home, n := range tally(here) {
+		for home, n := range countByHome(here) {
 			if n < users/8 || n > users/2 {
 				t.Errorf("%s has %d of %d keys", home, n, users)
 			}
