@@ -23,6 +23,7 @@ type Record struct {
 	suspects []*Attempt // failed attempts whose fault is not known yet
 	alike    bool       // the request was retried after one of them
 	final    bool       // the request must not be sent again
+	refused  bool       // likewise, although it might
 	watching bool       // end is called when the request ends
 	ended    bool       // end has been called: nothing is kept any more
 }
@@ -182,14 +183,14 @@ func (r *Record) take() []*Attempt {
 
 // end is called when the request has ended or its client has gone. It gives back the
 // pick that no attempt has followed, and settles the suspects' fault. If the request
-// was retried, all attempts have failed alike: the fault is the request's. If it could
-// not be retried (a POST, say), the fault stays unknown.
+// was retried, all attempts have failed alike: the fault is the request's, as it is where
+// a retry was refused. If it could not be retried (a POST, say), the fault stays unknown.
 func (r *Record) end() {
 	r.mu.Lock()
 	r.giveBack()
 	r.ended = true
 	suspects, fault := r.take(), Unknown
-	if r.alike || len(suspects) > 1 {
+	if r.alike || r.refused || len(suspects) > 1 {
 		fault = Request
 	}
 	r.mu.Unlock()
@@ -203,6 +204,15 @@ func (r *Record) forbid() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.final = true
+}
+
+// Refuse has the request end with the error that it has, although it may be sent
+// again. That no other upstream has answered it then proves nothing: the failures
+// that are still to be blamed count for nothing.
+func (r *Record) Refuse() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.final, r.refused = true, true
 }
 
 // Final reports whether the request must not be sent again.

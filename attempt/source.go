@@ -69,5 +69,5 @@ type Fault uint8
 const (
 	Unknown  Fault = iota
 	Upstream       // nothing was sent to it, or another upstream answered the request
-	Request        // all attempts of the request failed alike
+	Request        // all attempts of the request failed alike, or a retry was refused
 )

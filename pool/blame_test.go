@@ -27,7 +27,7 @@ func inService(h *reverseproxy.Handler) int {
 // A request on which every upstream fails ejects none.
 func TestPoisonEjectsNone(t *testing.T) {
 	pooltest.Test(t, func(t *testing.T) {
-		h := pooltest.NewScripted(t, pooltest.ByWeight, 4)
+		h := pooltest.NewScripted(t, pooltest.With(pooltest.ByWeight, pooltest.Object{"retry_budget": pooltest.Object{"off": true}}), 4)
 		for i := range 4 {
 			pooltest.Script(pooltest.Dial(i), pooltest.Reset)
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/caddy-evenkeel/evenkeel/endpoint"
+	"github.com/caddy-evenkeel/evenkeel/internal/budget"
 	"github.com/caddy-evenkeel/evenkeel/internal/cache"
 	"github.com/caddy-evenkeel/evenkeel/outlier"
 )
@@ -25,7 +26,8 @@ type memory struct {
 	// push out those of dynamic ones.
 	histories, dynamicHistories cache.Cache[uint64, *history]
 
-	fleet fleet // newcomers start at its mean
+	fleet  fleet         // newcomers start at its mean
+	budget budget.Budget // of extra attempts
 
 	mu        sync.Mutex // guards all below
 	addresses map[string]*addressState

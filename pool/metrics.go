@@ -11,8 +11,8 @@ import (
 
 // metrics are those of all pools of the process.
 var metrics = struct {
-	panics, ejections, refused *prometheus.CounterVec
-	queued                     *prometheus.GaugeVec
+	panics, ejections, refused, retriesRefused *prometheus.CounterVec
+	queued                                     *prometheus.GaugeVec
 }{
 	panics: counter("panic_changes_total",
 		"How often a pool began or stopped ignoring verdicts and ejections because too few upstreams were healthy.",
@@ -23,6 +23,9 @@ var metrics = struct {
 	refused: counter("queue_refused_total",
 		"Requests that found the queue full, or waited in vain.",
 		"policy", "reason"),
+	retriesRefused: counter("retries_refused_total",
+		"Retries that were not made, for the retry budget was used up.",
+		"policy"),
 	queued: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Namespace: namespace, Subsystem: subsystem, Name: "queue_length",
 		Help: "Requests that wait for an upstream with room.",
@@ -40,7 +43,7 @@ func counter(name, help string, labels ...string) *prometheus.CounterVec {
 // registerMetrics registers the metrics with the configuration's registry.
 func registerMetrics(ctx caddy.Context) error {
 	registry := ctx.GetMetricsRegistry()
-	for _, c := range []prometheus.Collector{metrics.panics, metrics.ejections, metrics.refused, metrics.queued} {
+	for _, c := range []prometheus.Collector{metrics.panics, metrics.ejections, metrics.refused, metrics.retriesRefused, metrics.queued} {
 		var already prometheus.AlreadyRegisteredError
 		if err := registry.Register(c); err != nil && !errors.As(err, &already) {
 			return fmt.Errorf("registering metrics: %v", err)

@@ -17,6 +17,7 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/attempt"
 	"github.com/caddy-evenkeel/evenkeel/healthcheck"
 	"github.com/caddy-evenkeel/evenkeel/internal/app"
+	"github.com/caddy-evenkeel/evenkeel/internal/budget"
 	"github.com/caddy-evenkeel/evenkeel/internal/eventqueue"
 	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 	"github.com/caddy-evenkeel/evenkeel/internal/ratelimit"
@@ -35,6 +36,7 @@ type Pool struct {
 	identity    identity
 	memory      *memory                   // what outlives reloads; from Start on
 	fleet       *fleet                    // the memory's
+	budget      *budget.Budget            // the memory's; nil where extra attempts have no limit
 	generation  uint64                    // of the configuration
 	statics     reverseproxy.UpstreamPool // the handler's static upstreams; nil without a handler
 	fixed       bool                      // there are no dynamic ones
@@ -62,6 +64,7 @@ type Pool struct {
 
 	responseObservers []func(ctx context.Context, address string, header http.Header)
 
+	budgetLog ratelimit.PerSecond // of the log entry that a retry was refused
 	goneLog   ratelimit.PerSecond // of the log entry that a source returns no upstreams
 	noneLog   ratelimit.PerSecond // of the log entry that no upstream is left
 	fullLog   ratelimit.PerSecond // of the log entry that dynamic_limit is reached

@@ -31,6 +31,7 @@ type asked struct {
 	tried *attempt.Record // upstreams that are to be avoided; nil for none
 	retry bool            // the request has had an attempt before
 	ended bool            // there must be no further attempt
+	extra bool            // the budget has granted the attempt
 	turn  *turn           // in the queue; nil where no request waits
 	at    int64           // instant of the look at the upstreams; 0 until it is needed
 }

@@ -13,6 +13,7 @@ import (
 const (
 	retryAfterKey = "http.load_balancer.retry_after" // set by us on the response
 	queueWaitKey  = "http.load_balancer.queue_wait_ms"
+	reasonKey     = "http.load_balancer.reason" // for which a request gets no further attempt
 )
 
 // retryAfter is after how many seconds the client of a refused request may try again.

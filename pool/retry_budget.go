@@ -4,9 +4,14 @@ import (
 	"errors"
 	"strconv"
 
+	"go.uber.org/zap"
+
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/caddy-evenkeel/evenkeel/internal/budget"
 	"github.com/caddy-evenkeel/evenkeel/internal/cfg"
+	"github.com/caddy-evenkeel/evenkeel/internal/instant"
+	"github.com/caddy-evenkeel/evenkeel/internal/request"
 )
 
 // RetryBudget limits the extra attempts that a pool makes, all of its requests
@@ -86,4 +91,39 @@ func (b *RetryBudget) withDefaults() (*RetryBudget, error) {
 		return nil, err
 	}
 	return &RetryBudget{Percent: &percent, PerSecond: &perSecond}, nil
+}
+
+// affords reports whether the pool's budget has room for the retry. Without it, the
+// request ends with the error that it has.
+func (p *Pool) affords(q *Query) bool {
+	if p.budget == nil {
+		return true
+	}
+	now, o := instant.Now(), p.options.budget
+	granted, level := p.budget.Withdraw(now, budget.Limit{Percent: *o.Percent, PerSecond: *o.PerSecond})
+	if granted {
+		q.extra = true
+		return true
+	}
+	p.transport.Record(q.Request).Refuse()
+	if repl := request.Replacer(q.Request); repl != nil {
+		repl.Set(reasonKey, "budget")
+	}
+	metrics.retriesRefused.WithLabelValues(p.policy).Inc()
+	if p.budgetLog.Allow(now) {
+		p.logger.Warn("retry refused: the retry budget is used up, so the request ends with the error that it has",
+			zap.String("policy", p.policy), zap.Int("retries", level.Extra), zap.Int("requests", level.First),
+			zap.Duration("within", budget.Window), zap.Float64("percent", *o.Percent), zap.Int("per_second", *o.PerSecond))
+	}
+	return false
+}
+
+// settle ends what affords has begun: the retry is made now, or not at all, for
+// nothing was picked.
+func (p *Pool) settle(made bool) {
+	if made {
+		p.budget.Made(instant.Now())
+	} else {
+		p.budget.GiveUp()
+	}
 }

@@ -14,6 +14,9 @@ func (h *Handle) Select(upstreams reverseproxy.UpstreamPool, r *http.Request, w 
 	if h.begin(q) && h.find(upstreams, q) {
 		picked = h.choose(q)
 	}
+	if q.extra {
+		h.pool.settle(picked != nil)
+	}
 	q.release()
 	return picked
 }
@@ -28,7 +31,7 @@ func (h *Handle) begin(q *Query) bool {
 		q.fleet = p.fleet
 		if retry {
 			q.retryOf(p.transport.Record(r), p.options.RetrySame)
-			if q.ended {
+			if q.ended || q.retry && h.owner && !p.affords(q) {
 				return false
 			}
 		}

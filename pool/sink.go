@@ -28,6 +28,9 @@ type sink struct {
 
 // Begin implements [attempt.Source].
 func (p *Pool) Begin(r *http.Request, u *reverseproxy.Upstream, pick attempt.Pick, now int64) *attempt.Attempt {
+	if p.budget != nil {
+		p.budget.Deposit(now)
+	}
 	held, _ := pick.(*hold)
 	m := p.memberOf(u.Dial, held)
 	if m == nil {

@@ -78,6 +78,9 @@ func (p *Pool) moveTo(to *memory) {
 // recall gives the pool and its policies what the memory has of them.
 func (p *Pool) recall() {
 	p.fleet = &p.memory.fleet
+	if p.options.budget != nil {
+		p.budget = &p.memory.budget
+	}
 	for _, h := range p.handles {
 		if remember := h.features.Remember; remember != nil {
 			remember(p.memory.Kept)

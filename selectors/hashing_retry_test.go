@@ -109,7 +109,7 @@ func TestKeyIsComputedOnce(t *testing.T) {
 // between keys of one home.
 func TestRetriesOfOneHomesKeysDiffer(t *testing.T) {
 	forKeys(t, func(t *testing.T, config object) {
-		h := pooltest.NewScripted(t, pooltest.With(config, object{"retries": 1, "outlier_detection": object{"off": true}}), 6)
+		h := pooltest.NewScripted(t, pooltest.With(config, object{"retries": 1, "retry_budget": object{"off": true}, "outlier_detection": object{"off": true}}), 6)
 		second := make(map[string]map[string]bool)
 		for n := range 200 {
 			user := fmt.Sprint("user", n)
