@@ -3,6 +3,7 @@ package selectors
 import (
 	"context"
 	"fmt"
+	"math"
 	"net/http"
 	"runtime"
 	"slices"
@@ -150,14 +151,17 @@ func TestPickOfComputedKeyAllocatesNothing(t *testing.T) {
 			h := pooltest.NewHandler(t, config, n)
 			requests := []*http.Request{benchRequest(1), benchRequest(2), benchRequest(3)}
 			i := 0
-			got := testing.AllocsPerRun(200, func() {
-				if h.LoadBalancing.SelectionPolicy.Select(h.Upstreams, requests[i%3], nil) == nil {
-					t.Error("nothing picked")
-				}
-				i++
-			})
-			if got >= 1 {
-				t.Errorf("%s of %d: %v allocations", config["policy"], n, got)
+			least := math.Inf(1)
+			for range 3 { // the count is the process's: a build in the background adds to it
+				least = min(least, testing.AllocsPerRun(200, func() {
+					if h.LoadBalancing.SelectionPolicy.Select(h.Upstreams, requests[i%3], nil) == nil {
+						t.Error("nothing picked")
+					}
+					i++
+				}))
+			}
+			if least >= 1 {
+				t.Errorf("%s of %d: %v allocations", config["policy"], n, least)
 			}
 		}
 	}
