@@ -75,12 +75,15 @@ func (a *Attempt) failed(r *http.Request, err error) {
 	// lacks resources.
 	case a.sent.broken() || resources.Exhausted(err):
 		a.end(Abandoned)
-	case sent:
-		a.end(Unanswered)
+	case !sent:
+		a.end(Lost)
+		a.Sink.Blame(Upstream)
+	case closed(err):
+		a.end(Closed)
 		rec.suspect(a)
 	default:
 		a.end(Unanswered)
-		a.Sink.Blame(Upstream)
+		rec.suspect(a)
 	}
 }
 

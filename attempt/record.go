@@ -16,7 +16,8 @@ import (
 // another goroutine may still read those, for a dial that the transport has given up.
 // A nil Record is empty.
 type Record struct {
-	tried []try // only the request's own goroutine uses this
+	tried  []try // only the request's own goroutine uses this, and:
+	failed int   // attempts that failed, or that were answered where answers are retried
 
 	mu       sync.Mutex // guards all below: end runs in a goroutine of its own
 	picked   picked     // the pick that no attempt has followed yet
@@ -67,8 +68,19 @@ func (r *Record) Tried(f func(address string, sent bool)) {
 	}
 }
 
+// Unsent reports whether the request has tried upstreams, and nothing of it was sent to
+// any.
+func (r *Record) Unsent() bool {
+	return r != nil && len(r.tried) > 0 && !slices.ContainsFunc(r.tried, func(t try) bool { return t.sent })
+}
+
+// Failed returns how many attempts the request has had that failed, or that were
+// answered where answers are retried.
+func (r *Record) Failed() int { return r.failed }
+
 // note adds an upstream to those tried.
 func (r *Record) note(address string, sent bool) {
+	r.failed++
 	i := slices.IndexFunc(r.tried, func(t try) bool { return t.address == address })
 	if i < 0 {
 		r.tried = append(r.tried, try{address, sent})

@@ -59,7 +59,9 @@ const (
 	Complete   End = iota // the response came to its end
 	Left                  // the response was left before its end, by the client or the handler
 	BrokeOff              // the response broke off
-	Unanswered            // there was no answer, by the upstream's fault or the request's
+	Lost                  // there was no connection
+	Closed                // the connection was closed before any answer
+	Unanswered            // there was no answer else: a timeout, say
 	Abandoned             // there was no answer, by the client's fault or this machine's
 )
 

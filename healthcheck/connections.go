@@ -185,6 +185,11 @@ func (m *Monitor) connected(l *lost, c *connection, err error) (reached []*Recon
 	equal = append(equal, c.by)
 	if err != nil {
 		l.users = append(others, equal...)
+		for _, r := range equal {
+			if r.Failed != nil {
+				r.Failed()
+			}
+		}
 	} else {
 		l.users, reached = others, equal
 		for _, r := range reached {

@@ -45,6 +45,10 @@ type Reconnection struct {
 	// monitor's mutex held: it must neither block nor call this package.
 	Hurry func() bool
 
+	// Failed, unless nil, is called after each connection that has failed, with the
+	// monitor's mutex held: it must neither block nor call this package.
+	Failed func()
+
 	// Reached is called, without locks, once a connection has succeeded. The
 	// reconnection is over then.
 	Reached func()

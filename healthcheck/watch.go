@@ -50,6 +50,13 @@ func (w *Watch) queue() *slotQueue { return &w.check.group.queues[w.check.slotCl
 // State returns what the check knows of the upstream.
 func (w *Watch) State() State { return *w.subject.state.Load() }
 
+// NextProbe returns when the check probes the upstream next.
+func (w *Watch) NextProbe() time.Time {
+	w.monitor.mu.Lock()
+	defer w.monitor.mu.Unlock()
+	return w.subject.next
+}
+
 // Name returns the check's name.
 func (w *Watch) Name() string { return w.check.Name }
 

@@ -10,16 +10,19 @@ import (
 // forAnHour are ejections that do not end by themselves, after two failures.
 const forAnHour = "outlier_detection {\n consecutive_local_origin_failures 2\n base_ejection_time 1h\n max_ejection_time 1h\n}\n"
 
-// ejectLast has the last of the backends drop its requests until it is ejected;
-// its checks pass.
+// impatient is a transport that waits for no answer for long. The plugin cannot tell by
+// a connection whether an upstream that is ejected for that is back.
+const impatient = "transport http {\n response_header_timeout 100ms\n}"
+
+// ejectLast has the last of the backends hang until it is ejected; its checks pass.
 func ejectLast(t *testing.T, p *proxy, b []*backend) {
 	t.Helper()
 	last := b[len(b)-1]
 	last.setHealth(ok)
-	last.set(drop)
+	last.set(hang)
 	eventually(t, 5*time.Second, last.name+" is ejected", func() bool {
 		if a := p.get("/"); a.status != http.StatusOK {
-			t.Fatalf("while %s drops requests: %v", last.name, a)
+			t.Fatalf("while %s hangs: %v", last.name, a)
 		}
 		return logs.count("upstream is ejected", "upstream", last.addr, "rule", "consecutive_local_origin_failures") > 0
 	})
@@ -32,7 +35,7 @@ func TestOnlyACheckThatHasFailedAndPassedEndsAnEjection(t *testing.T) {
 		return
 	}
 	b := backends(t, "a", "b", "c")
-	p := run(t, policy(addrs(b...), "smooth_weighted_round_robin", forAnHour+quick), recordAll)
+	p := run(t, policy(addrs(b...), "smooth_weighted_round_robin", forAnHour+quick, impatient), recordAll)
 	c := b[2]
 	failAndPass := func(meanwhile func()) {
 		c.setHealth(status(http.StatusServiceUnavailable))
@@ -69,7 +72,7 @@ func TestAnEjectionSurvivesAReload(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := backends(t, "a", "b", "c")
-			p := run(t, policy(addrs(b...), "smooth_weighted_round_robin", forAnHour))
+			p := run(t, policy(addrs(b...), "smooth_weighted_round_robin", forAnHour, impatient))
 			ejectLast(t, p, b)
 			for range 3 {
 				p.reload(policy(addrs(b...), after.policy, forAnHour+after.options))

@@ -127,21 +127,23 @@ func TestAClientThatLeavesTheQueueFreesItsPlace(t *testing.T) {
 	}
 }
 
-func TestAReloadLeavesNobodyHangingInAQueue(t *testing.T) {
+func TestAReloadEndsNoWaitInAQueue(t *testing.T) {
 	b := backends(t, "a")
 	open := make(chan struct{})
 	b[0].set(held(open))
 	c := queueing(t, b, 1, "20")
 	c.fill(1, 10)
 	c.p.reload(policy(b[0].addr, "least_request", "queue 20", "unhealthy_request_count 1"))
-	for n := range 10 {
-		c.expect(n+1, http.StatusServiceUnavailable, 5*time.Second)
+	if n := queued(t); n != 10 {
+		t.Errorf("%v are still in the queue, want 10", n)
+	}
+	close(open)
+	for n := range 11 {
+		c.expect(n, http.StatusOK, 5*time.Second)
 	}
 	if n := queued(t); n != 0 {
 		t.Errorf("%v are still in the queue", n)
 	}
-	close(open)
-	c.expect(0, http.StatusOK, 5*time.Second)
 	if a := c.p.get("/"); a.status != http.StatusOK {
 		t.Errorf("after the reload: %v", a)
 	}

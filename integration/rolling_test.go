@@ -60,7 +60,7 @@ func TestWhenAllAreDownAndOneIsBackAnotherMayDie(t *testing.T) {
 			}
 			l.last(atLength(3*time.Second, 36*time.Second))
 			b[0].start(t)
-			back := time.Now()
+			back := time.Now().Add(500 * time.Millisecond) // by then the plugin has connected to it
 			l.awaitMore(t, 100)
 			b[1].start(t)
 			l.awaitMore(t, 100)

@@ -81,14 +81,14 @@ func (d *Detector) Eject(h *Host, g *Group, m *Member, f Finding, now int64) (e 
 	defer d.mu.Unlock()
 	others := *g
 	others.add(m.Counted, -1)
-	if others.serving == 0 && !f.Limited && h.KeepLast() {
+	if others.serving == 0 && !f.Limited && h.KeepLast(f) {
 		changed = true // ejected upstreams are now preferred to this one
 	}
 	most := max(1, int(d.rules.Percent*float64(others.all)/100))
 	if others.serving == 0 || f.Limited && others.limited >= most {
 		return e, false, changed
 	}
-	if e, ok = h.Eject(now, f.Rule, f.Limited, d.random()); !ok {
+	if e, ok = h.Eject(now, f, d.random()); !ok {
 		return e, false, changed // another pool has ejected it
 	}
 	m.Counted, m.ejected = Counted{Limited: f.Limited}, d.round

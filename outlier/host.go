@@ -39,8 +39,12 @@ type Host struct {
 	rule     string // of the latest ejection
 	limited  bool   // max_ejection_percent holds for the latest ejection
 	returned int64  // when the upstream last came back from an ejection; 0 for never
-	failed   int64  // when the first failure after the latest good answer came; 0 for none
-	failing  bool   // it would be ejected if it were not the last upstream
+	failed   int64  // when the first failure was after the latest good answer; 0 for none
+	failing  bool   // it would be ejected, if it were not the last upstream
+	lost     bool   // the ejection, or failing, is for want of a connection
+	closed   bool   // likewise, for a connection that was closed before any answer
+	seeking  int    // pools that connect to the upstream, to see when it is back
+	accepted int    // connections of those that no good answer has followed yet
 	testing  int    // picks and attempts of the present probation
 	round    int    // number of the latest probation; 0 for none yet
 
@@ -69,24 +73,32 @@ func Release(rules, address string) { hosts.Release(key{rules, address}) }
 
 // at returns the phase at the instant. mu is held.
 func (h *Host) at(now int64) Phase {
-	if h.phase == Ejected && now >= h.until {
-		h.phase, h.testing = Probation, 0
-		h.round++
+	if h.phase == Ejected && now >= h.until && !(h.lost && h.seeking > 0) {
+		h.test()
 	}
 	return h.phase
 }
 
+// test begins a probation. mu is held.
+func (h *Host) test() {
+	h.phase, h.testing = Probation, 0
+	h.round++
+}
+
 // tidy sets clean. mu is held.
 func (h *Host) tidy() {
-	h.clean.Store(h.phase == Serving && h.streaks == streaks{} && h.failed == 0 && !h.failing)
+	h.clean.Store(h.phase == Serving && h.streaks == streaks{} && h.failed == 0 && !h.failing && h.accepted == 0)
 }
 
 // State is the state of a host at an instant.
 type State struct {
 	Phase      Phase
-	Until      int64  // when an ejection ends; 0 for none
+	Until      int64  // when an ejection ends by itself; 0 for not at all
 	Returned   int64  // when the upstream last came back from an ejection; 0 for never
-	Failing    bool   // it would be ejected if it were not the last upstream
+	Failing    bool   // it would be ejected, if it were not the last upstream
+	Lost       bool   // it is ejected, or failing, for want of a connection
+	Closed     bool   // likewise, for a connection that was closed before any answer
+	Accepted   int    // connections since then that no good answer has followed: see [Host.Reached]
 	Limited    bool   // it is not serving, and max_ejection_percent holds for its ejection
 	Busy       bool   // it is on probation and has its one request
 	Unanswered int    // attempts in a row that got no answer
@@ -100,9 +112,11 @@ func (h *Host) State(now int64) (s State) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if s.Phase = h.at(now); s.Phase == Ejected {
+	if s.Phase = h.at(now); s.Phase == Ejected && !(h.lost && h.seeking > 0) {
 		s.Until = h.until
 	}
+	out := s.Phase == Ejected || h.failing
+	s.Lost, s.Closed, s.Accepted = out && h.lost, out && h.closed, h.accepted
 	s.Returned, s.Failing, s.Rule, s.Unanswered = h.returned, h.failing, h.rule, h.streaks.local.all
 	s.Limited = s.Phase != Serving && h.limited
 	s.Busy = s.Phase == Probation && h.testing > 0
@@ -178,14 +192,17 @@ func (h *Host) Complete(began int64) {
 	}
 }
 
-// KeepLast makes the upstream failing: it would be ejected if it were not the last
-// one. That ends when an attempt on it succeeds. It reports whether that is new.
-func (h *Host) KeepLast() bool {
+// KeepLast makes the upstream failing, or lost and failing: it would be ejected if it
+// were not the last one. That ends when an attempt on it succeeds. It reports whether
+// that is new.
+func (h *Host) KeepLast(f Finding) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	defer h.tidy()
-	isNew := h.phase == Serving && !h.failing
-	h.failing = h.phase == Serving
+	isNew := h.phase == Serving && (!h.failing || h.lost != f.Lost)
+	if h.failing = h.phase == Serving; h.failing {
+		h.lost, h.closed = f.Lost, f.Closed
+	}
 	return isNew
 }
 
@@ -196,9 +213,9 @@ type Ejection struct {
 	InARow int // 1 for the first
 }
 
-// Eject begins an ejection. It returns false if the upstream is ejected already.
-// Random, from 0 to 1, is the share of the jitter that is added.
-func (h *Host) Eject(now int64, rule string, limited bool, random float64) (e Ejection, ok bool) {
+// Eject begins an ejection for what was found. It returns false if there is one
+// already. Random, from 0 to 1, is the share of the jitter that is added.
+func (h *Host) Eject(now int64, f Finding, random float64) (e Ejection, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	defer h.tidy()
@@ -214,8 +231,38 @@ func (h *Host) Eject(now int64, rule string, limited bool, random float64) (e Ej
 	lasts := balance.EjectionTime(h.rules.Base, h.rules.Max, h.inARow)
 	lasts += time.Duration(random * float64(h.rules.Jitter))
 	h.phase, h.since, h.until = Ejected, now, now+int64(lasts)
-	h.rule, h.limited, h.streaks, h.failed, h.failing = rule, limited, streaks{}, 0, false
-	return Ejection{Rule: rule, Lasts: lasts, InARow: h.inARow}, true
+	h.rule, h.limited, h.lost, h.closed = f.Rule, f.Limited, f.Lost, f.Closed
+	h.streaks, h.failed, h.failing = streaks{}, 0, false
+	return Ejection{Rule: f.Rule, Lasts: lasts, InARow: h.inARow}, true
+}
+
+// Seek says that a pool connects to the upstream until that succeeds (1), or does so no
+// more (-1). Meanwhile an ejection for want of a connection does not end by itself.
+func (h *Host) Seek(more int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.seeking += more
+}
+
+// Reached notes that a connection to the upstream has succeeded. An ejection for want of
+// one, or for one that was closed, ends, and the probation follows; the last upstream is
+// tried again. It reports whether either is so.
+func (h *Host) Reached(now int64) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	defer h.tidy()
+	switch at := h.at(now); {
+	case !h.lost && !h.closed:
+		return false
+	case at == Ejected:
+		h.test()
+	case h.failing:
+		h.failing, h.streaks = false, streaks{}
+	default:
+		return false
+	}
+	h.accepted++
+	return true
 }
 
 // Release ends an ejection, if it began before failed: a check has failed then, and
@@ -229,8 +276,7 @@ func (h *Host) Release(now, failed int64) bool {
 	if h.at(now) != Ejected || failed < h.since {
 		return false
 	}
-	h.until = now
-	h.at(now)
+	h.test()
 	return true
 }
 

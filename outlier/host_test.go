@@ -135,7 +135,7 @@ func (m *machine) end(t *rapid.T) {
 
 func (m *machine) throw(t *rapid.T, because string, limited bool) {
 	random := rapid.SampledFrom([]float64{0, 0.5, 0.999}).Draw(t, "random")
-	e, _ := m.Eject(m.now, because, limited, random)
+	e, _ := m.Eject(m.now, Finding{Rule: because, Limited: limited}, random)
 	wantTimes, wantLasts := m.past.eject(m.now, because, time.Duration(random*float64(m.rules.Jitter)))
 	m.is(t, "ejections in a row", e.InARow, wantTimes)
 	m.is(t, "ejection time", e.Lasts, wantLasts)

@@ -4,12 +4,15 @@ package outlier
 type Finding struct {
 	Rule    string // rule for which the upstream is to be ejected; empty for none
 	Limited bool   // max_ejection_percent holds for the ejection
+	Lost    bool   // there was no connection: see [Report]
+	Closed  bool   // the connection was closed before any answer
 	Back    bool   // the upstream has come back from an ejection
 	Steady  bool   // the last upstream no longer fails every attempt
 }
 
 // Observe takes in the report of an attempt.
 func (h *Host) Observe(r Report, now int64) (f Finding) {
+	f.Lost, f.Closed = r.Lost, r.Closed
 	if r.Good() && !h.rules.ByRate() && h.clean.Load() {
 		return f
 	}
@@ -39,7 +42,7 @@ func (h *Host) Observe(r Report, now int64) (f Finding) {
 		return f
 	}
 	if r.Good() {
-		h.failed = 0
+		h.failed, h.accepted = 0, 0
 		f.Steady, h.failing = h.failing, false
 	} else if h.failed == 0 {
 		h.failed = now
@@ -59,7 +62,7 @@ func (h *Host) Observe(r Report, now int64) (f Finding) {
 
 // serve ends an ejection or a probation for good. mu is held.
 func (h *Host) serve(now int64) {
-	h.phase, h.returned, h.streaks, h.failed, h.failing = Serving, now, streaks{}, 0, false
+	h.phase, h.returned, h.streaks, h.failed, h.failing, h.accepted = Serving, now, streaks{}, 0, false, 0
 }
 
 // count counts the attempts in one interval.

@@ -32,6 +32,8 @@ type Report struct {
 	Fault  Fault
 	Counts bool  // the status counts as failure
 	Open   bool  // the response has a body, whose end is still to come
+	Lost   bool  // there was no connection
+	Closed bool  // the connection was closed before any answer
 	Began  int64 // instant at which the attempt began
 	Round  int   // probation that the attempt began on; 0 for none
 }

@@ -4,10 +4,13 @@ import (
 	"fmt"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/caddy-evenkeel/evenkeel/attempt"
+	"github.com/caddy-evenkeel/evenkeel/healthcheck"
 )
 
 // attach attaches the pool to a handler: to its upstreams, its transport and its
@@ -30,6 +33,15 @@ func (p *Pool) attach(ctx caddy.Context, handler *reverseproxy.Handler, nested b
 	}
 	t.Join(p, nested)
 	p.transport, p.statics = t, handler.Upstreams
+	if p.options.rules != nil {
+		if p.connector, err = healthcheck.NewConnector(t.Inner()); err != nil {
+			p.logger.Debug("upstreams that cannot be reached are not connected to by the plugin: requests find out when they are back", zap.Error(err))
+		}
+	}
+	if lb := handler.LoadBalancing; lb != nil && lb.Retries > 0 && p.options.hold != nil && p.connector != nil {
+		p.mostAttempts = 1 + lb.Retries
+		lb.Retries += moreRetries
+	}
 	return nil
 }
 
@@ -62,3 +74,7 @@ func (p *Pool) retries(handler *reverseproxy.Handler) error {
 	}
 	return nil
 }
+
+// moreRetries is how often Caddy asks for an upstream beyond the retries: for requests
+// that could connect to none, and wait. Nothing of them was sent.
+const moreRetries = 8

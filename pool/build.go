@@ -1,6 +1,10 @@
 package pool
 
 import (
+	"time"
+
+	"go.uber.org/zap"
+
 	"github.com/caddy-evenkeel/evenkeel/healthcheck"
 	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 	"github.com/caddy-evenkeel/evenkeel/outlier"
@@ -18,7 +22,7 @@ func (p *Pool) build(ms *membership) {
 	steady := 0 // that are up, and do not fail every attempt
 	for i, m := range ms.members {
 		m.release(now)
-		s := m.stateAt(p.options, now)
+		s := p.stateOf(m, now)
 		states[i] = s
 		of := &others
 		if m.level == backups {
@@ -37,11 +41,12 @@ func (p *Pool) build(ms *membership) {
 				steady++
 			}
 		}
-		if in := s.verdict == healthcheck.Healthy && s.phase != outlier.Ejected; m.in != in {
+		if in := s.verdict == healthcheck.Healthy && s.phase != outlier.Ejected && !s.lost; m.in != in {
 			m.in = in
 			m.latency.forget() // it comes back as a newcomer
 		}
 		p.wakeUp.Before(s.until)
+		p.updateSeeking(m, &states[i])
 	}
 	onBackups := p.onBackups(ms.history, others, backup, now)
 	serving := others
@@ -50,10 +55,20 @@ func (p *Pool) build(ms *membership) {
 	}
 	next := &Snapshot{panicking: p.panics(serving)}
 	p.compose(next, before, ms, states, onBackups, steady == 0)
+	if len(next.tiers) == 0 {
+		next.explain(ms.members, states, now)
+	}
+	next.down = len(next.tiers) == 0 && next.reserve.empty() && others.weighted+backup.weighted > 0
+	if next.down && p.options.hold != nil {
+		if p.lose(ms, now) == now {
+			p.logger.Warn("all upstreams are down: requests wait", zap.String("policy", p.policy),
+				zap.Duration("hold", time.Duration(p.options.hold.Duration)))
+		}
+	}
 	if !next.panicking || onBackups {
 		p.share(next, ms, states, onBackups, now)
 	}
-	if len(next.tiers) == 1 && !next.tiers[0].gated && p.queue == nil && !p.counting && !p.sessions && !p.transport.Nested() {
+	if len(next.tiers) == 1 && !next.tiers[0].gated && p.options.Queue == nil && !p.counting && !p.sessions && !p.transport.Nested() {
 		next.plain = next.tiers[0]
 	}
 	p.openToSessions(next, ms, states)
@@ -61,12 +76,13 @@ func (p *Pool) build(ms *membership) {
 	next.findProbationCandidates()
 	p.notePanic(ms.history, next, serving)
 	ms.snapshot.Store(next)
+	p.queue.Wake(ms)
 	if before != nil {
 		before.leaveTotals(next)
 	}
 	for i, s := range states {
 		if s.failing && steady > 0 { // it is no longer the last one
-			p.eject(ms.members[i], outlier.Finding{Rule: outlier.ByLocal})
+			p.eject(ms.members[i], outlier.Finding{Rule: outlier.ByLocal, Lost: s.lost, Closed: s.closes})
 		}
 	}
 }

@@ -250,17 +250,11 @@ func (d *dynamics) all() (memberships []*membership) {
 	return memberships
 }
 
-// close removes all members and returns them. The memberships stay, for requests that
-// are still in flight.
-func (d *dynamics) close() (members []*member) {
-	d.expiry.Close()
+// close forgets all members. The memberships stay, for the requests that are still in
+// flight.
+func (d *dynamics) close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.members.Range(func(_, m any) bool {
-		members = append(members, m.(*member))
-		return true
-	})
 	d.members.Clear()
 	d.count = 0
-	return members
 }

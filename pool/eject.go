@@ -63,6 +63,19 @@ func (p *Pool) countEjectable(ms *membership, states []state) {
 	})
 }
 
+// membershipsWith returns the memberships that the member is in.
+func (p *Pool) membershipsWith(m *member) (all []*membership) {
+	if _, ok := p.static.index[m.address]; ok {
+		all = append(all, p.static)
+	}
+	for _, v := range p.dynamic.all() {
+		if _, ok := v.index[m.address]; ok {
+			all = append(all, v)
+		}
+	}
+	return all
+}
+
 // membershipWith returns a membership that the member is in; nil for none.
 func (p *Pool) membershipWith(m *member) (ms *membership) {
 	if _, ok := p.static.index[m.address]; ok {

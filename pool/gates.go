@@ -20,7 +20,7 @@ type gate interface {
 }
 
 // gates are all that a pick has to pass, besides Caddy's own conditions.
-var gates = [...]gate{limitGate{}, boundGate{}, probationGate{}}
+var gates = [...]gate{limitGate{}, boundGate{}, probationGate{}, returnGate{}}
 
 // hold is what a pick has taken of a candidate. It goes with the request to the attempt
 // that follows, which gives back the rest at its end. If none follows, it is given back
@@ -30,6 +30,8 @@ type hold struct {
 	slot    bool // of the limit of the address, until the attempt begins
 	counted bool // among the requests in flight, until the attempt ends
 	round   int  // number of the probation that the request tests, until its report; 0 for none
+
+	returning *comeback // in flight to a member that has just come back, until the attempt ends; nil for not
 }
 
 // GiveBack implements [attempt.Pick].
@@ -75,7 +77,7 @@ func (q *Query) claim(i int) bool {
 // pick returns a copy of the query's hold for the attempt that follows; nil if it holds
 // nothing.
 func (q *Query) pick() attempt.Pick {
-	if !q.held.slot && !q.held.counted && q.held.round == 0 {
+	if !q.held.slot && !q.held.counted && q.held.round == 0 && q.held.returning == nil {
 		return nil
 	}
 	held := q.held

@@ -82,8 +82,9 @@ func (h *Handle) Provision(ctx caddy.Context, o *Options, policy Policy, f Featu
 	if handler != nil {
 		p.findLimits(handler)
 	}
-	if o.Queue != nil {
-		p.queue, p.refusedKey = queue.New(o.Queue, metrics.queued.WithLabelValues(p.policy)), refusedKeyOf(p)
+	if o.Queue != nil || o.hold != nil {
+		p.queue = queue.New(o.Queue, o.hold, metrics.queued.WithLabelValues(p.policy), metrics.held.WithLabelValues(p.policy))
+		p.refusedKey = refusedKeyOf(p)
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 // history is what the next snapshot of a membership depends on, besides the states of
 // its members.
 type history struct {
+	outage    outage     // needs no mutex
 	mu        sync.Mutex // guards all below
 	panicking bool
 	levels    map[int]*balance.SlidingMinimum
@@ -94,7 +95,7 @@ func (p *Pool) share(next *Snapshot, ms *membership, states []state, onBackups b
 		}
 		l.Upstreams++
 		switch {
-		case s.weight == 0 || s.verdict != healthcheck.Healthy || s.phase == outlier.Ejected:
+		case s.weight == 0 || s.verdict != healthcheck.Healthy || s.phase == outlier.Ejected || s.lost:
 		case s.phase == outlier.Probation:
 			unproven[m.level]++
 		case s.degraded:

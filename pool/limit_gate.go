@@ -51,22 +51,5 @@ func (c *Candidate) room(u *reverseproxy.Upstream) int { return tighter(c.limit,
 func (q *Query) full(i int) bool {
 	c, u := &q.Candidates[i], q.Upstreams[i]
 	limit := c.room(u)
-	return limit > 0 && u.Healthy() && !q.tried.Avoids(u.Dial, q.again) && !c.member.slots.Free(u, limit)
-}
-
-// anyFull reports whether there is a queue and one of the tiers has a candidate that is
-// full.
-func (h *Handle) anyFull(tiers []*Tier, q *Query) bool {
-	if h.pool.queue == nil {
-		return false
-	}
-	for _, t := range tiers {
-		q.enter(h, t)
-		for i := range q.Candidates {
-			if q.full(i) {
-				return true
-			}
-		}
-	}
-	return false
+	return limit > 0 && u.Healthy() && !q.avoids(i) && !c.member.slots.Free(u, limit)
 }

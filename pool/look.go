@@ -2,13 +2,16 @@ package pool
 
 import (
 	"slices"
+	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/queue"
 )
 
-// look picks without waiting. If it picks none, full is whether the request has to
-// wait for an upstream that is full. A request that waits looks several times.
-func (h *Handle) look(q *Query) (picked *reverseproxy.Upstream, full bool) {
+// look picks without waiting. If it picks none, found says why the request has to wait.
+// A request that waits looks several times.
+func (h *Handle) look(q *Query) (picked *reverseproxy.Upstream, found queue.Look) {
 	q.look()
 	if q.membership.upstreams == nil && !h.pool.dynamic.keeps(q.membership) {
 		h.pool.findDynamic(slices.Clone(q.listed), q) // the membership is no longer rebuilt
@@ -18,14 +21,42 @@ func (h *Handle) look(q *Query) (picked *reverseproxy.Upstream, full bool) {
 		s = s.only(q.only)
 	}
 	if sessions := s.sessions.of(h); sessions != nil {
-		return h.pickInSession(s, q, sessions)
+		picked, found = h.pickInSession(s, q, sessions)
+	} else if ahead, wait := q.waits(h.pool, "", false); wait {
+		return nil, ahead
+	} else {
+		var i int
+		if i, found.Wait = h.pickAny(s, q); i >= 0 {
+			picked = q.Upstreams[i]
+		}
 	}
-	if q.waits(h.pool, "", false) {
-		return nil, true
+	switch {
+	case picked != nil:
+		found.Address = picked.Dial
+	case found.Wait == queue.NoReason && h.owner:
+		found = h.pool.hold(s, q)
 	}
-	i, full := h.pickAny(s, q)
-	if i < 0 {
-		return nil, full
+	return picked, found
+}
+
+// hold says whether the request waits because all upstreams are down: no request may be
+// picked for, or this one could connect to none, and no other is left. It waits until
+// the option's time has passed since the membership lost its last upstream.
+func (p *Pool) hold(s *Snapshot, q *Query) (found queue.Look) {
+	if p.options.hold == nil || q.Request == nil || !s.down && !(q.holds && (q.tried.Unsent() || q.tried.Failed() == 1)) {
+		return found
 	}
-	return q.Upstreams[i], full
+	now := q.now()
+	until := p.lose(q.membership, now) + int64(time.Duration(p.options.hold.Duration))
+	if until <= now {
+		return found
+	}
+	if !s.down {
+		for i, u := range q.listed {
+			if m := q.membership.members[i]; q.tried.Avoids(u.Dial, false) && p.seeks(m) {
+				p.seek(m)
+			}
+		}
+	}
+	return queue.Look{Wait: queue.AllDown, Until: until}
 }

@@ -31,6 +31,12 @@ type member struct {
 	inFlight  *inFlight      // requests of this pool
 	ejectable outlier.Member // of the pool's detector
 
+	seeking   *healthcheck.Reconnecting // nil unless the plugin connects to it; guarded by the pool's seeking
+	lost      atomic.Int64              // instant since which connections to it fail; 0 for they do not
+	reached   atomic.Int64              // instant of the latest such connection that succeeded; 0 for none
+	gone      atomic.Bool               // a connection had failed before that
+	returning atomic.Pointer[comeback]  // nil unless it has just come back
+
 	in   bool         // healthy and not ejected as of the latest build; guarded by the pool's building
 	seen atomic.Int64 // instant at which a source last returned it
 }

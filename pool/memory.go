@@ -26,6 +26,8 @@ type memory struct {
 	// push out those of dynamic ones.
 	histories, dynamicHistories cache.Cache[uint64, *history]
 
+	outages atomic.Int32 // memberships that have lost their last upstream, by their histories
+
 	fleet  fleet         // newcomers start at its mean
 	budget budget.Budget // of extra attempts
 

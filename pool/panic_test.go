@@ -21,7 +21,7 @@ const (
 func (b *testPool) throw(numbers ...int) {
 	for _, i := range numbers {
 		h := b.static.members[i].host
-		h.Eject(instant.Now(), outlier.ByLocal, false, 0)
+		h.Eject(instant.Now(), outlier.Finding{Rule: outlier.ByLocal}, 0)
 		h.Changed()
 	}
 	synctest.Wait()

@@ -3,18 +3,20 @@ package pool
 import (
 	"math/rand/v2"
 	"net/http"
+
+	"github.com/caddy-evenkeel/evenkeel/queue"
 )
 
 // pickAny picks an upstream for the request by the [passes], and takes the room that
 // it has. It returns an index of the query's candidates.
-func (h *Handle) pickAny(s *Snapshot, q *Query) (i int, full bool) {
+func (h *Handle) pickAny(s *Snapshot, q *Query) (i int, wait queue.Reason) {
 	if i := h.testProbation(s, q); i >= 0 {
-		return i, false
+		return i, queue.NoReason
 	}
 	for {
-		i, full := h.runPasses(s, q)
+		i, wait := h.runPasses(s, q)
 		if i < 0 || !q.gated || !h.owner || q.claim(i) {
-			return i, full
+			return i, wait
 		}
 	}
 }
@@ -25,7 +27,7 @@ type pass struct {
 	retry         bool // for retries only
 	busyProbation bool // an upstream on probation may be picked for a retry, and beside its one request
 	again         bool // an upstream may be picked where an attempt failed before anything was sent
-	wait          bool // if one of the upstreams is full, the request waits, and no pass follows
+	wait          bool // if one of the upstreams has no room, the request waits, and no pass follows
 }
 
 // passes are in the order in which upstreams are preferred. The first pass that
@@ -43,9 +45,9 @@ var passes = [...]pass{
 	{retry: true, reserve: true, busyProbation: true, again: true},
 }
 
-// runPasses picks by the passes, in their order. Full is whether the request has to
-// wait for an upstream that is full.
-func (h *Handle) runPasses(s *Snapshot, q *Query) (i int, full bool) {
+// runPasses picks by the passes, in their order. Wait is why the request has to wait
+// instead.
+func (h *Handle) runPasses(s *Snapshot, q *Query) (i int, wait queue.Reason) {
 	for n := range passes {
 		p := &passes[n]
 		if p.retry && !q.retry {
@@ -60,13 +62,36 @@ func (h *Handle) runPasses(s *Snapshot, q *Query) (i int, full bool) {
 			i = h.from(s, q)
 		}
 		if i >= 0 {
-			return i, false
+			return i, queue.NoReason
 		}
-		if p.wait && h.anyFull(tiers, q) {
-			return None, true
+		if p.wait {
+			if wait = h.reasonToWait(s, tiers, q); wait != queue.NoReason {
+				return None, wait
+			}
 		}
 	}
-	return None, false
+	return None, queue.NoReason
+}
+
+// reasonToWait returns why the request has to wait for a candidate of the tiers that
+// would do, but for its room.
+func (h *Handle) reasonToWait(s *Snapshot, tiers []*Tier, q *Query) queue.Reason {
+	queues := h.pool.options.Queue != nil
+	if !queues && !s.returning {
+		return queue.NoReason
+	}
+	for _, t := range tiers {
+		q.enter(h, t)
+		for i := range q.Candidates {
+			switch {
+			case queues && q.full(i):
+				return queue.AllFull
+			case s.returning && q.returning(i):
+				return queue.Returning
+			}
+		}
+	}
+	return queue.NoReason
 }
 
 // from has the policy pick from the tier that the request's draw falls on. If that

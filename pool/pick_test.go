@@ -34,6 +34,6 @@ func TestRoomBetweenTwoLooksIsTaken(t *testing.T) {
 	q := new(Query)
 	b.handle.find(b.statics, q)
 	if got, full := b.handle.look(q); got != u || looks != 2 {
-		t.Errorf("picked %v after %d looks, full: %t", got, looks, full)
+		t.Errorf("picked %v after %d looks, %+v", got, looks, full)
 	}
 }

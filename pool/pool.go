@@ -31,36 +31,38 @@ const DefaultDecay = time.Second
 
 // Pool is what a policy picks from.
 type Pool struct {
-	policy      string // name of the module
-	options     *Options
-	identity    identity
-	memory      *memory                   // what outlives reloads; from Start on
-	fleet       *fleet                    // the memory's
-	budget      *budget.Budget            // the memory's; nil where extra attempts have no limit
-	generation  uint64                    // of the configuration
-	statics     reverseproxy.UpstreamPool // the handler's static upstreams; nil without a handler
-	fixed       bool                      // there are no dynamic ones
-	transport   *attempt.Transport        // nil without a handler
-	logger      *zap.Logger
-	ctx         caddy.Context
-	events      *caddyevents.App
-	handles     []*Handle // of the policies: the pool's own, then those inside it
-	called      []*Handle // those of them that are inside one of Caddy's own, which calls their Select
-	static      *membership
-	dynamic     dynamics
-	source      source            // of dynamic upstreams
-	expiry      time.Duration     // of addresses from dynamic sources
-	limit       int               // of addresses from dynamic sources
-	unsaid      int               // limit that the handler sets for upstreams that have none of their own; 0 for none
-	queue       *queue.Queue      // nil where there is none
-	refusedKey  string            // replacer key of requests that the queue has refused
-	detector    *outlier.Detector // nil where outlier detection is off
-	hostChanges *outlier.Subscription
-	counting    bool            // requests in flight are counted, since a policy has a bound
-	sessions    bool            // a policy has sessions
-	latency     *LatencyFeature // nil where no policy picks by latency; else attempts are timed, and an answer that asks to back off counts as latency, not as failure
-	undos       []func(*http.Request, http.Header)
-	hides       []func(http.Header) (http.Header, bool)
+	policy       string // name of the module
+	options      *Options
+	identity     identity
+	memory       *memory                   // what outlives reloads; from Start on
+	fleet        *fleet                    // the memory's
+	budget       *budget.Budget            // the memory's; nil where extra attempts have no limit
+	generation   uint64                    // of the configuration
+	statics      reverseproxy.UpstreamPool // the handler's static upstreams; nil without a handler
+	fixed        bool                      // there are no dynamic ones
+	transport    *attempt.Transport        // nil without a handler
+	logger       *zap.Logger
+	ctx          caddy.Context
+	events       *caddyevents.App
+	handles      []*Handle // of the policies: the pool's own, then those inside it
+	called       []*Handle // those of them that are inside one of Caddy's own, which calls their Select
+	static       *membership
+	dynamic      dynamics
+	source       source                 // of dynamic upstreams
+	expiry       time.Duration          // of addresses from dynamic sources
+	limit        int                    // of addresses from dynamic sources
+	unsaid       int                    // limit that the handler sets for upstreams that have none of their own; 0 for none
+	queue        *queue.Queue           // nil where requests never wait
+	connector    *healthcheck.Connector // nil where the plugin cannot connect to upstreams by itself
+	mostAttempts int                    // of a request of which something was sent; 0 for as many as Caddy makes
+	refusedKey   string                 // replacer key of requests that the queue has refused
+	detector     *outlier.Detector      // nil where outlier detection is off
+	hostChanges  *outlier.Subscription
+	counting     bool            // requests in flight are counted, since a policy has a bound
+	sessions     bool            // a policy has sessions
+	latency      *LatencyFeature // nil where no policy picks by latency; else attempts are timed, and an answer that asks to back off counts as latency, not as failure
+	undos        []func(*http.Request, http.Header)
+	hides        []func(http.Header) (http.Header, bool)
 
 	responseObservers []func(ctx context.Context, address string, header http.Header)
 
@@ -75,17 +77,20 @@ type Pool struct {
 	checks     *healthcheck.Group // what its checks share
 	eventQueue *eventqueue.Events // of its events and of those of its checks
 
+	seeking  sync.Mutex   // guards the members' field seeking
 	rested   atomic.Int64 // instant before which no further build begins
 	building sync.Mutex   // held for a build, and to create a membership
 
 	mu     sync.Mutex     // guards all below
 	stale  bool           // a build is due
-	closed bool           // no further builds
+	closed bool           // no more checks, and no more upstreams
+	ended  bool           // no more builds
 	builds sync.WaitGroup // builds under way, and other work in the background
 }
 
-// Close ends the pool's checks, and waits for probes under way. Picks go on to work, on
-// the last snapshot.
+// Close ends the pool's checks and waits for what they have under way. Picks go on to
+// work, on the last snapshot. Requests that wait go on waiting for an upstream: what
+// they need of the pool ends with the last of them.
 func (h *Handle) Close() error {
 	if !h.owner || h.pool == nil {
 		return nil
@@ -98,29 +103,20 @@ func (h *Handle) Close() error {
 	}
 	p.closed = true
 	p.mu.Unlock()
-	p.wakeUp.Close()
 	p.intervals.Close()
-	if p.queue != nil {
-		p.queue.Close()
-	}
-
+	p.dynamic.expiry.Close()
 	var watches []*healthcheck.Watch
-	var members []*member
-	if p.static != nil {
-		members = p.static.members
-	}
-	members = append(slices.Clone(members), p.dynamic.close()...)
-	for _, m := range members {
+	for _, m := range p.members() {
 		watches = append(watches, m.watches...)
-		p.release(m, true)
-	}
-	if p.memory != nil {
-		memories.release(p, instant.Now())
 	}
 	if p.app != nil {
 		healthcheck.Close(p.app.CloseBy(), watches...)
 	}
-	p.builds.Wait()
+	if p.queue != nil {
+		p.queue.Close(p.end)
+	} else {
+		p.end()
+	}
 	if p.app != nil {
 		p.eventQueue.Close(p.app.CloseBy())
 	}
@@ -133,24 +129,66 @@ func (h *Handle) Close() error {
 			err = e
 		}
 	}
-	if p.transport != nil {
-		p.transport.Leave()
-	}
 	return err
 }
 
+// end ends what requests that wait need of the pool: its members, and snapshots of
+// them.
+func (p *Pool) end() {
+	p.mu.Lock()
+	p.ended = true
+	p.mu.Unlock()
+	p.wakeUp.Close()
+	members := p.members()
+	p.dynamic.close()
+	for _, m := range members {
+		p.endSeeking(m)
+		p.release(m, true)
+	}
+	if p.memory != nil {
+		memories.release(p, instant.Now())
+	}
+	if p.app != nil {
+		p.checks.CloseReconnections(p.app.CloseBy())
+	}
+	p.builds.Wait()
+	if p.transport != nil {
+		p.transport.Leave()
+	}
+}
+
+// members returns all members.
+func (p *Pool) members() (members []*member) {
+	if p.static != nil {
+		members = slices.Clone(p.static.members)
+	}
+	p.dynamic.members.Range(func(_, m any) bool {
+		members = append(members, m.(*member))
+		return true
+	})
+	return members
+}
+
+// isClosed reports whether the pool takes in no more upstreams.
 func (p *Pool) isClosed() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.closed
 }
 
-// background runs the function in a goroutine that Close waits for. It returns false if
-// the pool is closed.
+// isEnded reports whether no more snapshots are built.
+func (p *Pool) isEnded() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ended
+}
+
+// background runs the function in a goroutine that the pool's end waits for. It returns
+// false if the pool has ended.
 func (p *Pool) background(f func()) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed {
+	if p.ended {
 		return false
 	}
 	p.builds.Go(f)

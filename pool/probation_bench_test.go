@@ -16,7 +16,7 @@ func BenchmarkPickBesideBusyProbations(b *testing.B) {
 			network++
 			p := reloaded(b, Options{}, 2*n)
 			for _, m := range p.static.members[n:] {
-				m.host.Eject(0, outlier.ByLocal, false, 0)
+				m.host.Eject(0, outlier.Finding{Rule: outlier.ByLocal}, 0)
 				m.host.Claim(instant.Now(), true)
 			}
 			p.building.Lock()

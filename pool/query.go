@@ -27,13 +27,16 @@ type asked struct {
 	Request *http.Request       // may be nil
 	Writer  http.ResponseWriter // may be nil
 
-	fleet *fleet          // nil where no attempts are observed
-	tried *attempt.Record // upstreams that are to be avoided; nil for none
-	retry bool            // the request has had an attempt before
-	ended bool            // there must be no further attempt
-	extra bool            // the budget has granted the attempt
-	turn  *turn           // in the queue; nil where no request waits
-	at    int64           // instant of the look at the upstreams; 0 until it is needed
+	fleet   *fleet          // nil where no attempts are observed
+	tried   *attempt.Record // upstreams that are to be avoided; nil for none
+	retry   bool            // the request has had an attempt before
+	ended   bool            // there must be no further attempt
+	extra   bool            // the budget has granted the attempt
+	refused bool            // the response says why there is no upstream
+	turn    *turn           // in the queue; nil where no request waits
+	holds   bool            // the request waits for an upstream that it could not connect to, and does not try blindly again
+	began   int64           // instant at which the pick began, where the request holds
+	at      int64           // instant of the look at the upstreams; 0 until it is needed
 }
 
 // choice is what a query chooses from.
@@ -118,13 +121,15 @@ func (q *Query) narrow() {
 	q.Upstreams = b.narrowed
 }
 
-// retryOf makes the query one for a retry. Same is whether it may go to an upstream
-// that was tried.
-func (q *Query) retryOf(rec *attempt.Record, same bool) {
+// retryOf makes the query one for a retry. The request may have so many attempts in all
+// (0: any number), besides those of which nothing was sent. Same is whether it may go to
+// an upstream that was tried.
+func (q *Query) retryOf(rec *attempt.Record, most int, same bool) {
 	if rec == nil {
 		return // the client has sent an absolute URL
 	}
-	q.retry, q.ended = true, rec.Final()
+	q.retry = true
+	q.ended = rec.Final() || most > 0 && rec.Failed() >= most && !rec.Unsent()
 	rec.Retried()
 	if !same {
 		q.tried = rec
@@ -138,7 +143,25 @@ func (q *Query) IsRetry() bool { return q.retry }
 // Caddy, untried by the request, and has room.
 func (q *Query) OK(i int) bool {
 	u := q.Upstreams[i]
-	return u.Available() && !q.tried.Avoids(u.Dial, q.again) && (!q.gated || q.admits(i))
+	return u.Available() && !q.avoids(i) && (!q.gated || q.admits(i))
+}
+
+// avoids reports whether the request has tried the candidate. Where requests are held,
+// it may go there again once the plugin could connect to it: any number of times, where
+// nothing was sent; once, where its first attempt was, and the upstream was gone since.
+func (q *Query) avoids(i int) bool {
+	if q.tried == nil {
+		return false
+	}
+	dial := q.Upstreams[i].Dial
+	if !q.again || !q.holds {
+		return q.tried.Avoids(dial, q.again)
+	}
+	m := q.Candidates[i].member
+	if m.reached.Load() <= q.began {
+		return q.tried.Avoids(dial, false)
+	}
+	return q.tried.Avoids(dial, true) && !(m.gone.Load() && q.tried.Failed() == 1)
 }
 
 // Any returns the first candidate that may be picked, from the given one on and over the
@@ -165,7 +188,7 @@ func (q *Query) Acceptable() []*reverseproxy.Upstream {
 	}
 	var left []*reverseproxy.Upstream
 	for i, u := range q.Upstreams {
-		if !q.tried.Avoids(u.Dial, q.again) && (!q.gated || q.admits(i)) {
+		if !q.avoids(i) && (!q.gated || q.admits(i)) {
 			left = append(left, u)
 		}
 	}

@@ -120,11 +120,11 @@ func TestRetryAfterIsTakenBackByALaterPick(t *testing.T) {
 // A request waits only where an upstream is full.
 func TestQueueIsForTheFullOnly(t *testing.T) {
 	forBoth(t, func(t *testing.T, policy object) {
-		h := pooltest.NewQueued(t, pooltest.With(policy, pooltest.With(pooltest.Checked, object{"panic_threshold": 0})), object{"length": 5}, 2, 1)
+		h := pooltest.NewQueued(t, pooltest.With(policy, pooltest.With(pooltest.Checked, object{"panic_threshold": 0, "hold": object{"off": true}})), object{"length": 5}, 2, 1)
 		pooltest.SetDown(pooltest.Dial(0), pooltest.Dial(1))
 		select {
 		case got := <-pooltest.Arrive(h, pooltest.NewRequest()):
-			if got.Picked != pooltest.None || got.RetryAfter != "" {
+			if got.Picked != pooltest.None || got.RetryAfter != "1" {
 				t.Errorf("%+v", got)
 			}
 		default:

@@ -20,7 +20,7 @@ const (
 func (p *Pool) changed() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.stale || p.closed {
+	if p.stale || p.ended {
 		return
 	}
 	p.stale = true

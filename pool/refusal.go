@@ -2,37 +2,121 @@ package pool
 
 import (
 	"net/http"
+	"strconv"
 	"sync/atomic"
+	"time"
 
-	"github.com/caddyserver/caddy/v2"
-
+	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 	"github.com/caddy-evenkeel/evenkeel/internal/request"
+	"github.com/caddy-evenkeel/evenkeel/queue"
 )
 
 // Keys of what a request's replacer keeps.
 const (
 	retryAfterKey = "http.load_balancer.retry_after" // set by us on the response
 	queueWaitKey  = "http.load_balancer.queue_wait_ms"
-	reasonKey     = "http.load_balancer.reason" // for which a request gets no further attempt
+	reasonKey     = "http.load_balancer.reason" // why the request gets no upstream, or no further attempt
 )
 
-// retryAfter is after how many seconds the client of a refused request may try again.
-const retryAfter = "1"
+// reason is why a request gets no upstream: the value of the placeholder
+// {http.load_balancer.reason}.
+type reason string
+
+const (
+	allDown      reason = "all_down"
+	allDrained   reason = "drained"     // by configuration
+	maintenance  reason = "maintenance" // by agents
+	queueFull    reason = "queue_full"
+	queueTimeout reason = "queue_timeout"
+	holdTimeout  reason = "hold_timeout"
+)
+
+// reasonOf returns the reason of a wait that ended in vain.
+func reasonOf(r queue.Refusal) reason {
+	switch r {
+	case queue.Full:
+		return queueFull
+	case queue.Timeout:
+		return queueTimeout
+	case queue.HoldTimeout:
+		return holdTimeout
+	}
+	return allDown
+}
 
 // refusals is whether this process has ever refused a request. Until then, no pick
 // has to look for a Retry-After on its response.
 var refusals atomic.Bool
 
-// refuse sets Retry-After on the response.
-func refuse(w http.ResponseWriter, repl *caddy.Replacer) {
-	if w == nil {
+// refuse says why the request gets no upstream, and, on the response, after what time
+// the client may try again.
+func (p *Pool) refuse(q *Query, why reason) {
+	q.refused = true
+	repl := request.Replacer(q.Request)
+	if repl != nil {
+		repl.Set(reasonKey, string(why))
+	}
+	if q.Writer == nil {
 		return
 	}
 	refusals.Store(true)
-	w.Header().Set("Retry-After", retryAfter)
+	q.Writer.Header().Set("Retry-After", strconv.Itoa(p.retryAfter(q, why)))
 	if repl != nil {
 		repl.Set(retryAfterKey, true)
 	}
+}
+
+// retryAfter returns the seconds until the soonest known return of an upstream; at least
+// 1.
+func (p *Pool) retryAfter(q *Query, why reason) int {
+	if why == queueFull || why == queueTimeout || q.membership == nil {
+		return 1
+	}
+	left := time.Duration(q.membership.snapshot.Load().soonest - q.now())
+	return int(max((left+time.Second-1)/time.Second, 1))
+}
+
+// explain says why no upstream was picked for the request.
+func (p *Pool) explain(q *Query) {
+	why := allDown
+	if s := q.membership.snapshot.Load(); s.why != "" {
+		why = s.why
+	}
+	p.refuse(q, why)
+}
+
+// explain says, for a snapshot without candidates, why there are none, and when one may be
+// back.
+func (s *Snapshot) explain(members []*member, states []state, now int64) {
+	s.why = allDrained
+	for i, m := range members {
+		switch state := &states[i]; {
+		case m.weight == 0:
+			continue
+		case state.weight == 0 && s.why == allDrained:
+			s.why = maintenance
+		case state.weight > 0:
+			s.why = allDown
+		}
+		if at := m.returns(&states[i], now); at != 0 && (s.soonest == 0 || at < s.soonest) {
+			s.soonest = at
+		}
+	}
+}
+
+// returns returns the instant at which the member may be back at the soonest, as far as
+// that is known; 0 where it is not.
+func (m *member) returns(s *state, now int64) (at int64) {
+	if s.lost {
+		return now // the plugin connects to it all the time
+	}
+	at = s.until
+	for _, w := range m.watches {
+		if next := instant.Of(w.NextProbe()); at == 0 || next < at {
+			at = next
+		}
+	}
+	return at
 }
 
 // removeRetryAfter removes the Retry-After that a refusal has set on the response, in

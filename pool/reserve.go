@@ -32,6 +32,9 @@ func (p *Pool) reserve(out outOfService, ms *membership, states []state) (r rese
 	return reserve{tier(out.ejected), tier(out.unhealthy)}
 }
 
+// empty reports whether there are none.
+func (r reserve) empty() bool { return r.ejected == nil && r.unhealthy == nil }
+
 // open returns the tiers that are open to a request. A first attempt goes to the ejected
 // only: verdicts of checks hold for it.
 func (r reserve) open(retry bool) (tiers []*Tier) {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
+	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 	"github.com/caddy-evenkeel/evenkeel/internal/request"
 )
 
@@ -30,9 +31,12 @@ func (h *Handle) begin(q *Query) bool {
 	if p.transport != nil {
 		q.fleet = p.fleet
 		if retry {
-			q.retryOf(p.transport.Record(r), p.options.RetrySame)
+			q.retryOf(p.transport.Record(r), p.mostAttempts, p.options.RetrySame)
 			if q.ended || q.retry && h.owner && !p.affords(q) {
 				return false
+			}
+			if q.holds = q.retry && p.options.hold != nil && p.connector != nil; q.holds {
+				q.began = instant.Now()
 			}
 		}
 	}
@@ -60,6 +64,9 @@ func (h *Handle) choose(q *Query) (picked *reverseproxy.Upstream) {
 	if picked == nil {
 		if r == nil || r.Context().Err() == nil { // else the client has gone, perhaps while its request waited
 			p.logNone(q.listed, q.tried)
+			if h.owner && !q.refused {
+				p.explain(q)
+			}
 		}
 	} else if held := q.pick(); held != nil || p.transport.Nested() {
 		p.transport.Carry(r, p, picked.Dial, held)
@@ -71,7 +78,7 @@ func (h *Handle) choose(q *Query) (picked *reverseproxy.Upstream) {
 // case, which has to be fast. None: take the slow path.
 func (h *Handle) pickPlain(q *Query) int {
 	t := q.membership.snapshot.Load().plain
-	if t == nil || q.retry || q.membership.upstreams == nil || q.only != nil {
+	if t == nil || q.retry || q.membership.upstreams == nil || q.only != nil || !h.pool.queue.Empty() {
 		return None
 	}
 	q.tier, q.Candidates, q.Upstreams = t, t.Candidates, t.upstreams

@@ -2,11 +2,13 @@ package pool
 
 import (
 	"slices"
+	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/caddy-evenkeel/evenkeel/healthcheck"
 	"github.com/caddy-evenkeel/evenkeel/outlier"
+	"github.com/caddy-evenkeel/evenkeel/queue"
 )
 
 // Sessions finds the sessions of requests among the upstreams of one membership. Its
@@ -49,52 +51,73 @@ func (s *sessionsByPolicy) of(h *Handle) Sessions {
 // pickInSession picks the upstream of the request's session, whatever its weight and its
 // level. If there is no session, or its upstream may not be picked, it picks any; none,
 // if the session is strict.
-func (h *Handle) pickInSession(s *Snapshot, q *Query, sessions Sessions) (*reverseproxy.Upstream, bool) {
+func (h *Handle) pickInSession(s *Snapshot, q *Query, sessions Sessions) (*reverseproxy.Upstream, queue.Look) {
 	session := sessions.Find(q)
 	own := ""
 	if q.turn != nil && session.Member >= 0 && (session.Strict || s.onlySessions(session.Member)) {
 		own = s.members[session.Member].Address
 	}
-	if q.waits(h.pool, own, own != "" && session.Strict) {
+	if ahead, wait := q.waits(h.pool, own, own != "" && session.Strict); wait {
 		sessions.Settle(q, session, None)
-		return nil, true
+		return nil, ahead
 	}
 	if session.Member >= 0 {
-		u, full := h.pickOwn(s, q, session)
+		u, found := h.pickOwn(s, q, session)
 		if u != nil {
 			sessions.Settle(q, session, session.Member)
-			return u, false
+			return u, found
 		}
 		if session.Strict {
 			sessions.Settle(q, session, None)
-			return nil, full
+			return nil, found
 		}
 	}
-	i, full := h.pickAny(s, q)
+	i, wait := h.pickAny(s, q)
 	if i < 0 {
 		sessions.Settle(q, session, None)
-		return nil, full
+		return nil, queue.Look{Wait: wait}
 	}
 	sessions.Settle(q, session, q.Candidates[i].index)
-	return q.Upstreams[i], full
+	return q.Upstreams[i], queue.Look{}
 }
 
-// pickOwn picks the session's upstream; nil if it may not be picked. Full is then
-// whether it could be picked if it were not full.
-func (h *Handle) pickOwn(s *Snapshot, q *Query, session Session) (u *reverseproxy.Upstream, full bool) {
+// pickOwn picks the session's upstream; nil if it may not be picked. Found says then why
+// the request has to wait for it.
+func (h *Handle) pickOwn(s *Snapshot, q *Query, session Session) (u *reverseproxy.Upstream, found queue.Look) {
 	i := session.Member
 	if !s.open[i] && !(session.Strict && s.ejected[i]) {
-		return nil, false
+		if session.Strict {
+			found = h.pool.holdFor(s.members[i].member, q)
+		}
+		return nil, found
 	}
 	q.tier, q.Candidates, q.Upstreams = nil, s.members, q.listed
 	q.counted, q.gated = h.pool.counting, true
 	if session.Strict {
 		q.again, q.allowBusyProbation = true, true // the request goes nowhere else
 	}
-	if q.OK(i) && (!h.owner || q.claim(i)) {
-		return q.Upstreams[i], false
+	switch {
+	case q.OK(i) && (!h.owner || q.claim(i)):
+		return q.Upstreams[i], found
+	case h.pool.options.Queue != nil && q.full(i):
+		found.Wait = queue.AllFull
+	case h.owner && h.pool.queue != nil && q.returning(i):
+		found.Wait = queue.Returning
 	}
-	return nil, h.pool.queue != nil && q.full(i)
+	return nil, found
+}
+
+// holdFor says whether the request waits for the member, which is the only one that
+// will do: until the time of the option hold has passed since it was lost.
+func (p *Pool) holdFor(m *member, q *Query) (found queue.Look) {
+	lost := m.lost.Load()
+	if p.options.hold == nil || q.Request == nil || lost == 0 {
+		return found
+	}
+	if until := lost + int64(time.Duration(p.options.hold.Duration)); until > q.now() {
+		return queue.Look{Wait: queue.AllDown, Until: until}
+	}
+	return found
 }
 
 // makeSessions makes the membership's [Sessions].
@@ -133,7 +156,7 @@ func (p *Pool) openToSessions(s *Snapshot, ms *membership, states []state) {
 			Address: m.address, Latency: m.latency, member: m, index: i,
 			limit: state.limit, probation: state.phase == outlier.Probation,
 		}
-		well := state.verdict == healthcheck.Healthy && !state.maint
+		well := state.verdict == healthcheck.Healthy && !state.maint && !state.lost
 		s.open[i], s.ejected[i] = well && state.phase != outlier.Ejected, well && state.phase == outlier.Ejected
 	}
 	for _, t := range s.tiers {

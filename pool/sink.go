@@ -43,10 +43,10 @@ func (p *Pool) Begin(r *http.Request, u *reverseproxy.Upstream, pick attempt.Pic
 	s.tracked = m.known != nil && m.known.endpoint.InFlight.Begin(&s.entry, now)
 	limitGate{}.begin(m, held)
 	s.report.Round = probationGate{}.begin(m, held, now)
-	switch {
-	case held != nil && held.counted:
+	if held != nil && (held.counted || held.returning != nil) {
 		s.held = held
-	case p.counting: // the pick was not counted, the attempt is
+	}
+	if p.counting && (held == nil || !held.counted) { // the pick was not counted, the attempt is
 		m.inFlight.add(1)
 		s.held = &hold{member: m, counted: true}
 	}
@@ -76,6 +76,8 @@ func (s *sink) Answered(res *http.Response, took time.Duration) (a attempt.Answe
 		w.Response(res.Header)
 	}
 	p.observeResponse(s.Request, m.address, res.Header)
+	p.answered(m)
+	returnGate{}.answered(p, s.held)
 	bare, bad := attempt.Bare(res), res.StatusCode >= http.StatusInternalServerError
 	backsOff := s.backOff(res)
 	if backsOff {
@@ -114,7 +116,8 @@ func (s *sink) Done(e attempt.End) {
 	case attempt.BrokeOff:
 		// On a probation, the report of the header counts, not this one.
 		s.pool.judge(m, outlier.Report{Outcome: outlier.Unanswered, Began: s.Began})
-	case attempt.Unanswered:
+	case attempt.Lost, attempt.Closed, attempt.Unanswered:
+		s.report.Lost, s.report.Closed = e == attempt.Lost, e == attempt.Closed
 		s.time(s.Took(), true)
 		s.report.Outcome = outlier.Unanswered
 	case attempt.Abandoned:

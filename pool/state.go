@@ -14,21 +14,25 @@ type state struct {
 	degraded bool
 	phase    outlier.Phase
 	failing  bool    // every attempt fails, but there is no other upstream
+	lost     bool    // connections to it fail, and the plugin connects to it until one succeeds: no request tries it
+	closes   bool    // it is out since it closes connections, and the plugin connects to it likewise
 	limited  bool    // it is not serving, and max_ejection_percent holds for its ejection
 	weight   float64 // by configuration and by its agent; at 0 it gets no new traffic
 	percent  int     // of the weight that it gets, in a slow start
 	maint    bool    // its agent has ordered maintenance: its sessions do not go there either
 	limit    int     // of requests at once, by configuration and by its agent; 0 for none
 	until    int64   // instant at which the state changes by itself; 0 for never
+
+	returning bool // it has just come back: see [returnGate]
 }
 
 // up reports whether the member may get traffic.
 func (s *state) up() bool {
-	return s.weight > 0 && s.verdict == healthcheck.Healthy && s.phase != outlier.Ejected
+	return s.weight > 0 && s.verdict == healthcheck.Healthy && s.phase != outlier.Ejected && !s.lost
 }
 
-// stateAt returns the member's state at the instant.
-func (m *member) stateAt(o *Options, now int64) state {
+// stateOf returns the member's state at the instant.
+func (p *Pool) stateOf(m *member, now int64) state {
 	s := state{weight: float64(m.weight), percent: 100, limit: m.limit}
 	ordered := false
 	var recovered time.Time
@@ -54,12 +58,14 @@ func (m *member) stateAt(o *Options, now int64) state {
 	}
 	h := m.host.State(now)
 	s.phase, s.until, s.failing, s.limited = h.Phase, h.Until, h.Failing, h.Limited
-	if o.SlowStart != nil && s.up() && s.phase == outlier.Serving {
+	s.lost, s.closes = h.Lost && p.seeks(m), h.Closed && p.seeks(m)
+	s.returning = m.returning.Load() != nil
+	if p.options.SlowStart != nil && s.up() && s.phase == outlier.Serving {
 		began := max(h.Returned, m.joined())
 		if !recovered.IsZero() {
 			began = max(began, instant.Of(recovered))
 		}
-		s.percent, s.until = o.SlowStart.percent(began, now)
+		s.percent, s.until = p.options.SlowStart.percent(began, now)
 	}
 	return s
 }

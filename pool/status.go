@@ -22,15 +22,16 @@ type Code string
 
 const (
 	Available   Code = "available"
-	Drained     Code = "drained"   // its weight is 0, by configuration
-	Unhealthy   Code = "unhealthy" // a check fails
-	Checking    Code = "checking"  // a check has not had its first result yet
-	Ordered     Code = "ordered"   // its agent has ordered it out
-	Ejected     Code = "ejected"   // requests to it failed
-	OnProbation Code = "probation" // it was ejected, and has its one request
-	Full        Code = "full"      // it has as many requests in flight as its limit allows
-	Down        Code = "down"      // by Caddy's own checks or circuit breaker
-	Tried       Code = "tried"     // the request has failed there
+	Drained     Code = "drained"     // its weight is 0, by configuration
+	Unhealthy   Code = "unhealthy"   // a check fails
+	Checking    Code = "checking"    // a check has not had its first result yet
+	Ordered     Code = "ordered"     // its agent has ordered it out
+	Ejected     Code = "ejected"     // requests to it failed
+	OnProbation Code = "probation"   // it was ejected, and has its one request
+	Full        Code = "full"        // it has as many requests in flight as its limit allows
+	Down        Code = "down"        // by Caddy's own checks or circuit breaker
+	Unreachable Code = "unreachable" // connections to it fail
+	Tried       Code = "tried"       // the request has failed there
 )
 
 // status returns the member's status, without Caddy's own conditions.
@@ -51,6 +52,8 @@ func (m *member) status(now int64) Status {
 		}
 	}
 	switch s := m.host.State(now); {
+	case m.lost.Load() != 0:
+		return Status{Unreachable, "unreachable: connections to it fail"}
 	case s.Phase == outlier.Ejected:
 		left := time.Duration(s.Until - now).Round(time.Second)
 		return Status{Ejected, fmt.Sprintf("ejected for %s, for another %s", s.Rule, left)}

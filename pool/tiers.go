@@ -24,7 +24,7 @@ func (p *Pool) compose(next, before *Snapshot, ms *membership, states []state, o
 		level := ms.members[i].level
 		at := rank{backup: level == backups, degraded: s.degraded, level: level}
 		switch {
-		case s.weight == 0 || s.verdict == healthcheck.Checking:
+		case s.weight == 0 || s.verdict == healthcheck.Checking || s.lost:
 			continue
 		case next.panicking && (at.backup == onBackups || noneSteady):
 			at.degraded = false
@@ -39,6 +39,7 @@ func (p *Pool) compose(next, before *Snapshot, ms *membership, states []state, o
 			continue
 		}
 		at.failing = s.failing && noneSteady
+		next.returning = next.returning || s.returning
 		next.unproven = next.unproven && (s.phase != outlier.Serving || at.failing)
 		members[at] = append(members[at], i)
 	}

@@ -18,39 +18,41 @@ type turn struct {
 	first bool      // the request is the first of its group, and so looks for room
 }
 
-// pickInTurn picks. If all upstreams are full, it waits until one has room.
+// pickInTurn picks. If all upstreams are full, or down, it waits until one has room.
 func (h *Handle) pickInTurn(q *Query) *reverseproxy.Upstream {
 	p, repl := h.pool, request.Replacer(q.Request)
-	if repl != nil {
-		if _, refused := repl.Get(p.refusedKey); refused {
-			refuse(q.Writer, repl)
+	if repl != nil && refusals.Load() {
+		if value, found := repl.Get(p.refusedKey); found {
+			p.refuse(q, value.(reason))
 			return nil
 		}
 	}
 	if p.queue.Empty() {
-		if u, full := h.look(q); u != nil || !full {
+		if u, found := h.look(q); u != nil || found.Wait == queue.NoReason {
 			return u
 		}
 	}
 	q.turn = new(turn)
-	if u, full := h.look(q); u != nil || !full {
+	u, found := h.look(q)
+	if u != nil || found.Wait == queue.NoReason {
 		return u // no other request waits in its group
 	}
-	return h.wait(q, repl)
+	return h.wait(q, repl, found)
 }
 
 // wait waits until an upstream has room.
-func (h *Handle) wait(q *Query, repl *caddy.Replacer) (picked *reverseproxy.Upstream) {
+func (h *Handle) wait(q *Query, repl *caddy.Replacer, latest queue.Look) (picked *reverseproxy.Upstream) {
 	p, began := h.pool, time.Now()
 	ctx := context.Background()
 	if q.Request != nil {
 		ctx = q.Request.Context()
 	}
+	if latest.Wait == queue.AllDown && p.queue.Held() == 0 {
+		p.hasten(q.membership)
+	}
 	q.turn.first = true
-	refused := p.queue.Wait(ctx, q.turn.group, func() (found queue.Look) {
-		if picked, found.Full = h.look(q); picked != nil {
-			found.Address = picked.Dial
-		}
+	refused := p.queue.Wait(ctx, q.turn.group, latest, func() (found queue.Look) {
+		picked, found = h.look(q)
 		return found
 	})
 	if repl != nil {
@@ -60,10 +62,11 @@ func (h *Handle) wait(q *Query, repl *caddy.Replacer) (picked *reverseproxy.Upst
 		return picked
 	}
 	metrics.refused.WithLabelValues(p.policy, string(refused)).Inc()
+	why := reasonOf(refused)
 	if repl != nil {
-		repl.Set(p.refusedKey, true)
+		repl.Set(p.refusedKey, why)
 	}
-	refuse(q.Writer, repl)
+	p.refuse(q, why)
 	return nil
 }
 
@@ -71,25 +74,26 @@ func (h *Handle) wait(q *Query, repl *caddy.Replacer) (picked *reverseproxy.Upst
 // queue.
 func refusedKeyOf(p *Pool) string { return fmt.Sprintf("http.load_balancer.refused.%p", p) }
 
-// waits reports whether the request has to wait behind others of its group. Own and
-// ownOnly are those of [queue.Key].
-func (q *Query) waits(p *Pool, own string, ownOnly bool) bool {
+// waits reports whether the request has to wait behind others of its group, and what
+// the first of those has found. Own and ownOnly are those of [queue.Key].
+func (q *Query) waits(p *Pool, own string, ownOnly bool) (ahead queue.Look, wait bool) {
 	t := q.turn
 	if t == nil {
-		return false
+		return ahead, false
 	}
 	t.group = queue.Key{Set: q.membership, Own: own, OwnOnly: ownOnly}
 	if !ownOnly {
-		// An upstream that nothing was sent to may still serve the request, if no other
-		// can. It has a mark, so that the key has it, but room there wakes the group.
+		// An upstream that nothing was sent to may still serve the request.
 		var tried []string
 		q.tried.Tried(func(address string, sent bool) {
-			if !sent {
-				address += "\x00"
+			if sent {
+				tried = append(tried, address)
 			}
-			tried = append(tried, address)
 		})
 		t.group.Tried = queue.Listed(tried)
 	}
-	return !t.first && p.queue.Has(t.group)
+	if t.first {
+		return ahead, false
+	}
+	return p.queue.Latest(t.group)
 }

@@ -28,7 +28,7 @@ type groupTest struct {
 func newGroupTest(length int) *groupTest {
 	options := &Options{Length: length, Timeout: caddy.Duration(time.Hour)}
 	return &groupTest{
-		queue: New(options, prometheus.NewGauge(prometheus.GaugeOpts{})),
+		queue: New(options, nil, prometheus.NewGauge(prometheus.GaugeOpts{}), nil),
 		rooms: make(map[string]int), served: make(map[Key][]int),
 	}
 }
@@ -37,7 +37,7 @@ func newGroupTest(length int) *groupTest {
 func (g *groupTest) come(ctx context.Context, number int, key Key, stay time.Duration) {
 	g.wg.Go(func() {
 		taken := ""
-		g.queue.Wait(ctx, key, func() Look {
+		g.queue.Wait(ctx, key, Look{Wait: AllFull}, func() Look {
 			g.mu.Lock()
 			defer g.mu.Unlock()
 			for address, left := range g.rooms {
@@ -49,7 +49,7 @@ func (g *groupTest) come(ctx context.Context, number int, key Key, stay time.Dur
 					return Look{Address: address}
 				}
 			}
-			return Look{Full: true}
+			return Look{Wait: AllFull}
 		})
 		if taken == "" {
 			return
@@ -99,7 +99,6 @@ func TestGroupsWaitForWhatTheyWant(t *testing.T) {
 func TestRoomGoesToWhoHasWaitedLongest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGroupTest(100)
-		defer g.queue.Close()
 		ctx, cancel := context.WithCancel(t.Context())
 		keys := []Key{
 			{Own: "hung", OwnOnly: true}, {Own: "a", OwnOnly: true}, {}, {Tried: "b\n"}, {}, {Own: "a", OwnOnly: true}, {Tried: "hung\n"}, {},
@@ -130,7 +129,6 @@ func TestRoomGoesToWhoHasWaitedLongest(t *testing.T) {
 func TestGroupsUnderContention(t *testing.T) {
 	const guests = 3000
 	g := newGroupTest(guests)
-	defer g.queue.Close()
 	for i := range 4 {
 		g.rooms[fmt.Sprint("u", i)] = 2
 	}

@@ -1,5 +1,6 @@
-// Package queue holds the requests that wait for an upstream with room: it says which
-// of them wait for the same upstreams, in which order they go, and why a wait ended.
+// Package queue holds the requests that wait for an upstream: because all are full, or
+// because all are down. It says which of them wait for the same upstreams, in which
+// order they go, and why a wait ended.
 package queue
 
 import (
@@ -13,21 +14,36 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Queue is the requests that wait for an upstream with room. Those that wait for the
-// same upstreams form a group. Only the first of each group looks for room; the
-// others wait for their turn.
+// Queue is the requests that wait for an upstream. Those that wait for the same
+// upstreams form a group. Only the first of each group looks for room; the others wait
+// for their turn.
 type Queue struct {
-	length  int // of all groups together
-	timeout time.Duration
-	gauge   prometheus.Gauge // of waiting
+	classes [classes]class
 
 	waiting atomic.Int32 // requests; written with mu held
-	closed  chan struct{}
+	held    atomic.Int32 // those of them that the option hold lets wait; likewise
 
 	mu      sync.Mutex // guards all below
 	groups  map[Key]*group
 	order   list.List // of *group, by the arrival of their first requests
 	arrived uint64    // requests that have come
+	closing bool      // no request is to come
+	done    func()    // called once closing is set and none waits; nil once called
+}
+
+// Requests of a class share a limit.
+const (
+	queued = iota // by the option queue: all upstreams are full
+	held          // by the option hold: all upstreams are down
+	classes
+)
+
+// class is how many requests of a class may wait, and how long.
+type class struct {
+	most    int // 0: none may wait
+	timeout time.Duration
+	gauge   prometheus.Gauge // of waiting
+	waiting int              // the queue's mu guards it
 }
 
 // Key tells groups apart.
@@ -61,6 +77,7 @@ func (k *Key) wants(address string) bool {
 // group is the requests that wait for the same upstreams. It is never empty.
 type group struct {
 	key     Key
+	latest  Look          // of the first of the group, in vain
 	element *list.Element // in the queue's order
 	waiters list.List     // of *waiter, in the order in which they came
 }
@@ -70,6 +87,8 @@ func (g *group) first() *waiter { return g.waiters.Front().Value.(*waiter) }
 // waiter is a request that waits. The queue's mu guards its fields.
 type waiter struct {
 	number  uint64 // in the order of arrival
+	arrived time.Time
+	class   int
 	group   *group
 	element *list.Element // among the group's waiters
 	looks   int           // in vain, since it was woken
@@ -80,52 +99,102 @@ type waiter struct {
 	freed []string
 }
 
-// New returns a queue with the options. The gauge shows its length.
-func New(o *Options, gauge prometheus.Gauge) *Queue {
-	return &Queue{
-		length:  o.Length,
-		timeout: time.Duration(o.Timeout),
-		gauge:   gauge,
-		closed:  make(chan struct{}),
-		groups:  make(map[Key]*group),
+// New returns a queue for requests that wait because all upstreams are full, by the
+// options o, or because all are down, by the options h. Nil options let none wait. The
+// gauges show how many wait.
+func New(o *Options, h *HoldOptions, full, down prometheus.Gauge) *Queue {
+	q := &Queue{groups: make(map[Key]*group)}
+	if o != nil {
+		q.classes[queued] = class{most: o.Length, timeout: time.Duration(o.Timeout), gauge: full}
 	}
+	if h != nil {
+		q.classes[held] = class{most: h.Requests, timeout: time.Duration(h.Duration), gauge: down}
+	}
+	return q
 }
 
-// Close ends all waits.
-func (q *Queue) Close() { close(q.closed) }
+// Close has done called once no request waits: requests that wait go on waiting.
+func (q *Queue) Close(done func()) {
+	q.mu.Lock()
+	q.closing, q.done = true, done
+	done = q.finished()
+	q.mu.Unlock()
+	done()
+}
+
+// finished returns what is to be called once no request waits; a function that does
+// nothing while one does. q.mu is held.
+func (q *Queue) finished() func() {
+	if !q.closing || q.done == nil || q.waiting.Load() > 0 {
+		return func() {}
+	}
+	done := q.done
+	q.done = nil
+	return done
+}
 
 // Empty reports whether no request waits. A nil Queue is empty.
 func (q *Queue) Empty() bool { return q == nil || q.waiting.Load() == 0 }
 
-// Has reports whether a request waits in the group.
-func (q *Queue) Has(key Key) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.groups[key] != nil
+// Held returns how many requests wait because all upstreams are down, or have just come
+// back. A nil Queue has none.
+func (q *Queue) Held() int {
+	if q == nil {
+		return 0
+	}
+	return int(q.held.Load())
 }
 
-// join adds a request to the end of the group; nil if the queue is full.
-func (q *Queue) join(key Key) *waiter {
+// Latest reports whether a request waits in the group, and what the first of it has
+// found.
+func (q *Queue) Latest(key Key) (latest Look, waits bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if int(q.waiting.Load()) >= q.length {
-		return nil
+	if g := q.groups[key]; g != nil {
+		return g.latest, true
+	}
+	return latest, false
+}
+
+// join adds a request, which has looked in vain, to the end of the group; nil and why
+// if it may not wait.
+func (q *Queue) join(key Key, latest Look) (*waiter, Refusal) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := latest.Wait.class()
+	switch c := &q.classes[n]; {
+	case q.closing && q.done == nil:
+		return nil, Closed
+	case c.waiting >= c.most && n == held:
+		return nil, HoldFull
+	case c.waiting >= c.most:
+		return nil, Full
 	}
 	g := q.groups[key]
 	if g == nil {
-		g = &group{key: key}
+		g = &group{key: key, latest: latest}
 		g.element = q.order.PushBack(g)
 		q.groups[key] = g
 	}
 	q.arrived++
-	w := &waiter{number: q.arrived, group: g, woken: make(chan struct{}, 1)}
+	w := &waiter{number: q.arrived, arrived: time.Now(), class: n, group: g, woken: make(chan struct{}, 1)}
 	w.element = g.waiters.PushBack(w)
 	if g.first() == w {
 		w.wake()
 	}
-	q.waiting.Add(1)
-	q.gauge.Inc()
-	return w
+	q.count(n, 1)
+	return w, None
+}
+
+// count adds to the number of requests of the class. q.mu is held.
+func (q *Queue) count(class, more int) {
+	c := &q.classes[class]
+	c.waiting += more
+	c.gauge.Add(float64(more))
+	q.waiting.Add(int32(more))
+	if class == held {
+		q.held.Add(int32(more))
+	}
 }
 
 // wake makes the request look for room. The queue's mu is held.
@@ -140,9 +209,15 @@ func (w *waiter) wake() {
 // leave removes a request, and gives the next of its group its turn.
 func (q *Queue) leave(w *waiter) {
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.waiting.Add(-1)
-	q.gauge.Dec()
+	q.count(w.class, -1)
+	q.remove(w)
+	done := q.finished()
+	q.mu.Unlock()
+	done()
+}
+
+// remove takes the request out of its group. q.mu is held.
+func (q *Queue) remove(w *waiter) {
 	g := w.group
 	first := g.first() == w
 	if first {
@@ -170,6 +245,21 @@ func (q *Queue) Freed(address string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.tell(q.order.Front(), address)
+}
+
+// Wake says that something has changed for the upstreams that the set stands for: the
+// groups that wait for them look again.
+func (q *Queue) Wake(set any) {
+	if q.Empty() {
+		return
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for e := q.order.Front(); e != nil; e = e.Next() {
+		if g := e.Value.(*group); g.key.Set == set {
+			g.first().wake()
+		}
+	}
 }
 
 // tell wakes the first request of the next group, from the given one on, that room at

@@ -28,7 +28,7 @@ type rooms struct {
 func newRooms(length, left int, timeout time.Duration) *rooms {
 	options := &Options{Length: length, Timeout: caddy.Duration(timeout)}
 	return &rooms{
-		queue: New(options, prometheus.NewGauge(prometheus.GaugeOpts{})),
+		queue: New(options, nil, prometheus.NewGauge(prometheus.GaugeOpts{}), nil),
 		left:  left, ended: make(map[int]Refusal),
 	}
 }
@@ -39,11 +39,11 @@ const gaveUp Refusal = "gave up"
 func (r *rooms) come(ctx context.Context, number int, with func()) {
 	r.wg.Go(func() {
 		picked := false
-		refused := r.queue.Wait(ctx, Key{}, func() Look {
+		refused := r.queue.Wait(ctx, Key{}, Look{Wait: AllFull}, func() Look {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			if r.left == 0 {
-				return Look{Full: true}
+				return Look{Wait: AllFull}
 			}
 			r.left--
 			r.served = append(r.served, number)
@@ -96,7 +96,6 @@ func TestQueueKeepsItsOrderUnderContention(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRooms(guests, test.doors, time.Hour)
-				defer r.queue.Close()
 				began := time.Now()
 				for number := range guests {
 					r.come(t.Context(), number, func() {
@@ -230,17 +229,32 @@ func checkQueue(t *rapid.T) {
 	p := &party{
 		rooms: newRooms(length, 0, timeout), length: length, timeout: timeout, why: make(map[int]Refusal),
 	}
-	defer p.wg.Wait()
-	end := sync.OnceFunc(p.queue.Close)
-	defer end()
 	t.Repeat(map[string]func(*rapid.T){
 		"": p.check, "arrive": p.arrive, "arrive too": p.arrive, "leave": p.part, "room": p.open, "wait": p.wait,
 	})
-	for _, g := range p.list {
-		p.why[g.number] = Closed
+	closed := make(chan struct{})
+	p.queue.Close(func() { close(closed) })
+	select {
+	case <-closed:
+		if len(p.list) > 0 {
+			t.Fatalf("closed, although %d wait", len(p.list))
+		}
+	default:
+		if len(p.list) == 0 {
+			t.Fatal("not closed, although none waits")
+		}
 	}
-	p.list = nil
-	end()
+	for len(p.list) > 0 { // the close ends no wait
+		p.free()
+		p.serve(1)
+		p.settle()
+	}
+	<-closed
 	p.wg.Wait()
 	p.check(t)
+	p.come(context.Background(), p.known, nil)
+	p.wg.Wait()
+	if p.ended[p.known] != Closed {
+		t.Fatalf("after the close: %q", p.ended[p.known])
+	}
 }

@@ -3,6 +3,8 @@ package queue
 import (
 	"context"
 	"time"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 )
 
 // Pauses between two looks of the first request of a group. It looks by itself, since
@@ -11,37 +13,59 @@ import (
 const (
 	shortestPause = 50 * time.Microsecond
 	longestPause  = 20 * time.Millisecond
-	keptLooks     = 2  // looks in vain before the next group is told
-	fewGroups     = 16 // the longest pause grows with every so many: all together do not look more often
+	downPause     = 100 * time.Millisecond // while all are down: the queue is told when one is back
+	keptLooks     = 2                      // looks in vain before the next group is told
+	fewGroups     = 16                     // the longest pause grows with every so many: all together do not look more often
 )
 
 // Refusal is why a wait ended in vain.
 type Refusal string
 
 const (
-	None    Refusal = ""        // it did not, or the client has gone
-	Full    Refusal = "full"    // as many requests waited as may
-	Timeout Refusal = "timeout" // no upstream had room in time
-	Closed  Refusal = "closed"  // the queue was closed
+	None        Refusal = ""             // it did not, or the client has gone
+	Full        Refusal = "full"         // as many requests waited as queue lets
+	Timeout     Refusal = "timeout"      // no upstream had room in time
+	HoldFull    Refusal = "hold_full"    // as many requests waited as hold lets
+	HoldTimeout Refusal = "hold_timeout" // no upstream was back in time
+	Closed      Refusal = "closed"       // the pool is closed
 )
+
+// Reason is why a request has to wait.
+type Reason uint8
+
+const (
+	NoReason  Reason = iota // it has not
+	AllFull                 // an upstream to wait for is full
+	AllDown                 // upstreams are down
+	Returning               // an upstream has come back, and has as many requests as it may before it has answered more
+)
+
+// class returns the class of the requests that wait for the reason.
+func (r Reason) class() int {
+	if r == AllFull {
+		return queued
+	}
+	return held
+}
 
 // Look is what a look for room has found.
 type Look struct {
 	Address string // of the upstream that was picked; empty for none
-	Full    bool   // an upstream to wait for is full
+	Wait    Reason
+	Until   int64 // instant at which the hold ends, where all are down
 }
 
-// Wait waits for the request's turn in the group, and then until look picks an
-// upstream or finds none to wait for.
-func (q *Queue) Wait(ctx context.Context, key Key, look func() Look) Refusal {
-	w := q.join(key)
+// Wait waits for the turn of a request that has looked in vain, and then until look
+// picks an upstream or finds none to wait for.
+func (q *Queue) Wait(ctx context.Context, key Key, latest Look, look func() Look) Refusal {
+	w, refused := q.join(key, latest)
 	if w == nil {
-		return Full
+		return refused
 	}
 	defer q.leave(w)
-	timeout := time.NewTimer(q.timeout)
+	timeout := time.NewTimer(q.left(w))
 	defer timeout.Stop()
-	again := time.NewTimer(q.timeout) // when to look again, from its first turn on
+	again := time.NewTimer(time.Hour) // when to look again, from its first turn on
 	again.Stop()
 	defer again.Stop()
 	for {
@@ -49,34 +73,65 @@ func (q *Queue) Wait(ctx context.Context, key Key, look func() Look) Refusal {
 		case <-w.woken:
 		case <-again.C:
 		case <-timeout.C:
-			return Timeout
-		case <-q.closed:
-			return Closed
+			left := q.left(w)
+			if left <= 0 {
+				return w.timedOut()
+			}
+			timeout.Reset(left)
+			continue
 		case <-ctx.Done():
 			return None
 		}
 		found := look()
-		pause := q.looked(w, found.Address)
-		if found.Address != "" || !found.Full {
+		pause := q.looked(w, found)
+		if found.Address != "" || found.Wait == NoReason {
 			return None
 		}
 		again.Reset(pause)
+		timeout.Reset(max(q.left(w), 0))
 	}
 }
 
-// looked notes that the first request of a group has looked for room. Taken is the
-// address where it found some; empty for none. Pause is the time until its next look.
-func (q *Queue) looked(w *waiter, taken string) (pause time.Duration) {
+// left returns for how long the request may still wait, as far as the latest look of
+// its group tells.
+func (q *Queue) left(w *waiter) time.Duration {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if taken != "" {
-		q.passOn(w, taken)
+	latest := w.group.latest
+	left := time.Until(w.arrived.Add(q.classes[latest.Wait.class()].timeout))
+	if latest.Wait == AllDown {
+		left = min(left, time.Duration(latest.Until-instant.Now()))
+	}
+	return left
+}
+
+// timedOut returns why the request is refused that has waited for too long.
+func (w *waiter) timedOut() Refusal {
+	if w.class == held {
+		return HoldTimeout
+	}
+	return Timeout
+}
+
+// looked notes what the first request of a group has found. Pause is the time until its
+// next look.
+func (q *Queue) looked(w *waiter, found Look) (pause time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if found.Address != "" {
+		q.passOn(w, found.Address)
 		return 0
 	}
-	// Caddy counts a request for some time after it has ended. The next group should
-	// not overtake meanwhile.
+	if found.Wait != NoReason {
+		w.group.latest = found
+	}
+	// Caddy counts a request for some time after it has ended: others should not
+	// overtake meanwhile.
 	if w.looks++; w.looks > keptLooks {
 		q.passOn(w, "")
+	}
+	if found.Wait == AllDown {
+		return downPause
 	}
 	longest := longestPause * time.Duration(1+q.order.Len()/fewGroups)
 	return min(shortestPause<<min(w.looks-1, 20), longest)

@@ -4,10 +4,18 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"io"
 	"net"
+	"syscall"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 )
+
+// closed reports whether an attempt failed because the upstream closed its connection
+// before any answer.
+func closed(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
 
 // unsent reports whether an attempt failed before anything of its request was sent:
 // it got no connection, or no TLS session on it.

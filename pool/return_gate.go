@@ -1,0 +1,72 @@
+package pool
+
+import "sync/atomic"
+
+// returnGate lets an upstream that has come back, while requests wait for it, have few
+// requests at first: 16 in flight until its first answer, and one more with each
+// answer. So each request that it answers lets two go on, and what it takes doubles
+// within the time of an answer.
+type returnGate struct{}
+
+// firstRequests is how many requests an upstream has in flight at most before its first
+// answer.
+const firstRequests = 16
+
+// comeback is how many requests a member has in flight since it has come back, and how
+// many it may have.
+type comeback struct{ most, inFlight atomic.Int64 }
+
+func newReturn() *comeback {
+	c := new(comeback)
+	c.most.Store(firstRequests)
+	return c
+}
+
+// Needed implements [gate].
+func (returnGate) Needed(s *state) bool { return s.returning }
+
+// Admits implements [gate].
+func (returnGate) Admits(q *Query, i int) bool {
+	c := q.Candidates[i].member.returning.Load()
+	return c == nil || c.inFlight.Load() < c.most.Load()
+}
+
+// Take implements [gate].
+func (returnGate) Take(q *Query, i int) bool {
+	c := q.Candidates[i].member.returning.Load()
+	if c == nil {
+		return true
+	}
+	if c.inFlight.Add(1) > c.most.Load() {
+		c.inFlight.Add(-1)
+		return false
+	}
+	q.held.returning = c
+	return true
+}
+
+// Undo implements [gate].
+func (returnGate) Undo(h *hold) {
+	if h.returning != nil {
+		h.returning.inFlight.Add(-1)
+		h.returning = nil
+	}
+}
+
+// answered lets the member of the hold have one more request. Once none waits, the gate
+// is open for good.
+func (returnGate) answered(p *Pool, h *hold) {
+	if h == nil || h.returning == nil {
+		return
+	}
+	h.returning.most.Add(1)
+	if p.queue.Held() == 0 && h.member.returning.CompareAndSwap(h.returning, nil) {
+		p.changed()
+	}
+}
+
+// returning reports whether the i-th candidate would do, had it answered more requests
+// since it has come back.
+func (q *Query) returning(i int) bool {
+	return q.Upstreams[i].Healthy() && !q.avoids(i) && !returnGate{}.Admits(q, i)
+}
