@@ -20,6 +20,7 @@ type Query struct {
 	choice
 	admission
 	buffers buffers
+	slow    bool // more than a plain pick has used it: all has to be reset
 }
 
 // asked is what a query is about. It is the same for all tiers.
@@ -78,7 +79,10 @@ func newQuery(r *http.Request, w http.ResponseWriter) *Query {
 
 // release ends the use of the query.
 func (q *Query) release() {
-	q.asked, q.choice, q.admission = asked{}, choice{}, admission{}
+	q.Request, q.Writer, q.at = nil, nil, 0
+	if q.slow {
+		q.asked, q.choice, q.admission, q.slow = asked{}, choice{}, admission{}, false
+	}
 	if len(q.buffers.listed) > 0 {
 		clear(q.buffers.listed)
 		clear(q.buffers.narrowed)

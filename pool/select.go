@@ -12,7 +12,9 @@ import (
 // Select picks one of the upstreams for the request; nil if there is none.
 func (h *Handle) Select(upstreams reverseproxy.UpstreamPool, r *http.Request, w http.ResponseWriter) (picked *reverseproxy.Upstream) {
 	q := newQuery(r, w)
-	if h.begin(q) && h.find(upstreams, q) {
+	if i := h.pickPlain(upstreams, q); i >= 0 {
+		picked = q.Upstreams[i]
+	} else if h.begin(q) && h.find(upstreams, q) {
 		picked = h.choose(q)
 	}
 	if q.extra {
@@ -22,11 +24,27 @@ func (h *Handle) Select(upstreams reverseproxy.UpstreamPool, r *http.Request, w 
 	return picked
 }
 
+// pickPlain picks for a first attempt where the policy alone decides: the usual
+// case, which has to be fast. None: take the slow path.
+func (h *Handle) pickPlain(upstreams []*reverseproxy.Upstream, q *Query) int {
+	p := h.pool
+	t := p.static.snapshot.Load().plain
+	if t == nil || !same(upstreams, p.static.upstreams) || request.IsRetry(q.Request) || !p.queue.Empty() {
+		return None
+	}
+	if q.Writer != nil && refusals.Load() {
+		removeRetryAfter(q.Request, q.Writer)
+	}
+	q.tier, q.Candidates, q.Upstreams, q.fleet = t, t.Candidates, t.upstreams, p.fleet
+	return t.picker.Pick(q)
+}
+
 // begin prepares the query for a first attempt or a retry. It removes what an
 // earlier pick has set on the response. It returns false if the request must not be
 // sent again.
 func (h *Handle) begin(q *Query) bool {
 	p, r, w := h.pool, q.Request, q.Writer
+	q.slow, q.at = true, 0
 	retry := request.IsRetry(r)
 	if p.transport != nil {
 		q.fleet = p.fleet
@@ -52,9 +70,6 @@ func (h *Handle) begin(q *Query) bool {
 // choose picks an upstream; nil if there is none. What the pick holds goes with the
 // request to its attempt.
 func (h *Handle) choose(q *Query) (picked *reverseproxy.Upstream) {
-	if i := h.pickPlain(q); i >= 0 {
-		return q.Upstreams[i]
-	}
 	p, r := h.pool, q.Request
 	if h.owner && p.queue != nil {
 		picked = h.pickInTurn(q)
@@ -72,15 +87,4 @@ func (h *Handle) choose(q *Query) (picked *reverseproxy.Upstream) {
 		p.transport.Carry(r, p, picked.Dial, held)
 	}
 	return picked
-}
-
-// pickPlain picks for a first attempt where the policy alone decides: the usual
-// case, which has to be fast. None: take the slow path.
-func (h *Handle) pickPlain(q *Query) int {
-	t := q.membership.snapshot.Load().plain
-	if t == nil || q.retry || q.membership.upstreams == nil || q.only != nil || !h.pool.queue.Empty() {
-		return None
-	}
-	q.tier, q.Candidates, q.Upstreams = t, t.Candidates, t.upstreams
-	return t.picker.Pick(q)
 }
