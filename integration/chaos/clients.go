@@ -100,8 +100,6 @@ func (t *trial) judge(s *site, id, kind string, res *http.Response, text string,
 		switch {
 		case kind != "":
 			t.note("errors for requests with a body, which are not always sent again", 1)
-		case res.Header.Get("Retry-After") != "": // the queue ends with its configuration
-			t.note("requests that waited when a reload came, and were told to come again", 1)
 		case s.mayFail:
 			t.note("errors for GETs that had nowhere else to go", 1)
 		default:

@@ -30,7 +30,7 @@ func newSites(all []*backend, agents int) []*site {
 	static := strings.Join(addrs, " ")
 	common := append(commonOptions(addrs), fmt.Sprintf("health_check agent %d {\n interval 300ms\n timeout 2s\n}", agents))
 	unweighted := without(common, "weight", "slow_start")
-	hashing := []string{"balance_factor 150", "hash_by host", "fallback least_request"}
+	hashing := []string{"balance_factor 150", "hash_by host", "fallback least_request", "salt a-salt-of-some-length"}
 	secret := "secret a-secret-of-some-length another-secret"
 	sites := []*site{
 		{name: "turn", policy: "smooth_weighted_round_robin"},
@@ -41,7 +41,7 @@ func newSites(all []*backend, agents int) []*site {
 		{name: "rendezvous", policy: "rendezvous {header.X-Chaos-Id}", own: hashing},
 		{name: "maglev", policy: "maglev {header.X-Chaos-Id}", always: []string{small}, own: hashing},
 		{name: "ring", policy: "ring_hash {header.X-Chaos-Id}", own: append(hashing, "ring_size 40")},
-		{name: "sticky", policy: "sticky lb", always: []string{secret}, own: []string{"max_age 1h", "same_site strict", "header X-Session", "fallback least_request"}},
+		{name: "sticky", policy: "sticky lb", always: []string{secret}, own: []string{"max_age 1h\nrenew", "same_site strict", "header X-Session", "fallback least_request", "keep", "cacheable"}},
 		{name: "learned", policy: "sticky", always: []string{"learn APPSESSION"}, own: []string{"fallback maglev {header.X-Chaos-Id} {\n " + small + "\n}"}},
 		{name: "strict", policy: "sticky", always: []string{secret, "strict"}, mayFail: true},
 		{name: "managed", policy: "managed round_robin", common: unweighted},
@@ -79,6 +79,8 @@ func commonOptions(a []string) []string {
 		"overprovisioning 2",
 		"failback_delay 500ms",
 		"panic_threshold 30",
+		"max_requests 100",
+		"hold 1s",
 		outliers,
 		"health_check http " + healthPath + " {\n interval 250ms\n timeout 2s\n passes 1\n fails 2\n on_response\n}",
 		"health_check tcp {\n interval 300ms\n timeout 2s\n}",
@@ -116,6 +118,7 @@ func render(sites []*site) string {
 	for _, s := range sites {
 		options := append(some(s.own, 0.5), s.always...)
 		options = append(options, some(s.common, 0.4)...)
+		options = append(options, "retry_budget off") // more fails here than a budget is for
 		directives := some([]string{
 			"request_buffers 4KB",
 			"lb_retry_match {\n method GET POST\n}",
