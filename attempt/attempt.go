@@ -40,7 +40,7 @@ func (a *Attempt) roundTrip(r *http.Request, from Source) (*http.Response, error
 	res, err := t.inner.RoundTrip(sent)
 	returned = true
 	if err != nil {
-		from.Unanswered(r)
+		from.Unanswered(r, err)
 		a.failed(r, err)
 		return nil, err
 	}

@@ -21,8 +21,8 @@ type Source interface {
 	// Outgoing returns the request as upstreams may see it: a copy, if that differs.
 	Outgoing(r *http.Request) *http.Request
 
-	// Unanswered is called when an attempt for the request got no answer.
-	Unanswered(r *http.Request)
+	// Unanswered is called when an attempt for the request got no answer, for the error.
+	Unanswered(r *http.Request, err error)
 }
 
 // Pick is what the pick of an upstream holds until an attempt follows.

@@ -40,7 +40,9 @@ func (p *Pool) attach(ctx caddy.Context, handler *reverseproxy.Handler, nested b
 	}
 	if lb := handler.LoadBalancing; lb != nil && lb.Retries > 0 && p.options.hold != nil && p.connector != nil {
 		p.mostAttempts = 1 + lb.Retries
-		lb.Retries += moreRetries
+		if lb.Retries += moreRetries; !p.fixed {
+			lb.Retries += moreDynamic - moreRetries
+		}
 	}
 	return nil
 }
@@ -77,4 +79,7 @@ func (p *Pool) retries(handler *reverseproxy.Handler) error {
 
 // moreRetries is how often Caddy asks for an upstream beyond the retries: for requests
 // that could connect to none, and wait. Nothing of them was sent.
-const moreRetries = 8
+const (
+	moreRetries = 8
+	moreDynamic = 2 // where upstreams are dynamic: their source is asked as often
+)

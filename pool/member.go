@@ -34,6 +34,7 @@ type member struct {
 	seeking   *healthcheck.Reconnecting // nil unless the plugin connects to it; guarded by the pool's seeking
 	lost      atomic.Int64              // instant since which connections to it fail; 0 for they do not
 	reached   atomic.Int64              // instant of the latest such connection that succeeded; 0 for none
+	failure   atomic.Pointer[string]    // why the latest attempt without an answer had none; nil for none yet
 	gone      atomic.Bool               // a connection had failed before that
 	returning atomic.Pointer[comeback]  // nil unless it has just come back
 

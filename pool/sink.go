@@ -67,7 +67,14 @@ func (p *Pool) Outgoing(r *http.Request) *http.Request { return p.hide(r) }
 
 // Unanswered implements [attempt.Source]. What the pick has set on the response must not
 // lead the client to an upstream that failed.
-func (p *Pool) Unanswered(r *http.Request) { p.undo(r, nil) }
+func (p *Pool) Unanswered(r *http.Request, err error) {
+	p.undo(r, nil)
+	dial, _ := reverseproxy.GetDialInfo(r.Context())
+	if m := p.member(dial.Upstream.Dial); m != nil {
+		text := err.Error()
+		m.failure.Store(&text)
+	}
+}
 
 // Answered implements [attempt.Sink].
 func (s *sink) Answered(res *http.Response, took time.Duration) (a attempt.Answer) {

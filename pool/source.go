@@ -31,6 +31,9 @@ type source struct {
 
 	last  atomic.Pointer[returned]       // the last answer, unless byRequest
 	lasts cache.Cache[string, *returned] // the last answers by question, if byRequest
+
+	emptySince atomic.Int64 // instant since which it returns no upstreams; 0 for it does
+	waiting    atomic.Int64 // requests that wait for it to return some
 }
 
 // returned is what a source has returned.

@@ -53,7 +53,11 @@ func (m *member) status(now int64) Status {
 	}
 	switch s := m.host.State(now); {
 	case m.lost.Load() != 0:
-		return Status{Unreachable, "unreachable: connections to it fail"}
+		why := "connections to it fail"
+		if failure := m.failure.Load(); failure != nil {
+			why = *failure
+		}
+		return Status{Unreachable, "unreachable: " + why}
 	case s.Phase == outlier.Ejected:
 		left := time.Duration(s.Until - now).Round(time.Second)
 		return Status{Ejected, fmt.Sprintf("ejected for %s, for another %s", s.Rule, left)}
