@@ -44,7 +44,7 @@ func (p *Pool) logNone(upstreams []*reverseproxy.Upstream, tried *attempt.Record
 func (p *Pool) whyOut(u *reverseproxy.Upstream, tried *attempt.Record, now int64) Status {
 	s := p.statusOf(u, now)
 	if s.Code == Available && u.Host != nil && tried.Avoids(u.Dial, false) {
-		return Status{Tried, "already tried by this request"}
+		return Status{Code: Tried, Detail: "already tried by this request"}
 	}
 	return s
 }

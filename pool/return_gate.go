@@ -22,13 +22,16 @@ func newReturn() *comeback {
 	return c
 }
 
+// open reports whether the member may have one more request.
+func (c *comeback) open() bool { return c.inFlight.Load() < c.most.Load() }
+
 // Needed implements [gate].
 func (returnGate) Needed(s *state) bool { return s.returning }
 
 // Admits implements [gate].
 func (returnGate) Admits(q *Query, i int) bool {
 	c := q.Candidates[i].member.returning.Load()
-	return c == nil || c.inFlight.Load() < c.most.Load()
+	return c == nil || c.open()
 }
 
 // Take implements [gate].

@@ -30,6 +30,7 @@ const (
 	OnProbation Code = "probation"   // it was ejected, and has its one request
 	Full        Code = "full"        // it has as many requests in flight as its limit allows
 	Down        Code = "down"        // by Caddy's own checks or circuit breaker
+	Returning   Code = "returning"   // it has come back, and has to answer before it gets more
 	Unreachable Code = "unreachable" // connections to it fail
 	Tried       Code = "tried"       // the request has failed there
 )
@@ -37,18 +38,18 @@ const (
 // status returns the member's status, without Caddy's own conditions.
 func (m *member) status(now int64) Status {
 	if m.weight == 0 {
-		return Status{Drained, "weight is 0"}
+		return Status{Code: Drained, Detail: "weight is 0"}
 	}
 	for _, w := range m.watches {
 		s := w.State()
 		switch s.Verdict {
 		case healthcheck.Unhealthy:
-			return Status{Unhealthy, fmt.Sprintf("unhealthy: %s check: %s", w.Name(), s.Reason)}
+			return Status{Code: Unhealthy, Detail: fmt.Sprintf("unhealthy: %s check: %s", w.Name(), s.Reason)}
 		case healthcheck.Checking:
-			return Status{Checking, fmt.Sprintf("checking: %s check has not passed yet", w.Name())}
+			return Status{Code: Checking, Detail: fmt.Sprintf("checking: %s check has not passed yet", w.Name())}
 		}
 		if out := s.Orders.Out(); out != "" {
-			return Status{Ordered, out}
+			return Status{Code: Ordered, Detail: out}
 		}
 	}
 	switch s := m.host.State(now); {
@@ -57,14 +58,14 @@ func (m *member) status(now int64) Status {
 		if failure := m.failure.Load(); failure != nil {
 			why = *failure
 		}
-		return Status{Unreachable, "unreachable: " + why}
+		return Status{Code: Unreachable, Detail: "unreachable: " + why}
 	case s.Phase == outlier.Ejected:
 		left := time.Duration(s.Until - now).Round(time.Second)
-		return Status{Ejected, fmt.Sprintf("ejected for %s, for another %s", s.Rule, left)}
+		return Status{Code: Ejected, Detail: fmt.Sprintf("ejected for %s, for another %s", s.Rule, left)}
 	case s.Busy:
-		return Status{OnProbation, fmt.Sprintf("on probation after an ejection for %s, with its one request", s.Rule)}
+		return Status{Code: OnProbation, Detail: fmt.Sprintf("on probation after an ejection for %s, with its one request", s.Rule)}
 	}
-	return Status{Available, "available now"}
+	return Status{Code: Available, Detail: "available now"}
 }
 
 // statusOf returns the upstream's status.
@@ -77,11 +78,13 @@ func (p *Pool) statusOf(u *reverseproxy.Upstream, now int64) Status {
 		limit, n = tighter(limit, m.room()), m.slots.Taken(u)
 	}
 	switch {
+	case m != nil && m.returning.Load() != nil && !m.returning.Load().open():
+		return Status{Code: Returning, Detail: "back, and answering the requests that it has first"}
 	case u.Host == nil:
 	case limit > 0 && n >= limit:
-		return Status{Full, fmt.Sprintf("full: %d of max_requests %d in flight", n, limit)}
+		return Status{Code: Full, Detail: fmt.Sprintf("full: %d of max_requests %d in flight", n, limit)}
 	case !u.Healthy():
-		return Status{Down, fmt.Sprintf("down for Caddy: its own health checks or circuit breaker, %d recent fails", u.Fails())}
+		return Status{Code: Down, Detail: fmt.Sprintf("down for Caddy: its own health checks or circuit breaker, %d recent fails", u.Fails())}
 	}
-	return Status{Available, "available now"}
+	return Status{Code: Available, Detail: "available now"}
 }

@@ -80,6 +80,11 @@ type served struct {
 	header http.Header
 }
 
+// refused reports whether there was no upstream, and nothing is told of a session.
+func (s served) refused() bool {
+	return s.by == pooltest.None && s.status == http.StatusServiceUnavailable && len(s.header) == 1 && s.header.Get("Retry-After") == "1"
+}
+
 // visit has a request of the browser's served, as it is or changed.
 func (b *browser) visit(t *testing.T, h *reverseproxy.Handler, changes ...func(*http.Request)) served {
 	t.Helper()
