@@ -38,7 +38,8 @@ func (p *Pool) attach(ctx caddy.Context, handler *reverseproxy.Handler, nested b
 			p.logger.Debug("upstreams that cannot be reached are not connected to by the plugin: requests find out when they are back", zap.Error(err))
 		}
 	}
-	if lb := handler.LoadBalancing; lb != nil && lb.Retries > 0 && p.options.hold != nil && p.connector != nil {
+	// Where one of Caddy's policies picks, too, Caddy would use all of them up at once.
+	if lb := handler.LoadBalancing; !nested && lb != nil && lb.Retries > 0 && p.options.hold != nil && p.connector != nil {
 		p.mostAttempts = 1 + lb.Retries
 		if lb.Retries += moreRetries; !p.fixed {
 			lb.Retries += moreDynamic - moreRetries

@@ -1,10 +1,6 @@
 package pool
 
 import (
-	"time"
-
-	"go.uber.org/zap"
-
 	"github.com/caddy-evenkeel/evenkeel/healthcheck"
 	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 	"github.com/caddy-evenkeel/evenkeel/outlier"
@@ -59,12 +55,7 @@ func (p *Pool) build(ms *membership) {
 		next.explain(ms.members, states, now)
 	}
 	next.down = len(next.tiers) == 0 && next.reserve.empty() && others.weighted+backup.weighted > 0
-	if next.down && p.options.hold != nil {
-		if p.lose(ms, now) == now {
-			p.logger.Warn("all upstreams are down: requests wait", zap.String("policy", p.policy),
-				zap.Duration("hold", time.Duration(p.options.hold.Duration)))
-		}
-	}
+	p.noteOutage(ms, before, next, now)
 	if !next.panicking || onBackups {
 		p.share(next, ms, states, onBackups, now)
 	}

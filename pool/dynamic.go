@@ -182,6 +182,7 @@ func (p *Pool) track(address string, closed bool, now int64) (m *member, isNew b
 func (p *Pool) dropMember(m *member, remember bool) {
 	p.dynamic.members.Delete(m.address)
 	p.dynamic.count--
+	p.endSeeking(m)
 	p.release(m, remember)
 }
 

@@ -86,6 +86,13 @@ func reloaded(t testing.TB, o Options, n int) *testPool {
 	t.Helper()
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
 	t.Cleanup(cancel)
+	return reloadedIn(t, ctx, o, n, func(*Pool) {})
+}
+
+// reloadedIn is reloaded in the context of a configuration. Prepare prepares the pool
+// before it starts.
+func reloadedIn(t testing.TB, ctx caddy.Context, o Options, n int, prepare func(*Pool)) *testPool {
+	t.Helper()
 	h := new(Handle)
 	if err := h.Provision(ctx, &o, inOrder{}, Features{}); err != nil {
 		t.Fatal(err)
@@ -106,6 +113,7 @@ func reloaded(t testing.TB, o Options, n int) *testPool {
 			Dial: host(network, i) + ":80", Host: new(reverseproxy.Host),
 		})
 	}
+	prepare(p)
 	if err := h.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -35,7 +35,9 @@ func (p *Pool) historyOf(upstreams string, dynamic bool, now int64) *cache.Entry
 		return h
 	}
 	h := cache.NewEntry(new(history), 1, now)
-	of.Put(key, h, most, most)
+	if evicted := of.Put(key, h, most, most); dynamic {
+		p.memory.forgetOutages(evicted)
+	}
 	return h
 }
 

@@ -43,20 +43,41 @@ func (h *Handle) look(q *Query) (picked *reverseproxy.Upstream, found queue.Look
 // picked for, or this one could connect to none, and no other is left. It waits until
 // the option's time has passed since the membership lost its last upstream.
 func (p *Pool) hold(s *Snapshot, q *Query) (found queue.Look) {
-	if p.options.hold == nil || q.Request == nil || !s.down && !(q.holds && (q.tried.Unsent() || q.tried.Failed() == 1)) {
+	if p.options.hold == nil || q.Request == nil {
 		return found
+	}
+	var missed []*member
+	if !s.down {
+		if missed = p.missed(q); missed == nil {
+			return found
+		}
 	}
 	now := q.now()
 	until := p.lose(q.membership, now) + int64(time.Duration(p.options.hold.Duration))
 	if until <= now {
 		return found
 	}
-	if !s.down {
-		for i, u := range q.listed {
-			if m := q.membership.members[i]; q.tried.Avoids(u.Dial, false) && p.seeks(m) {
-				p.seek(m)
-			}
-		}
+	for _, m := range missed {
+		p.seek(m)
 	}
 	return queue.Look{Wait: queue.AllDown, Until: until}
+}
+
+// missed returns the members that the request has tried, and that the plugin has not
+// reached since; nil where there is nothing to wait for. One that it has reached is
+// there: what the request got of it stands.
+func (p *Pool) missed(q *Query) (missed []*member) {
+	if !q.holds || !q.tried.Unsent() && q.tried.Failed() > 1 {
+		return nil
+	}
+	q.tried.Tried(func(address string, _ bool) {
+		i, ok := q.membership.index[address]
+		if !ok {
+			return
+		}
+		if m := q.membership.members[i]; p.seeks(m) && m.reached.Load() <= q.tried.FailedAt() {
+			missed = append(missed, m)
+		}
+	})
+	return missed
 }

@@ -26,7 +26,7 @@ type memory struct {
 	// push out those of dynamic ones.
 	histories, dynamicHistories cache.Cache[uint64, *history]
 
-	outages atomic.Int32 // memberships that have lost their last upstream, by their histories
+	outages atomic.Int32 // dynamic memberships that have lost their last upstream, by their histories
 
 	fleet  fleet         // newcomers start at its mean
 	budget budget.Budget // of extra attempts
@@ -112,7 +112,7 @@ func (m *memory) release(a *addressState, rules string, limit int, now int64) {
 // tidy forgets addresses that no member has had for too long, and the histories of
 // dynamic memberships that were not used within the time.
 func (m *memory) tidy(now, within int64) {
-	m.dynamicHistories.Expire(now - within)
+	m.forgetOutages(m.dynamicHistories.Expire(now - within))
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.sweep(now)

@@ -36,7 +36,6 @@ type asked struct {
 	refused bool            // the response says why there is no upstream
 	turn    *turn           // in the queue; nil where no request waits
 	holds   bool            // the request waits for an upstream that it could not connect to, and does not try blindly again
-	began   int64           // instant at which the pick began, where the request holds
 	at      int64           // instant of the look at the upstreams; 0 until it is needed
 }
 
@@ -162,7 +161,7 @@ func (q *Query) avoids(i int) bool {
 		return q.tried.Avoids(dial, q.again)
 	}
 	m := q.Candidates[i].member
-	if m.reached.Load() <= q.began {
+	if m.reached.Load() <= q.tried.FailedAt() {
 		return q.tried.Avoids(dial, false)
 	}
 	return q.tried.Avoids(dial, true) && !(m.gone.Load() && q.tried.Failed() == 1)

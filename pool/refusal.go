@@ -76,13 +76,16 @@ func (p *Pool) retryAfter(q *Query, why reason) int {
 	return int(max((left+time.Second-1)/time.Second, 1))
 }
 
-// explain says why no upstream was picked for the request.
+// explain says why no upstream was picked for the request. One that had an attempt, and
+// for which others are left but none will do, ends with the error of that.
 func (p *Pool) explain(q *Query) {
-	why := allDown
-	if s := q.membership.snapshot.Load(); s.why != "" {
-		why = s.why
+	s := q.membership.snapshot.Load()
+	switch {
+	case s.why != "":
+		p.refuse(q, s.why)
+	case !q.retry:
+		p.refuse(q, allDown)
 	}
-	p.refuse(q, why)
 }
 
 // explain says, for a snapshot without candidates, why there are none, and when one may be

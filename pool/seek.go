@@ -1,9 +1,6 @@
 package pool
 
 import (
-	"sync/atomic"
-	"time"
-
 	"go.uber.org/zap"
 
 	"github.com/caddy-evenkeel/evenkeel/healthcheck"
@@ -14,14 +11,15 @@ import (
 // is back.
 func (p *Pool) seeks(m *member) bool { return p.connector != nil && m.host != nil }
 
-// seek has the plugin connect to the member until that succeeds.
+// seek has the plugin connect to the member until that succeeds, or no source has
+// returned the member for too long.
 func (p *Pool) seek(m *member) {
 	p.seeking.Lock()
 	defer p.seeking.Unlock()
-	if m.seeking != nil || p.isEnded() {
+	now := instant.Now()
+	if m.seeking != nil || p.gone(m, now) || p.isEnded() {
 		return
 	}
-	now := instant.Now()
 	m.gone.Store(false)
 	m.host.Seek(1)
 	m.seeking = p.checks.Reconnect(healthcheck.Reconnection{
@@ -29,7 +27,12 @@ func (p *Pool) seek(m *member) {
 		Connector: p.connector,
 		Since:     now,
 		Hurry:     func() bool { return p.queue.Held() > 0 },
-		Failed:    func() { m.gone.Store(true) },
+		Failed: func() {
+			m.gone.Store(true)
+			if p.gone(m, instant.Now()) {
+				p.background(func() { p.endSeeking(m) })
+			}
+		},
 		Reached:   func() { p.reached(m) },
 		Accepting: m.host.State(now).Accepted,
 	})
@@ -97,46 +100,6 @@ func (p *Pool) hasten(ms *membership) {
 	for _, m := range ms.members {
 		if m.seeking != nil {
 			m.seeking.Hasten()
-		}
-	}
-}
-
-// outage is since when a membership has no upstream that can be connected to.
-type outage struct {
-	lost atomic.Int64 // when it lost its last upstream; 0 while it has one
-	back atomic.Int64 // when one could last be connected to again; 0 for never
-}
-
-// forgiven is for how long an upstream must have been back, though none has answered,
-// for the next loss to begin a new outage.
-const forgiven = 10 * time.Second
-
-// lose notes that the membership has no upstream left, and returns since when.
-func (p *Pool) lose(ms *membership, now int64) (since int64) {
-	o := &ms.history.outage
-	since = o.lost.Load()
-	if back := o.back.Load(); since != 0 && !(back > since && now-back >= int64(forgiven)) {
-		return since
-	}
-	if !o.lost.CompareAndSwap(since, now) {
-		return o.lost.Load() // another request was faster
-	}
-	if since == 0 {
-		p.memory.outages.Add(1)
-	}
-	return now
-}
-
-// answered notes that the member has answered: its outages are over.
-func (p *Pool) answered(m *member) {
-	if p.memory == nil || p.memory.outages.Load() == 0 {
-		return
-	}
-	for _, ms := range p.membershipsWith(m) {
-		if ms.history.outage.lost.Swap(0) != 0 {
-			p.memory.outages.Add(-1)
-			p.logger.Info("an upstream is back: requests go on", zap.String("policy", p.policy),
-				zap.String("upstream", m.address), zap.Int("waiting", p.queue.Held()))
 		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
-	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 	"github.com/caddy-evenkeel/evenkeel/internal/request"
 )
 
@@ -53,9 +52,7 @@ func (h *Handle) begin(q *Query) bool {
 			if q.ended || q.retry && h.owner && !p.affords(q) {
 				return false
 			}
-			if q.holds = q.retry && p.options.hold != nil && p.connector != nil; q.holds {
-				q.began = instant.Now()
-			}
+			q.holds = q.tried != nil && p.options.hold != nil && p.connector != nil
 		}
 	}
 	if w != nil && retry {

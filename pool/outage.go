@@ -1,0 +1,88 @@
+package pool
+
+import (
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// outage is since when a membership has no upstream that may be picked.
+type outage struct {
+	lost atomic.Int64 // when it lost its last upstream; 0 while it has one
+	back atomic.Int64 // when one was last back, though none has answered since; 0 for never
+}
+
+// forgiven is for how long an upstream must have been back, though none has answered,
+// for the next loss to begin a new outage.
+const forgiven = 10 * time.Second
+
+// noteOutage notes whether the snapshot that follows the one before, which may be nil,
+// has an upstream left.
+func (p *Pool) noteOutage(ms *membership, before, next *Snapshot, now int64) {
+	if p.options.hold == nil {
+		return
+	}
+	switch o := &ms.history.outage; {
+	case next.down:
+		if p.lose(ms, now) == now {
+			p.logger.Warn("all upstreams are down: requests wait", zap.String("policy", p.policy),
+				zap.Duration("hold", time.Duration(p.options.hold.Duration)))
+		}
+	case (before == nil || before.down) && o.lost.Load() != 0:
+		o.back.Store(now)
+	}
+}
+
+// lose notes that the membership has no upstream left, and returns since when.
+func (p *Pool) lose(ms *membership, now int64) (since int64) {
+	o := &ms.history.outage
+	since = o.lost.Load()
+	if back := o.back.Load(); since != 0 && !(back > since && now-back >= int64(forgiven)) {
+		o.back.CompareAndSwap(back, 0) // the outage goes on
+		return since
+	}
+	if !o.lost.CompareAndSwap(since, now) {
+		return o.lost.Load() // another request was faster
+	}
+	if since == 0 && ms.upstreams == nil {
+		p.memory.outages.Add(1)
+	}
+	return now
+}
+
+// answered notes that the member has answered: its outages are over.
+func (p *Pool) answered(m *member) {
+	if _, ok := p.static.index[m.address]; ok {
+		p.endOutage(p.static, m)
+	}
+	if p.memory == nil || p.memory.outages.Load() == 0 {
+		return
+	}
+	for _, ms := range p.dynamic.all() {
+		if _, ok := ms.index[m.address]; ok {
+			p.endOutage(ms, m)
+		}
+	}
+}
+
+// endOutage ends the outage of the membership, if there is one: the member has answered.
+func (p *Pool) endOutage(ms *membership, m *member) {
+	if ms.history.outage.lost.Load() == 0 || ms.history.outage.lost.Swap(0) == 0 {
+		return
+	}
+	if ms.upstreams == nil {
+		p.memory.outages.Add(-1)
+	}
+	p.logger.Info("an upstream is back: requests go on", zap.String("policy", p.policy),
+		zap.String("upstream", m.address), zap.Int("waiting", p.queue.Held()))
+}
+
+// forgetOutages ends the outages of dynamic histories that are no longer kept.
+func (m *memory) forgetOutages(histories []*history) {
+	for _, h := range histories {
+		if h.outage.lost.Swap(0) != 0 {
+			m.outages.Add(-1)
+		}
+	}
+}
