@@ -10,7 +10,7 @@ import (
 // often as Caddy asks.
 func TestCaddysOwnPolicyMakesNoMoreRetries(t *testing.T) {
 	h := pooltest.NewHandler(t, object{
-		"policy": "header", "field": "X-Key", "fallback": object{"policy": "weighted_random"},
+		"policy": "header", "field": "X-Key", "fallback": pooltest.InOrder,
 	}, 2)
 	if n := h.LoadBalancing.Retries; n != 2 {
 		t.Errorf("%d retries, want 2", n)
