@@ -108,6 +108,17 @@ func (c *Connector) Connect(ctx context.Context, dialled string) error {
 	return nil
 }
 
+// Connects returns an error if the connector cannot connect to the address, in which
+// the caller has filled in the placeholders, whatever the upstream does: since its
+// requests go through a proxy, say.
+func (c *Connector) Connects(dialled string) error {
+	dial, err := dialaddr.Resolve(dialled)
+	if err != nil {
+		return err
+	}
+	return c.direct(Target{Upstream: dialled, Dial: dial, Transport: c.rt})
+}
+
 // direct returns an error if requests to the target go through a proxy. Those to a
 // socket never do.
 func (c *Connector) direct(t Target) error {

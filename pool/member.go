@@ -31,6 +31,7 @@ type member struct {
 	inFlight  *inFlight      // requests of this pool
 	ejectable outlier.Member // of the pool's detector
 
+	connects  bool                      // the plugin can connect to it by itself
 	seeking   *healthcheck.Reconnecting // nil unless the plugin connects to it; guarded by the pool's seeking
 	lost      atomic.Int64              // instant since which connections to it fail; 0 for they do not
 	reached   atomic.Int64              // instant of the latest such connection that succeeded; 0 for none
@@ -99,6 +100,7 @@ func (p *Pool) newMember(address string, now int64) (m *member, isNew, wasIdle b
 	if r := p.options.rules; r != nil {
 		m.host = outlier.Acquire(r, m.dialled)
 		m.host.Add(p.hostChanges)
+		m.connects = p.connects(m)
 	}
 	return m, isNew, wasIdle
 }

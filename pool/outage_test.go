@@ -119,3 +119,26 @@ func TestOutageThatEndsWithoutARequestIsOver(t *testing.T) {
 		}
 	})
 }
+
+// An upstream whose requests go through a proxy is not connected to. It must not be
+// given up: requests try it.
+func TestUpstreamBehindAProxyIsTriedByRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newOutage(t, Options{}, 1)
+		b.set(true)
+		m := b.static.members[0]
+		if !m.connects {
+			t.Fatal("it is not connected to, without a proxy either")
+		}
+		m.connects = false
+		for range 2 * consecutive {
+			if o := <-b.come(); o.took > 0 {
+				t.Errorf("%+v", o)
+			}
+		}
+		b.set(false)
+		if o := <-b.come(); o.err != nil {
+			t.Errorf("%+v", o)
+		}
+	})
+}

@@ -9,7 +9,21 @@ import (
 
 // seeks reports whether the plugin can connect to the member by itself, to see when it
 // is back.
-func (p *Pool) seeks(m *member) bool { return p.connector != nil && m.host != nil }
+func (p *Pool) seeks(m *member) bool { return m.connects }
+
+// connects reports whether the plugin can connect to the member, whose address is
+// resolved. To one that it cannot, requests find the way back.
+func (p *Pool) connects(m *member) bool {
+	if p.connector == nil {
+		return false
+	}
+	if err := p.connector.Connects(m.dialled); err != nil {
+		p.logger.Debug("upstream is not connected to by the plugin: requests find out when it is back",
+			zap.String("upstream", m.address), zap.Error(err))
+		return false
+	}
+	return true
+}
 
 // seek has the plugin connect to the member until that succeeds, or no source has
 // returned the member for too long.
