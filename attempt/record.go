@@ -19,7 +19,8 @@ import (
 type Record struct {
 	tried  []try // only the request's own goroutine uses this, and:
 	failed int   // attempts that failed, or that were answered where answers are retried
-	latest int64 // instant at which the latest of those did
+	first  int64 // instant at which the first of those did
+	latest int64 // likewise the latest
 
 	mu       sync.Mutex // guards all below: end runs in a goroutine of its own
 	picked   picked     // the pick that no attempt has followed yet
@@ -80,13 +81,16 @@ func (r *Record) Unsent() bool {
 // answered where answers are retried.
 func (r *Record) Failed() int { return r.failed }
 
-// FailedAt returns the instant at which the latest of those failed, or was answered.
-func (r *Record) FailedAt() int64 { return r.latest }
+// FailedAt returns the instants at which the first and the latest of those failed, or
+// were answered.
+func (r *Record) FailedAt() (first, latest int64) { return r.first, r.latest }
 
 // note adds an upstream to those tried.
 func (r *Record) note(address string, sent bool) {
-	r.failed++
 	r.latest = instant.Now()
+	if r.failed++; r.failed == 1 {
+		r.first = r.latest
+	}
 	i := slices.IndexFunc(r.tried, func(t try) bool { return t.address == address })
 	if i < 0 {
 		r.tried = append(r.tried, try{address, sent})

@@ -183,6 +183,7 @@ func (p *Pool) dropMember(m *member, remember bool) {
 	p.dynamic.members.Delete(m.address)
 	p.dynamic.count--
 	p.endSeeking(m)
+	p.endComeback(m, m.returning.Load())
 	p.release(m, remember)
 }
 

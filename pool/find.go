@@ -18,7 +18,7 @@ func (h *Handle) find(upstreams []*reverseproxy.Upstream, q *Query) bool {
 	stale := len(upstreams) == 0
 	if stale {
 		if upstreams = p.lastKnown(q.Request); upstreams == nil {
-			if h.owner && !p.fixed {
+			if h.owner && !p.fixed && !p.source.byRequest { // clients may ask for what there is not
 				p.holdForSource(q)
 			}
 			return false

@@ -53,7 +53,7 @@ func (p *Pool) hold(s *Snapshot, q *Query) (found queue.Look) {
 		}
 	}
 	now := q.now()
-	until := p.lose(q.membership, now) + int64(time.Duration(p.options.hold.Duration))
+	until := p.lose(q.membership, now) + int64(p.holdTime())
 	if until <= now {
 		return found
 	}
@@ -63,6 +63,14 @@ func (p *Pool) hold(s *Snapshot, q *Query) (found queue.Look) {
 	return queue.Look{Wait: queue.AllDown, Until: until}
 }
 
+// holdTime returns for how long after a loss requests wait; 0 for not at all.
+func (p *Pool) holdTime() time.Duration {
+	if p.options.hold == nil {
+		return 0
+	}
+	return time.Duration(p.options.hold.Duration)
+}
+
 // missed returns the members that the request has tried, and that the plugin has not
 // reached since; nil where there is nothing to wait for. One that it has reached is
 // there: what the request got of it stands.
@@ -70,12 +78,13 @@ func (p *Pool) missed(q *Query) (missed []*member) {
 	if !q.holds || !q.tried.Unsent() && q.tried.Failed() > 1 {
 		return nil
 	}
+	_, failed := q.tried.FailedAt()
 	q.tried.Tried(func(address string, _ bool) {
 		i, ok := q.membership.index[address]
 		if !ok {
 			return
 		}
-		if m := q.membership.members[i]; p.seeks(m) && m.reached.Load() <= q.tried.FailedAt() {
+		if m := q.membership.members[i]; p.seeks(m) && m.reached.Load() <= failed {
 			missed = append(missed, m)
 		}
 	})

@@ -137,6 +137,19 @@ func (b *outageTest) counted() (attempts, connections int) {
 	return attempts, connections
 }
 
+// list has the source return just these upstreams from now on.
+func (b *outageTest) list(upstreams ...*reverseproxy.Upstream) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.statics = upstreams
+}
+
+func (b *outageTest) listed() reverseproxy.UpstreamPool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.statics
+}
+
 // outcome is what became of a request.
 type outcome struct {
 	err        error // nil: it was answered
@@ -158,7 +171,7 @@ func (b *outageTest) serve(r *http.Request) (o outcome) {
 		if o.err != errNoUpstream && !sentNothing(o.err) && r.Method != http.MethodGet {
 			break
 		}
-		u := b.handle.Select(b.statics, r, w)
+		u := b.handle.Select(b.listed(), r, w)
 		if u == nil {
 			continue
 		}

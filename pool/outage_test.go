@@ -70,12 +70,11 @@ func TestRetrySameDoesNotWaitForWhatIsFull(t *testing.T) {
 func TestDroppedUpstreamIsNoLongerConnectedTo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newOutage(t, Options{}, 2)
-		b.statics[0], b.statics[1] = dynamicOf(b.statics[0]), dynamicOf(b.statics[1])
-		all := b.statics
+		all := []*reverseproxy.Upstream{dynamicOf(b.statics[0]), dynamicOf(b.statics[1])}
 		b.set(true, 0)
-		b.statics = all[:1:1]
+		b.list(all[0])
 		<-b.come()
-		b.statics = all[1:]
+		b.list(all[1])
 		gone := all[0].Dial
 		for range 3 * 60 {
 			time.Sleep(time.Minute)
@@ -141,4 +140,92 @@ func TestUpstreamBehindAProxyIsTriedByRequests(t *testing.T) {
 			t.Errorf("%+v", o)
 		}
 	})
+}
+
+// An upstream that takes longer for an answer than requests wait gets the requests that
+// wait for it all the same, when their time is over.
+func TestSlowUpstreamGetsWhatWaitedForIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newOutage(t, Options{}, 1)
+		b.serves = func(*http.Request) (*http.Response, error) {
+			time.Sleep(5 * time.Second)
+			return &http.Response{StatusCode: 200, Header: make(http.Header), Body: http.NoBody}, nil
+		}
+		b.set(true)
+		var all []<-chan outcome
+		for range 60 {
+			all = append(all, b.come())
+		}
+		time.Sleep(time.Second)
+		b.set(false)
+		time.Sleep(time.Second)
+		if n := b.Held(); n != 60-firstRequests {
+			t.Errorf("%d wait", n)
+		}
+		for i, done := range all {
+			if o := <-done; o.err != nil || o.took > 3*time.Second+5*time.Second {
+				t.Errorf("request %d: %+v", i, o)
+			}
+		}
+	})
+}
+
+// Held returns how many requests wait.
+func (b *outageTest) Held() int { return b.queue.Held() }
+
+// Requests that wait for upstreams of a source go on when the source returns others:
+// when a new request has shown it, or one of them has asked.
+func TestRequestsThatWaitGoWhereTheSourceSays(t *testing.T) {
+	for name, another := range map[string]bool{"another request comes": true, "no other request comes": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newOutage(t, Options{}, 2)
+				b.source.asks = []string{"name"}
+				all := []*reverseproxy.Upstream{dynamicOf(b.statics[0]), dynamicOf(b.statics[1])}
+				b.set(true, 0)
+				b.list(all[0])
+				var waiting []<-chan outcome
+				for range 20 {
+					waiting = append(waiting, b.come())
+				}
+				time.Sleep(500 * time.Millisecond)
+				b.list(all[1])
+				most := 2500 * time.Millisecond
+				if another {
+					if o := <-b.come(); o.err != nil || o.took > 0 {
+						t.Errorf("the one that comes: %+v", o)
+					}
+					most = time.Second
+				}
+				for i, done := range waiting {
+					if o := <-done; o.err != nil || o.took > most {
+						t.Errorf("request %d: %+v", i, o)
+					}
+				}
+			})
+		})
+	}
+}
+
+// A request that meets only upstreams whose connections hang is not tried more often
+// than retries says. Those that refuse connections cost no time.
+func TestHungConnectionsKeepToRetries(t *testing.T) {
+	for name, test := range map[string]struct {
+		dial time.Duration
+		want int
+	}{"hung": {3 * time.Second, 1 + defaultRetries}, "refused": {0, 8}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newOutage(t, Options{}, 8)
+				b.upstreams = func(r *http.Request) (*http.Response, error) {
+					time.Sleep(test.dial)
+					b.set(true)
+					return b.answer(r)
+				}
+				if o := <-b.come(); o.err == nil || o.attempts != test.want {
+					t.Errorf("%+v, want %d attempts", o, test.want)
+				}
+			})
+		})
+	}
 }

@@ -77,7 +77,8 @@ func (h *Handle) runPasses(s *Snapshot, q *Query) (i int, wait queue.Reason) {
 // would do, but for its room.
 func (h *Handle) reasonToWait(s *Snapshot, tiers []*Tier, q *Query) queue.Reason {
 	queues := h.pool.options.Queue != nil
-	if !queues && !s.returning {
+	returning := h.pool.comebacks.Load() > 0
+	if !queues && !returning {
 		return queue.NoReason
 	}
 	for _, t := range tiers {
@@ -86,7 +87,7 @@ func (h *Handle) reasonToWait(s *Snapshot, tiers []*Tier, q *Query) queue.Reason
 			switch {
 			case queues && q.full(i):
 				return queue.AllFull
-			case s.returning && q.returning(i):
+			case returning && q.returning(i):
 				return queue.Returning
 			}
 		}

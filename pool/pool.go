@@ -77,6 +77,8 @@ type Pool struct {
 	checks     *healthcheck.Group // what its checks share
 	eventQueue *eventqueue.Events // of its events and of those of its checks
 
+	comebacks atomic.Int32 // members that have just come back: see [returnGate]
+
 	seeking  sync.Mutex   // guards the members' field seeking
 	rested   atomic.Int64 // instant before which no further build begins
 	building sync.Mutex   // held for a build, and to create a membership

@@ -34,6 +34,8 @@ type asked struct {
 	ended   bool            // there must be no further attempt
 	extra   bool            // the budget has granted the attempt
 	refused bool            // the response says why there is no upstream
+	moved   bool            // the request waits no more, so that Caddy asks its source again
+	late    bool            // the request has waited for its time, and an upstream is back
 	turn    *turn           // in the queue; nil where no request waits
 	holds   bool            // the request waits for an upstream that it could not connect to, and does not try blindly again
 	at      int64           // instant of the look at the upstreams; 0 until it is needed
@@ -105,7 +107,7 @@ func (q *Query) look() { q.at, q.admission = 0, admission{} }
 func (q *Query) enter(h *Handle, t *Tier) {
 	q.tier, q.Candidates = t, t.Candidates
 	q.counted, q.bound, q.ignoreBound, q.innerBound = h.pool.counting, h.features.Bound, false, 0
-	q.gated = t.gated || q.counted
+	q.gated = t.gated || q.counted || h.pool.comebacks.Load() > 0 // the snapshot may be older
 	if q.Upstreams = t.upstreams; q.Upstreams == nil {
 		q.narrow()
 	}
@@ -125,14 +127,18 @@ func (q *Query) narrow() {
 }
 
 // retryOf makes the query one for a retry. The request may have so many attempts in all
-// (0: any number), besides those of which nothing was sent. Same is whether it may go to
-// an upstream that was tried.
-func (q *Query) retryOf(rec *attempt.Record, most int, same bool) {
+// (0: any number); more only for so long since the first one failed, while nothing was
+// sent. Same is whether it may go to an upstream that was tried.
+func (q *Query) retryOf(rec *attempt.Record, most int, more time.Duration, same bool) {
 	if rec == nil {
 		return // the client has sent an absolute URL
 	}
 	q.retry = true
-	q.ended = rec.Final() || most > 0 && rec.Failed() >= most && !rec.Unsent()
+	q.ended = rec.Final()
+	if most > 0 && rec.Failed() >= most {
+		first, _ := rec.FailedAt()
+		q.ended = q.ended || !rec.Unsent() || q.now()-first >= int64(more)
+	}
 	rec.Retried()
 	if !same {
 		q.tried = rec
@@ -161,7 +167,7 @@ func (q *Query) avoids(i int) bool {
 		return q.tried.Avoids(dial, q.again)
 	}
 	m := q.Candidates[i].member
-	if m.reached.Load() <= q.tried.FailedAt() {
+	if _, failed := q.tried.FailedAt(); m.reached.Load() <= failed {
 		return q.tried.Avoids(dial, false)
 	}
 	return q.tried.Avoids(dial, true) && !(m.gone.Load() && q.tried.Failed() == 1)

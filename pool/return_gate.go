@@ -5,7 +5,8 @@ import "sync/atomic"
 // returnGate lets an upstream that has come back, while requests wait for it, have few
 // requests at first: 16 in flight until its first answer, and one more with each
 // answer. So each request that it answers lets two go on, and what it takes doubles
-// within the time of an answer.
+// within the time of an answer. A request whose time to wait is over goes on all the
+// same: an upstream is there.
 type returnGate struct{}
 
 // firstRequests is how many requests an upstream has in flight at most before its first
@@ -31,7 +32,7 @@ func (returnGate) Needed(s *state) bool { return s.returning }
 // Admits implements [gate].
 func (returnGate) Admits(q *Query, i int) bool {
 	c := q.Candidates[i].member.returning.Load()
-	return c == nil || c.open()
+	return c == nil || q.late || c.open()
 }
 
 // Take implements [gate].
@@ -40,7 +41,7 @@ func (returnGate) Take(q *Query, i int) bool {
 	if c == nil {
 		return true
 	}
-	if c.inFlight.Add(1) > c.most.Load() {
+	if c.inFlight.Add(1) > c.most.Load() && !q.late {
 		c.inFlight.Add(-1)
 		return false
 	}
@@ -63,7 +64,23 @@ func (returnGate) answered(p *Pool, h *hold) {
 		return
 	}
 	h.returning.most.Add(1)
-	if p.queue.Held() == 0 && h.member.returning.CompareAndSwap(h.returning, nil) {
+	if p.queue.Held() == 0 {
+		p.endComeback(h.member, h.returning)
+	}
+}
+
+// comeBack closes the gate of the member, which the plugin has just reached.
+func (p *Pool) comeBack(m *member) {
+	if m.returning.Swap(newReturn()) == nil {
+		p.comebacks.Add(1)
+	}
+	p.changed()
+}
+
+// endComeback opens the gate of the member, if it is the given one; nil for none.
+func (p *Pool) endComeback(m *member, c *comeback) {
+	if c != nil && m.returning.CompareAndSwap(c, nil) {
+		p.comebacks.Add(-1)
 		p.changed()
 	}
 }

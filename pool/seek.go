@@ -60,7 +60,7 @@ func (p *Pool) reached(m *member) {
 	defer m.host.Seek(-1) // until then the ejection does not end by itself
 	now := instant.Now()
 	if p.options.hold != nil {
-		m.returning.Store(newReturn())
+		p.comeBack(m)
 	}
 	m.reached.Store(now)
 	if m.host.Reached(now) {

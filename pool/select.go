@@ -48,7 +48,7 @@ func (h *Handle) begin(q *Query) bool {
 	if p.transport != nil {
 		q.fleet = p.fleet
 		if retry {
-			q.retryOf(p.transport.Record(r), p.mostAttempts, p.options.RetrySame)
+			q.retryOf(p.transport.Record(r), p.mostAttempts, p.holdTime(), p.options.RetrySame)
 			if q.ended || q.retry && h.owner && !p.affords(q) {
 				return false
 			}
@@ -75,7 +75,9 @@ func (h *Handle) choose(q *Query) (picked *reverseproxy.Upstream) {
 	}
 	if picked == nil {
 		if r == nil || r.Context().Err() == nil { // else the client has gone, perhaps while its request waited
-			p.logNone(q.listed, q.tried)
+			if !q.moved {
+				p.logNone(q.listed, q.tried)
+			}
 			if h.owner && !q.refused {
 				p.explain(q)
 			}

@@ -69,7 +69,6 @@ type Snapshot struct {
 	why       reason // why there is no candidate; empty where there is one
 	soonest   int64  // instant at which one may be back, where there is none; 0 for not known
 	down      bool   // no candidate, because all are down
-	returning bool   // a candidate has just come back
 	reserve   reserve
 
 	probationCandidates []probationCandidate // those that requests should test

@@ -39,7 +39,6 @@ func (p *Pool) compose(next, before *Snapshot, ms *membership, states []state, o
 			continue
 		}
 		at.failing = s.failing && noneSteady
-		next.returning = next.returning || s.returning
 		next.unproven = next.unproven && (s.phase != outlier.Serving || at.failing)
 		members[at] = append(members[at], i)
 	}

@@ -8,6 +8,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
+	"github.com/caddy-evenkeel/evenkeel/internal/cache"
+	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 	"github.com/caddy-evenkeel/evenkeel/internal/request"
 	"github.com/caddy-evenkeel/evenkeel/queue"
 )
@@ -51,7 +53,12 @@ func (h *Handle) wait(q *Query, repl *caddy.Replacer, latest queue.Look) (picked
 		p.hasten(q.membership)
 	}
 	q.turn.first = true
-	refused := p.queue.Wait(ctx, q.turn.group, latest, func() (found queue.Look) {
+	refused := p.queue.Wait(ctx, q.turn.group, latest, func(late bool) (found queue.Look) {
+		if q.moved = p.moved(q, began); q.moved {
+			return found
+		}
+		p.keepUp()
+		q.late = late
 		picked, found = h.look(q)
 		return found
 	})
@@ -68,6 +75,53 @@ func (h *Handle) wait(q *Query, repl *caddy.Replacer, latest queue.Look) (picked
 	}
 	p.refuse(q, why)
 	return nil
+}
+
+// moved reports whether the request, which waits since then, has to go back to Caddy, so
+// that this asks the dynamic source again: its latest answer is another one, or nobody
+// has asked for some time. It may as often as Caddy has retries for that.
+func (p *Pool) moved(q *Query, since time.Time) bool {
+	if q.membership.upstreams != nil || p.mostAttempts == 0 || p.source.asks == nil {
+		return false
+	}
+	repl := request.Replacer(q.Request)
+	if repl == nil {
+		return false
+	}
+	value, _ := repl.Get(p.refusedKey + ".moved")
+	times, _ := value.(int)
+	if times >= moreDynamic || !p.otherAnswer(q) && !p.unasked(since) {
+		return false
+	}
+	repl.Set(p.refusedKey+".moved", times+1)
+	return true
+}
+
+// otherAnswer reports whether the source's latest answer has upstreams other than those
+// that the request waits for.
+func (p *Pool) otherAnswer(q *Query) bool {
+	if !p.source.byRequest {
+		latest := p.dynamic.latest.Load()
+		return latest != nil && latest != q.membership
+	}
+	last := p.source.lastFor(q.Request)
+	var buffer []*reverseproxy.Upstream
+	return last != nil && !q.membership.fill(&buffer, last.upstreams)
+}
+
+// unasked reports whether no request has asked the source for a part of hold, which one
+// has waited for since then.
+func (p *Pool) unasked(since time.Time) bool {
+	pause := max(sourcePause+cache.Tick, p.holdTime()/3)
+	return time.Since(since) >= pause && time.Duration(instant.Now()-p.dynamic.asked.Load()) >= pause
+}
+
+// keepUp has the snapshots of a pool that is closed rebuilt, as long as requests wait:
+// checks no longer tell it what they find for later configurations.
+func (p *Pool) keepUp() {
+	if len(p.options.HealthChecks) > 0 && p.isClosed() {
+		p.changed()
+	}
 }
 
 // refusedKeyOf returns the replacer key that marks a request as refused by the pool's

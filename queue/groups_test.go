@@ -37,7 +37,7 @@ func newGroupTest(length int) *groupTest {
 func (g *groupTest) come(ctx context.Context, number int, key Key, stay time.Duration) {
 	g.wg.Go(func() {
 		taken := ""
-		g.queue.Wait(ctx, key, Look{Wait: AllFull}, func() Look {
+		g.queue.Wait(ctx, key, Look{Wait: AllFull}, func(bool) Look {
 			g.mu.Lock()
 			defer g.mu.Unlock()
 			for address, left := range g.rooms {

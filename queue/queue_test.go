@@ -39,7 +39,7 @@ const gaveUp Refusal = "gave up"
 func (r *rooms) come(ctx context.Context, number int, with func()) {
 	r.wg.Go(func() {
 		picked := false
-		refused := r.queue.Wait(ctx, Key{}, Look{Wait: AllFull}, func() Look {
+		refused := r.queue.Wait(ctx, Key{}, Look{Wait: AllFull}, func(bool) Look {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			if r.left == 0 {

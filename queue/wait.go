@@ -56,14 +56,16 @@ type Look struct {
 }
 
 // Wait waits for the turn of a request that has looked in vain, and then until look
-// picks an upstream or finds none to wait for.
-func (q *Queue) Wait(ctx context.Context, key Key, latest Look, look func() Look) Refusal {
+// picks an upstream or finds none to wait for. A request whose time is over while an
+// upstream is returning looks a last time, late.
+func (q *Queue) Wait(ctx context.Context, key Key, latest Look, look func(late bool) Look) Refusal {
 	w, refused := q.join(key, latest)
 	if w == nil {
 		return refused
 	}
 	defer q.leave(w)
-	timeout := time.NewTimer(q.left(w))
+	left, _ := q.left(w)
+	timeout := time.NewTimer(left)
 	defer timeout.Stop()
 	again := time.NewTimer(time.Hour) // when to look again, from its first turn on
 	again.Stop()
@@ -73,36 +75,42 @@ func (q *Queue) Wait(ctx context.Context, key Key, latest Look, look func() Look
 		case <-w.woken:
 		case <-again.C:
 		case <-timeout.C:
-			left := q.left(w)
-			if left <= 0 {
-				return w.timedOut()
+			left, latest := q.left(w)
+			if left > 0 {
+				timeout.Reset(left)
+				continue
 			}
-			timeout.Reset(left)
-			continue
+			if latest.Wait == Returning {
+				if found := look(true); found.Address != "" {
+					return None
+				}
+			}
+			return w.timedOut()
 		case <-ctx.Done():
 			return None
 		}
-		found := look()
+		found := look(false)
 		pause := q.looked(w, found)
 		if found.Address != "" || found.Wait == NoReason {
 			return None
 		}
 		again.Reset(pause)
-		timeout.Reset(max(q.left(w), 0))
+		left, _ := q.left(w)
+		timeout.Reset(max(left, 0))
 	}
 }
 
 // left returns for how long the request may still wait, as far as the latest look of
 // its group tells.
-func (q *Queue) left(w *waiter) time.Duration {
+func (q *Queue) left(w *waiter) (left time.Duration, latest Look) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	latest := w.group.latest
-	left := time.Until(w.arrived.Add(q.classes[latest.Wait.class()].timeout))
+	latest = w.group.latest
+	left = time.Until(w.arrived.Add(q.classes[latest.Wait.class()].timeout))
 	if latest.Wait == AllDown {
 		left = min(left, time.Duration(latest.Until-instant.Now()))
 	}
-	return left
+	return left, latest
 }
 
 // timedOut returns why the request is refused that has waited for too long.
