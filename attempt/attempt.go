@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/caddy-evenkeel/evenkeel/endpoint"
 	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 	"github.com/caddy-evenkeel/evenkeel/internal/resources"
 )
@@ -27,23 +28,35 @@ type Attempt struct {
 }
 
 // roundTrip makes the attempt. It sends the request as [Source.Outgoing] returns it,
-// and returns the response and the error of the inner transport unchanged.
-func (a *Attempt) roundTrip(r *http.Request, from Source) (*http.Response, error) {
+// and returns the response and the error of the inner transport unchanged. Idle is that of
+// the upstream's address; nil where nothing is kept of it.
+func (a *Attempt) roundTrip(r *http.Request, from Source, idle *endpoint.Idle) (*http.Response, error) {
 	t, returned := a.transport, false
 	defer func() {
 		if !returned { // the transport has panicked
 			a.end(Abandoned)
 		}
 	}()
-	sent, body := watchRequest(from.Outgoing(r))
+	inner, sent, conn := t.inner, from.Outgoing(r), (*connection)(nil)
+	if t.keepalive.reuses {
+		again := resent(r)
+		if !again {
+			inner = t.keepalive.transport(inner, idle)
+		}
+		if !again || idle.Sample(a.Began) {
+			sent, conn = watchConnection(sent, idle)
+		}
+	}
+	sent, body := watchRequest(sent)
 	a.sent = body
-	res, err := t.inner.RoundTrip(sent)
+	res, err := inner.RoundTrip(sent)
 	returned = true
 	if err != nil {
 		from.Unanswered(r, err)
-		a.failed(r, err)
+		a.failed(r, err, conn, idle)
 		return nil, err
 	}
+	conn.served()
 	var rec *Record
 	if t.retriesAnswered {
 		rec = t.record(r)
@@ -59,7 +72,7 @@ func (a *Attempt) roundTrip(r *http.Request, from Source) (*http.Response, error
 }
 
 // failed handles an attempt that got no answer.
-func (a *Attempt) failed(r *http.Request, err error) {
+func (a *Attempt) failed(r *http.Request, err error, conn *connection, idle *endpoint.Idle) {
 	spent := a.sent.spent()
 	if r.Context().Err() != nil { // the client has gone
 		a.end(Abandoned)
@@ -76,8 +89,11 @@ func (a *Attempt) failed(r *http.Request, err error) {
 	case a.sent.broken() || resources.Exhausted(err):
 		a.end(Abandoned)
 	case !sent:
+		idle.Lost(instant.Now())
 		a.end(Lost)
 		a.Sink.Blame(Upstream)
+	case conn.stale(err):
+		a.end(Stale)
 	case closed(err):
 		a.end(Closed)
 		rec.suspect(a)

@@ -14,7 +14,8 @@ import (
 // closed reports whether an attempt failed because the upstream closed its connection
 // before any answer.
 func closed(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
+		err.Error() == "http: server closed idle connection"
 }
 
 // unsent reports whether an attempt failed before anything of its request was sent:

@@ -9,14 +9,17 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/endpoint"
 )
 
 // Source is where a handler's attempts come from: a pool.
 type Source interface {
 	// Begin begins an attempt on the upstream, and returns it with its sink; nil where
-	// the source does not know the upstream. The pick is that of the attempt, which
+	// the source does not know the upstream. The endpoint is that of the upstream's
+	// address; nil where nothing is kept of it. The pick is that of the attempt, which
 	// owns it from now on; nil where it holds nothing. Now is an instant.
-	Begin(r *http.Request, u *reverseproxy.Upstream, p Pick, now int64) *Attempt
+	Begin(r *http.Request, u *reverseproxy.Upstream, p Pick, now int64) (*Attempt, *endpoint.Endpoint)
 
 	// Outgoing returns the request as upstreams may see it: a copy, if that differs.
 	Outgoing(r *http.Request) *http.Request
@@ -61,6 +64,7 @@ const (
 	BrokeOff              // the response broke off
 	Lost                  // there was no connection
 	Closed                // the connection was closed before any answer
+	Stale                 // the connection was closed for being idle, just as the request was sent
 	Unanswered            // there was no answer else: a timeout, say
 	Abandoned             // there was no answer, by the client's fault or this machine's
 )

@@ -5,11 +5,13 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
+	"github.com/caddy-evenkeel/evenkeel/endpoint"
 	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 	"github.com/caddy-evenkeel/evenkeel/internal/request"
 )
@@ -20,6 +22,7 @@ type Transport struct {
 	inner           http.RoundTripper
 	key             string // of a request's record, in its replacer
 	retriesAnswered bool   // an answered request may be retried, too
+	keepalive       keepalive
 
 	nested  atomic.Bool  // one of the policies is inside one of Caddy's: others pick, too
 	carries atomic.Bool  // a pick was carried: attempts have to look for theirs
@@ -45,6 +48,7 @@ func Install(ctx caddy.Context, h *reverseproxy.Handler) (*Transport, error) {
 		}
 		t.inner = own
 	}
+	t.keepalive.use(t.inner)
 	t.key = fmt.Sprintf("http.load_balancer.attempts.%p", t)
 	if lb := h.LoadBalancing; lb != nil {
 		t.retriesAnswered = len(lb.RetryMatchRaw) > 0
@@ -56,6 +60,9 @@ func Install(ctx caddy.Context, h *reverseproxy.Handler) (*Transport, error) {
 
 // Inner returns the transport that is wrapped.
 func (t *Transport) Inner() http.RoundTripper { return t.inner }
+
+// Keeps returns how long the transport keeps idle connections; 0 where that is not known.
+func (t *Transport) Keeps() time.Duration { return t.keepalive.keeps() }
 
 // Join adds a source. A nested source belongs to a policy inside one of Caddy's: it
 // picks for some of the attempts only.
@@ -80,15 +87,7 @@ func (t *Transport) Leave() {
 	defer t.mu.Unlock()
 	if t.users--; t.users == 0 {
 		t.closing.Store(true)
-		t.closeIdle()
-	}
-}
-
-// closeIdle closes idle connections. Caddy closes those of a configured transport,
-// too, but only once: connections that become idle later would stay.
-func (t *Transport) closeIdle() {
-	if own, ok := t.inner.(*reverseproxy.HTTPTransport); ok && own.Transport != nil {
-		own.Transport.CloseIdleConnections()
+		t.keepalive.closeIdle()
 	}
 }
 
@@ -97,7 +96,7 @@ func (t *Transport) closeIdle() {
 // the last.
 func (t *Transport) ended() {
 	if t.closing.Load() {
-		t.closeIdle()
+		t.keepalive.closeIdle()
 	}
 }
 
@@ -159,12 +158,12 @@ func (t *Transport) roundTrip(r *http.Request) (*http.Response, error) {
 		return t.pass(r)
 	}
 	now := instant.Now()
-	a := from.Begin(r, u, pick, now)
+	a, e := from.Begin(r, u, pick, now)
 	if a == nil {
 		return t.pass(r)
 	}
 	a.transport, a.address, a.Began, a.Request = t, u.Dial, now, r.Context()
-	return a.roundTrip(r, from)
+	return a.roundTrip(r, from, endpoint.IdleOf(e))
 }
 
 // pass makes an attempt that none of our policies has picked: nothing is reported of

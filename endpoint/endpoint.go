@@ -1,5 +1,6 @@
 // Package endpoint holds what the process knows of a resolved dial address: the
-// attempts in flight and their age, and the slots of its limit. All handlers and
+// attempts in flight and their age, the slots of its limit, and how long idle connections
+// stay open. All handlers and
 // configurations that send requests there share it.
 package endpoint
 
@@ -13,6 +14,7 @@ import (
 type Endpoint struct {
 	InFlight InFlight
 	Slots    Slots
+	Idle     Idle
 
 	mu    sync.Mutex // guards all below
 	ended bool
@@ -21,6 +23,14 @@ type Endpoint struct {
 
 // endpoints are all that are in use.
 var endpoints = registry.Registry[string, Endpoint]{Drop: func(_ string, e *Endpoint) { e.end() }}
+
+// IdleOf returns the endpoint's Idle; nil for a nil endpoint.
+func IdleOf(e *Endpoint) *Idle {
+	if e == nil {
+		return nil
+	}
+	return &e.Idle
+}
 
 // Acquire returns the endpoint of the address. [Release] gives it back.
 func Acquire(address string) *Endpoint {

@@ -39,6 +39,8 @@ type member struct {
 	gone      atomic.Bool               // a connection had failed before that
 	returning atomic.Pointer[comeback]  // nil unless it has just come back
 
+	idleWarned atomic.Bool // the log says that it closes idle connections
+
 	in   bool         // healthy and not ejected as of the latest build; guarded by the pool's building
 	seen atomic.Int64 // instant at which a source last returned it
 }

@@ -27,14 +27,14 @@ type sink struct {
 }
 
 // Begin implements [attempt.Source].
-func (p *Pool) Begin(r *http.Request, u *reverseproxy.Upstream, pick attempt.Pick, now int64) *attempt.Attempt {
+func (p *Pool) Begin(r *http.Request, u *reverseproxy.Upstream, pick attempt.Pick, now int64) (*attempt.Attempt, *endpoint.Endpoint) {
 	if p.budget != nil {
 		p.budget.Deposit(now)
 	}
 	held, _ := pick.(*hold)
 	m := p.memberOf(u.Dial, held)
 	if m == nil {
-		return nil
+		return nil, nil
 	}
 	s := &sink{pool: p, member: m}
 	s.Sink = s
@@ -50,7 +50,10 @@ func (p *Pool) Begin(r *http.Request, u *reverseproxy.Upstream, pick attempt.Pic
 		m.inFlight.add(1)
 		s.held = &hold{member: m, counted: true}
 	}
-	return &s.Attempt
+	if m.known == nil {
+		return &s.Attempt, nil
+	}
+	return &s.Attempt, m.known.endpoint
 }
 
 // memberOf returns the member of an attempt: that of its hold, if it has one, else that
@@ -84,6 +87,7 @@ func (s *sink) Answered(res *http.Response, took time.Duration) (a attempt.Answe
 	}
 	p.observeResponse(s.Request, m.address, res.Header)
 	p.answered(m)
+	p.warnOfIdle(m)
 	returnGate{}.answered(p, s.held)
 	bare, bad := attempt.Bare(res), res.StatusCode >= http.StatusInternalServerError
 	backsOff := s.backOff(res)
@@ -127,7 +131,7 @@ func (s *sink) Done(e attempt.End) {
 		s.report.Lost, s.report.Closed = e == attempt.Lost, e == attempt.Closed
 		s.time(s.Took(), true)
 		s.report.Outcome = outlier.Unanswered
-	case attempt.Abandoned:
+	case attempt.Abandoned, attempt.Stale:
 		m.host.Drop(s.report.Round)
 	}
 	s.endInFlight()

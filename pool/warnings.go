@@ -7,6 +7,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 )
 
 // warn logs, once for each configuration, what is allowed but hardly meant, and what to
@@ -56,6 +58,37 @@ func (p *Pool) warn(handler *reverseproxy.Handler) {
 			" remove fail_duration, or write outlier_detection off", policy, upstreams,
 			zap.Duration("fail_duration", time.Duration(checks.Passive.FailDuration)))
 	}
+}
+
+// warnOfIdle warns, once for each member, of an upstream that closes idle connections
+// sooner than the handler's transport does.
+func (p *Pool) warnOfIdle(m *member) {
+	if m.known != nil && m.known.endpoint.Idle.Least() != 0 && !m.idleWarned.Load() {
+		p.warnOfClosed(m)
+	}
+}
+
+// warnOfClosed is warnOfIdle for a member whose upstream has closed an idle connection.
+func (p *Pool) warnOfClosed(m *member) {
+	idle, keeps := m.known.endpoint.Idle.Settled(instant.Now()), p.transport.Keeps()
+	if idle == 0 || keeps > 0 && keeps <= idle || m.idleWarned.Swap(true) {
+		return
+	}
+	do := "have the transport keep idle connections for less than " + below(idle).String()
+	if keeps > 0 {
+		do = "write keepalive " + below(idle).String() + " in the block of transport http"
+	}
+	p.logger.Warn("upstream closes idle connections sooner than Caddy, and a request that cannot be sent twice was lost, a POST, say: "+do,
+		zap.String("upstream", m.address), zap.Duration("closes_after", idle), zap.Duration("keepalive", keeps))
+}
+
+// below returns how long to keep connections that the upstream closes after the idle
+// time: about half of that, in few digits.
+func below(idle time.Duration) time.Duration {
+	if half := idle / 2; half < time.Second {
+		return half.Truncate(10 * time.Millisecond)
+	}
+	return (idle / 2).Truncate(time.Second)
 }
 
 // drained reports whether all upstreams have weight 0.
