@@ -33,6 +33,7 @@ type backend struct {
 	tls        *tls.Config                     // nil: none
 	wrap       func(net.Listener) net.Listener // of the listener; nil: none
 	protocols  *http.Protocols                 // nil: Go's defaults
+	idle       time.Duration                   // for which it keeps idle connections; 0: for ever
 }
 
 // start starts a backend that answers with its name.
@@ -72,7 +73,7 @@ func (b *backend) start(t *testing.T) {
 	if b.wrap != nil {
 		l = b.wrap(l)
 	}
-	b.server = &http.Server{Handler: b, TLSConfig: b.tls, Protocols: b.protocols, ErrorLog: log.New(io.Discard, "", 0)}
+	b.server = &http.Server{Handler: b, TLSConfig: b.tls, Protocols: b.protocols, IdleTimeout: b.idle, ErrorLog: log.New(io.Discard, "", 0)}
 	if b.tls != nil {
 		go b.server.ServeTLS(l, "", "")
 	} else {
