@@ -48,7 +48,7 @@ func (u *upstream) Begin(*http.Request, *reverseproxy.Upstream, Pick, int64) (*A
 	return &Attempt{Sink: u}, u.endpoint
 }
 func (u *upstream) Outgoing(r *http.Request) *http.Request            { return r }
-func (u *upstream) Unanswered(*http.Request)                          {}
+func (u *upstream) Unanswered(*http.Request, error)                   {}
 func (u *upstream) Answered(*http.Response, time.Duration) (a Answer) { return Answer{Good: true} }
 func (u *upstream) Done(e End)                                        { u.ends = append(u.ends, e) }
 func (u *upstream) Blame(Fault)                                       { u.blames.Add(1) }
