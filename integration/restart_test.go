@@ -78,7 +78,7 @@ func TestRestartThatNobodyNotices(t *testing.T) {
 	kinds := map[string]func(t *testing.T) restart{
 		"killed": func(t *testing.T) restart {
 			c := startChild(t, "a")
-			return restart{site: func() string { return policy(c.addr, "least_request", "") }, down: c.kill, up: c.start, lasts: 2 * time.Second}
+			return restart{site: func() string { return policy(c.addr, "least_request", "") }, down: c.kill, up: c.start, lasts: atLength(time.Second, 2*time.Second)}
 		},
 		"longer, as configured": func(t *testing.T) restart {
 			c := startChild(t, "a")
@@ -87,12 +87,12 @@ func TestRestartThatNobodyNotices(t *testing.T) {
 		"graceful": func(t *testing.T) restart {
 			all, d := counted(t, "a")
 			down, up := together(all, (*backend).graceful)
-			return restart{site: func() string { return policy(addrs(all...), "weighted_random", "") }, down: down, up: up, lasts: 2 * time.Second, reads: d.of}
+			return restart{site: func() string { return policy(addrs(all...), "weighted_random", "") }, down: down, up: up, lasts: atLength(time.Second, 2*time.Second), reads: d.of}
 		},
 		"three at once": func(t *testing.T) restart {
 			all, d := counted(t, "a", "b", "c")
 			down, up := together(all, (*backend).stop)
-			return restart{site: func() string { return policy(addrs(all...), "smooth_weighted_round_robin", "") }, down: down, up: up, lasts: 2 * time.Second, reads: d.of}
+			return restart{site: func() string { return policy(addrs(all...), "smooth_weighted_round_robin", "") }, down: down, up: up, lasts: atLength(time.Second, 2*time.Second), reads: d.of}
 		},
 		"over TLS": func(t *testing.T) restart {
 			ca := newAuthority(t)
@@ -102,7 +102,7 @@ func TestRestartThatNobodyNotices(t *testing.T) {
 			down, up := together([]*backend{b}, (*backend).stop)
 			return restart{site: func() string {
 				return policy(b.addr, "least_request", "", "transport http {\n tls_trust_pool file "+ca.file+"\n}")
-			}, down: down, up: up, lasts: 2 * time.Second, reads: d.of}
+			}, down: down, up: up, lasts: atLength(time.Second, 2*time.Second), reads: d.of}
 		},
 		"under reloads": func(t *testing.T) restart {
 			all, d := counted(t, "a")
@@ -111,7 +111,7 @@ func TestRestartThatNobodyNotices(t *testing.T) {
 			return restart{site: func() string {
 				n++
 				return policy(addrs(all...), "least_request", "") + fmt.Sprintf("\n# %d", n)
-			}, down: down, up: up, lasts: 2 * time.Second, reads: d.of, reloads: true}
+			}, down: down, up: up, lasts: atLength(time.Second, 2*time.Second), reads: d.of, reloads: true}
 		},
 		"of a dynamic source": func(t *testing.T) restart {
 			all, d := counted(t, "a")
@@ -121,7 +121,7 @@ func TestRestartThatNobodyNotices(t *testing.T) {
 			down, up := together(all, (*backend).stop)
 			return restart{site: func() string {
 				return dynamic("least_request", "a restart.test "+port+" {\n resolvers "+server.addr+"\n refresh 100ms\n versions ipv4\n}", "")
-			}, down: down, up: up, lasts: 2 * time.Second, reads: d.of}
+			}, down: down, up: up, lasts: atLength(time.Second, 2*time.Second), reads: d.of}
 		},
 	}
 	for name, kind := range kinds {
