@@ -11,11 +11,14 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/caddy-evenkeel/evenkeel/healthcheck"
+	"github.com/caddy-evenkeel/evenkeel/queue"
 )
 
 // outageTest is a pool whose upstreams go down and come back: for requests, and for
@@ -29,7 +32,6 @@ type outageTest struct {
 	serves      answers         // of those that are up; nil: answer 200 at once
 	connections map[string]int  // of the plugin, by dial address
 	attempts    map[string]int  // of requests, likewise
-	order       []*http.Request // as they were answered
 }
 
 // newOutage starts a pool of n upstreams that are up.
@@ -115,7 +117,6 @@ func (b *outageTest) answer(r *http.Request) (*http.Response, error) {
 		return nil, reverseproxy.NewDialError(errors.New("refused"))
 	}
 	b.mu.Lock()
-	b.order = append(b.order, r)
 	serves := b.serves
 	b.mu.Unlock()
 	if serves != nil {
@@ -202,4 +203,12 @@ func (b *outageTest) come() <-chan outcome {
 	go func() { done <- b.serve(get()) }()
 	synctest.Wait()
 	return done
+}
+
+// queueOf lets so many requests wait while all are down.
+func (b *outageTest) queueOf(requests int) {
+	gauge := func() prometheus.Gauge { return prometheus.NewGauge(prometheus.GaugeOpts{}) }
+	o := *b.options.hold
+	o.Requests = requests
+	b.Pool.queue = queue.New(nil, &o, gauge(), gauge())
 }
