@@ -135,8 +135,12 @@ func TestRestartThatNobodyNotices(t *testing.T) {
 }
 
 func (r restart) test(t *testing.T) {
+	rate := 200
+	if raceDetector { // under which a handshake takes ten times as long
+		rate = 50
+	}
 	p := run(t, r.site())
-	l, writes := p.load(200), p.posts(20)
+	l, writes := p.load(rate), p.posts(20)
 	l.awaitMore(t, 100)
 	r.down()
 	for range int(r.lasts / time.Second) {
@@ -147,7 +151,7 @@ func (r restart) test(t *testing.T) {
 	}
 	r.up(t)
 	back := time.Now()
-	l.awaitMore(t, 400)
+	l.awaitMore(t, 2*rate)
 	counts := l.stop()
 	writes.stop()
 	if n := sum(counts.failed); n > 0 || sum(counts.lost) > 0 && !r.reloads { // a reload may lose a connection to Caddy
