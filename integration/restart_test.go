@@ -101,7 +101,7 @@ func TestRestartThatNobodyNotices(t *testing.T) {
 			b.set(d.handler)
 			down, up := together([]*backend{b}, (*backend).stop)
 			return restart{site: func() string {
-				return policy(b.addr, "least_request", "", "transport http {\n tls_trust_pool file "+ca.file+"\n}")
+				return policy(b.addr, "least_request", "", "transport http {\n tls_trust_pool file "+ca.file+"\n versions 1.1\n}") // over HTTP/2, Caddy 2.11.9 has a data race of its own with bodies
 			}, down: down, up: up, lasts: atLength(time.Second, 2*time.Second), reads: d.of}
 		},
 		"under reloads": func(t *testing.T) restart {
