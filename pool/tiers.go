@@ -103,7 +103,7 @@ func (p *Pool) tier(t *Tier, before *Snapshot, ms *membership, states []state, m
 	if p.counting {
 		t.count(last)
 	}
-	if last != nil && last.Level == t.Level && slices.Equal(last.Candidates, t.Candidates) {
+	if last != nil && last.Level == t.Level && last.gated == t.gated && slices.Equal(last.Candidates, t.Candidates) {
 		return last
 	}
 	p.buildPickers(t, last)
