@@ -51,12 +51,6 @@ func bounded(t *testing.T, o Options, n int, bound float64) *testPool {
 	return b
 }
 
-func (b *testPool) remake() {
-	b.building.Lock()
-	defer b.building.Unlock()
-	b.build(b.static)
-}
-
 // pick picks for a request, and returns the number of the upstream.
 func (b *testPool) pick() int { return b.pickFor(get()) }
 

@@ -154,7 +154,6 @@ func (b *outageTest) listed() reverseproxy.UpstreamPool {
 // outcome is what became of a request.
 type outcome struct {
 	err        error // nil: it was answered
-	picked     bool  // an attempt was made
 	attempts   int
 	took       time.Duration
 	reason     any // the value of the placeholder
