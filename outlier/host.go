@@ -236,6 +236,33 @@ func (h *Host) Seek(more int) {
 	h.seeking += more
 }
 
+// Missed notes that a connection that a pool has opened to see whether the upstream is
+// back has failed. While the upstream is serving, this counts like an attempt that could
+// not connect: a pool with few requests learns of the loss as soon as one with many.
+func (h *Host) Missed(now int64) (f Finding) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	defer h.tidy()
+	if h.at(now) != Serving || h.failing && h.lost {
+		return f
+	}
+	if h.failed == 0 {
+		h.failed = now
+	}
+	f.Lost = true
+	h.streaks.add(Report{Outcome: Unanswered, Fault: Upstream})
+	return h.broken(f)
+}
+
+// broken completes the finding with the rule that the streaks break, if they do. If the
+// upstream may not be ejected, the count begins anew. mu is held.
+func (h *Host) broken(f Finding) Finding {
+	if f.Rule, f.Limited = h.rules.broken(h.streaks); f.Rule != "" {
+		h.streaks = streaks{}
+	}
+	return f
+}
+
 // Reached notes that a connection to the upstream has succeeded. An ejection for want of
 // one, or for one that was closed, ends, and the probation follows; the last upstream is
 // tried again. It reports whether either is so.

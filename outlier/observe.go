@@ -54,10 +54,7 @@ func (h *Host) Observe(r Report, now int64) (f Finding) {
 		h.count(r, now)
 	}
 	h.streaks.add(r)
-	if f.Rule, f.Limited = h.rules.broken(h.streaks); f.Rule != "" {
-		h.streaks = streaks{} // if it may not be ejected, the count begins anew
-	}
-	return f
+	return h.broken(f)
 }
 
 // serve ends an ejection or a probation for good. mu is held.

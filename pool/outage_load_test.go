@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 )
 
 // All of ten are down for half a minute under 500 GETs a second: neither requests nor
@@ -115,6 +116,83 @@ func TestTenThousandWait(t *testing.T) {
 			if at[all[n+1].Header.Get("N")].Before(at[all[n].Header.Get("N")]) {
 				t.Fatalf("request %d has overtaken the one before", n+1)
 			}
+		}
+	})
+}
+
+// A pool with few requests learns that its upstreams are down from its own connections:
+// after the first request has waited, the next get no attempt.
+func TestFewRequestsLearnOfALoss(t *testing.T) {
+	for _, n := range []int{1, 2} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newOutage(t, Options{}, n)
+			b.set(true)
+			if o := <-b.come(); o.reason != string(holdTimeout) || o.took != 3*time.Second {
+				t.Errorf("of %d upstreams, the first request: %+v", n, o)
+			}
+			for range 3 {
+				time.Sleep(10 * time.Second)
+				if o := <-b.come(); o.reason != string(allDown) || o.took > 0 || o.attempts > 0 || o.retryAfter != "1" {
+					t.Errorf("of %d upstreams, a later request: %+v", n, o)
+				}
+			}
+			b.set(false)
+			time.Sleep(5 * time.Second)
+			if o := <-b.come(); o.err != nil {
+				t.Errorf("of %d upstreams, after the return: %+v", n, o)
+			}
+		})
+	}
+}
+
+// What was held through an outage also waits for upstreams that have come back and are at
+// their limits, though there is no queue: until hold has passed since the return.
+func TestWhatWasHeldWaitsForRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newOutage(t, Options{DefaultMaxRequests: 4}, 2)
+		counts := make(map[string]*atomic.Int64) // Caddy's requests in flight
+		for _, u := range b.statics {
+			counts[u.Dial] = (*atomic.Int64)(unsafe.Pointer(u.Host))
+		}
+		b.serves = func(r *http.Request) (*http.Response, error) {
+			count := counts[r.URL.Host]
+			count.Add(1)
+			defer count.Add(-1)
+			time.Sleep(100 * time.Millisecond)
+			return &http.Response{StatusCode: 200, Header: make(http.Header), Body: http.NoBody}, nil
+		}
+		b.set(true)
+		var all []<-chan outcome
+		for range 50 {
+			all = append(all, b.come())
+			time.Sleep(10 * time.Millisecond)
+		}
+		b.set(false)
+		for i, done := range all {
+			if o := <-done; o.err != nil {
+				t.Errorf("request %d: %+v", i, o)
+			}
+		}
+
+		// More come than the upstreams serve.
+		refused, longest := 0, time.Duration(0)
+		began := time.Now()
+		all = all[:0]
+		for time.Since(began) < 10*time.Second {
+			for range 3 {
+				all = append(all, b.come())
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		for i, done := range all {
+			if o := <-done; o.err != nil {
+				refused++
+			} else if i > len(all)/2 {
+				longest = max(longest, o.took)
+			}
+		}
+		if refused == 0 || longest > 200*time.Millisecond {
+			t.Errorf("%d refused; in the second half, one waits for %v", refused, longest)
 		}
 	})
 }

@@ -70,7 +70,31 @@ func (h *Handle) runPasses(s *Snapshot, q *Query) (i int, wait queue.Reason) {
 			}
 		}
 	}
-	return None, queue.NoReason
+	return None, h.comingBack(s, q)
+}
+
+// comingBack says that a request that no pass has found an upstream for waits: one that
+// has come back would do, if it had room. It may have no room by its limit, too, or have
+// some again since the passes. That ends when hold has passed since the upstream was
+// reached: what it cannot serve by then is load, and not the outage.
+func (h *Handle) comingBack(s *Snapshot, q *Query) queue.Reason {
+	if h.pool.comebacks.Load() == 0 || q.Request == nil {
+		return queue.NoReason
+	}
+	q.again = q.retry
+	since := q.now() - int64(h.pool.holdTime())
+	for _, tiers := range [][]*Tier{s.tiers, s.reserve.open(q.retry)} {
+		for _, t := range tiers {
+			q.enter(h, t)
+			for i := range q.Candidates {
+				m := q.Candidates[i].member
+				if m.returning.Load() != nil && m.reached.Load() > since && q.Upstreams[i].Healthy() && !q.avoids(i) {
+					return queue.Returning
+				}
+			}
+		}
+	}
+	return queue.NoReason
 }
 
 // reasonToWait returns why the request has to wait for a candidate of the tiers that

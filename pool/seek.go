@@ -41,15 +41,25 @@ func (p *Pool) seek(m *member) {
 		Connector: p.connector,
 		Since:     now,
 		Hurry:     func() bool { return p.queue.Held() > 0 },
-		Failed: func() {
-			m.gone.Store(true)
-			if p.gone(m, instant.Now()) {
-				p.background(func() { p.endSeeking(m) })
-			}
-		},
+		Failed:    func() { p.notReached(m) },
 		Reached:   func() { p.reached(m) },
 		Accepting: m.host.State(now).Accepted,
 	})
+}
+
+// notReached notes that a connection to the member has failed. It does not block.
+func (p *Pool) notReached(m *member) {
+	m.gone.Store(true)
+	switch now := instant.Now(); {
+	case p.gone(m, now):
+		p.background(func() { p.endSeeking(m) })
+	case m.lost.Load() == 0:
+		p.background(func() {
+			if f := m.host.Missed(now); f.Rule != "" {
+				p.eject(m, f)
+			}
+		})
+	}
 }
 
 // reached notes that a connection to the member has succeeded.
