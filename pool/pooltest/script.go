@@ -14,7 +14,9 @@ func init() { caddy.RegisterModule(new(scripted)) }
 
 // scripted is a transport on which each upstream does as the test says. One that was
 // not told anything answers 200.
-type scripted struct{}
+type scripted struct {
+	Name string `json:"name,omitempty"` // tells transports apart
+}
 
 // CaddyModule returns the Caddy module information.
 func (*scripted) CaddyModule() caddy.ModuleInfo {
