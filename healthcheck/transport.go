@@ -119,19 +119,6 @@ func (t *transport) print() string {
 	return print
 }
 
-// TransportKey returns a text that is equal for transports that are configured alike and
-// trust the same certificates, while they are in use. The caller calls release once.
-func TransportKey(rt http.RoundTripper) (key string, release func()) {
-	key = options(rt)
-	c := Connector{}
-	c.http, _ = rt.(*reverseproxy.HTTPTransport)
-	if c.http == nil || c.http.Transport == nil || c.roots() == nil {
-		return key, func() {}
-	}
-	id := roots.acquire(c.roots())
-	return key + fmt.Sprintf("roots %d", id), func() { roots.release(id) }
-}
-
 // options returns a text that is equal for transports that are configured alike, but
 // for the certificates that they trust.
 func options(rt http.RoundTripper) string {

@@ -26,15 +26,6 @@ func (r *Rules) ByRate() bool { return r.Deviations > 0 || r.Percentage > 0 }
 // Key is equal for configurations that share their ejections.
 func (r *Rules) Key() string { return r.key }
 
-// For returns the rules for pools whose transport has the key. Pools share their
-// ejections where both are equal: a handler whose transport cannot reach an upstream, by
-// its certificates or its short timeouts, ejects it for no other.
-func (r *Rules) For(transport string) *Rules {
-	own := *r
-	own.key += transport
-	return &own
-}
-
 // Names of the rules, as logs and metrics have them.
 const (
 	ByFailures    = "consecutive_5xx"

@@ -34,9 +34,6 @@ func (p *Pool) attach(ctx caddy.Context, handler *reverseproxy.Handler, nested b
 	t.Join(p, nested)
 	p.transport, p.statics = t, handler.Upstreams
 	if p.options.rules != nil {
-		var key string
-		key, p.releaseTransport = healthcheck.TransportKey(t.Inner())
-		p.options.rules = p.options.rules.For(key)
 		if p.connector, err = healthcheck.NewConnector(t.Inner()); err != nil {
 			p.logger.Debug("upstreams that cannot be reached are not connected to by the plugin: requests find out when they are back", zap.Error(err))
 		}

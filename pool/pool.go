@@ -31,39 +31,38 @@ const DefaultDecay = time.Second
 
 // Pool is what a policy picks from.
 type Pool struct {
-	policy           string // name of the module
-	options          *Options
-	identity         identity
-	memory           *memory                   // what outlives reloads; from Start on
-	fleet            *fleet                    // the memory's
-	budget           *budget.Budget            // the memory's; nil where extra attempts have no limit
-	generation       uint64                    // of the configuration
-	statics          reverseproxy.UpstreamPool // the handler's static upstreams; nil without a handler
-	fixed            bool                      // there are no dynamic ones
-	transport        *attempt.Transport        // nil without a handler
-	logger           *zap.Logger
-	ctx              caddy.Context
-	events           *caddyevents.App
-	handles          []*Handle // of the policies: the pool's own, then those inside it
-	called           []*Handle // those of them that are inside one of Caddy's own, which calls their Select
-	static           *membership
-	dynamic          dynamics
-	source           source                 // of dynamic upstreams
-	expiry           time.Duration          // of addresses from dynamic sources
-	limit            int                    // of addresses from dynamic sources
-	unsaid           int                    // limit that the handler sets for upstreams that have none of their own; 0 for none
-	queue            *queue.Queue           // nil where requests never wait
-	connector        *healthcheck.Connector // nil where the plugin cannot connect to upstreams by itself
-	releaseTransport func()                 // ends the use of the transport's key; nil before attach, and where outlier detection is off
-	mostAttempts     int                    // of a request of which something was sent; 0 for as many as Caddy makes
-	refusedKey       string                 // replacer key of requests that the queue has refused
-	detector         *outlier.Detector      // nil where outlier detection is off
-	hostChanges      *outlier.Subscription
-	counting         bool            // requests in flight are counted, since a policy has a bound
-	sessions         bool            // a policy has sessions
-	latency          *LatencyFeature // nil where no policy picks by latency; else attempts are timed, and an answer that asks to back off counts as latency, not as failure
-	undos            []func(*http.Request, http.Header)
-	hides            []func(http.Header) (http.Header, bool)
+	policy       string // name of the module
+	options      *Options
+	identity     identity
+	memory       *memory                   // what outlives reloads; from Start on
+	fleet        *fleet                    // the memory's
+	budget       *budget.Budget            // the memory's; nil where extra attempts have no limit
+	generation   uint64                    // of the configuration
+	statics      reverseproxy.UpstreamPool // the handler's static upstreams; nil without a handler
+	fixed        bool                      // there are no dynamic ones
+	transport    *attempt.Transport        // nil without a handler
+	logger       *zap.Logger
+	ctx          caddy.Context
+	events       *caddyevents.App
+	handles      []*Handle // of the policies: the pool's own, then those inside it
+	called       []*Handle // those of them that are inside one of Caddy's own, which calls their Select
+	static       *membership
+	dynamic      dynamics
+	source       source                 // of dynamic upstreams
+	expiry       time.Duration          // of addresses from dynamic sources
+	limit        int                    // of addresses from dynamic sources
+	unsaid       int                    // limit that the handler sets for upstreams that have none of their own; 0 for none
+	queue        *queue.Queue           // nil where requests never wait
+	connector    *healthcheck.Connector // nil where the plugin cannot connect to upstreams by itself
+	mostAttempts int                    // of a request of which something was sent; 0 for as many as Caddy makes
+	refusedKey   string                 // replacer key of requests that the queue has refused
+	detector     *outlier.Detector      // nil where outlier detection is off
+	hostChanges  *outlier.Subscription
+	counting     bool            // requests in flight are counted, since a policy has a bound
+	sessions     bool            // a policy has sessions
+	latency      *LatencyFeature // nil where no policy picks by latency; else attempts are timed, and an answer that asks to back off counts as latency, not as failure
+	undos        []func(*http.Request, http.Header)
+	hides        []func(http.Header) (http.Header, bool)
 
 	responseObservers []func(ctx context.Context, address string, header http.Header)
 
@@ -155,9 +154,6 @@ func (p *Pool) end() {
 		p.checks.CloseReconnections(p.app.CloseBy())
 	}
 	p.builds.Wait()
-	if p.releaseTransport != nil {
-		p.releaseTransport()
-	}
 	if p.transport != nil {
 		p.transport.Leave()
 	}

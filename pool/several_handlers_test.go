@@ -5,8 +5,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
-
 	"github.com/caddy-evenkeel/evenkeel/pool/pooltest"
 )
 
@@ -33,32 +31,6 @@ func TestAnEjectionThatACheckEndsIsToldToAll(t *testing.T) {
 		}
 		if got := pooltest.Tries(victim) - before; got < 5 {
 			t.Errorf("%d attempts of 100 after the check has passed", got)
-		}
-	})
-}
-
-// A handler whose transport cannot reach an upstream ejects it for itself alone: not for
-// handlers with another transport.
-func TestAnEjectionIsOfItsTransport(t *testing.T) {
-	pooltest.Test(t, func(t *testing.T) {
-		handlers := make([]*reverseproxy.Handler, 3)
-		for i, transport := range []object{{"protocol": "scripted"}, {"protocol": "scripted"}, {"protocol": "scripted", "name": "another"}} {
-			handlers[i] = pooltest.LoadHandler(t, object{
-				"load_balancing": object{"selection_policy": pooltest.ByWeight},
-				"upstreams":      pooltest.Dials(4),
-				"transport":      transport,
-			})
-		}
-		victim := pooltest.Dial(0)
-		pooltest.FailUntil(t, handlers[0], victim, pooltest.Refuse, 5)
-		pooltest.Script(victim, nil)
-		pooltest.ExpectTries(t, handlers[1], "of an equal transport", victim, 100, 0)
-		before := pooltest.Tries(victim)
-		for range 100 {
-			pooltest.Serve(handlers[2], pooltest.NewRequest())
-		}
-		if got := pooltest.Tries(victim) - before; got < 5 {
-			t.Errorf("%d of 100 attempts of another transport", got)
 		}
 	})
 }

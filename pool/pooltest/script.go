@@ -14,9 +14,7 @@ func init() { caddy.RegisterModule(new(scripted)) }
 
 // scripted is a transport on which each upstream does as the test says. One that was
 // not told anything answers 200.
-type scripted struct {
-	Name string `json:"name,omitempty"` // tells transports apart
-}
+type scripted struct{}
 
 // CaddyModule returns the Caddy module information.
 func (*scripted) CaddyModule() caddy.ModuleInfo {
