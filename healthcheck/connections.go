@@ -187,7 +187,7 @@ func (m *Monitor) connected(l *lost, c *connection, err error) (reached []*Recon
 		l.users = append(others, equal...)
 		for _, r := range equal {
 			if r.Failed != nil {
-				r.Failed()
+				r.Failed(err)
 			}
 		}
 	} else {

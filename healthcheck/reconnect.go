@@ -45,9 +45,9 @@ type Reconnection struct {
 	// monitor's mutex held: it must neither block nor call this package.
 	Hurry func() bool
 
-	// Failed, unless nil, is called after each connection that has failed, with the
-	// monitor's mutex held: it must neither block nor call this package.
-	Failed func()
+	// Failed, unless nil, is called with the error after each connection that has failed,
+	// with the monitor's mutex held: it must neither block nor call this package.
+	Failed func(error)
 
 	// Reached is called, without locks, once a connection has succeeded. The
 	// reconnection is over then.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/caddy-evenkeel/evenkeel/healthcheck"
 	"github.com/caddy-evenkeel/evenkeel/internal/instant"
+	"github.com/caddy-evenkeel/evenkeel/internal/resources"
 )
 
 // seeks reports whether the plugin can connect to the member by itself, to see when it
@@ -41,19 +42,20 @@ func (p *Pool) seek(m *member) {
 		Connector: p.connector,
 		Since:     now,
 		Hurry:     func() bool { return p.queue.Held() > 0 },
-		Failed:    func() { p.notReached(m) },
+		Failed:    func(err error) { p.notReached(m, err) },
 		Reached:   func() { p.reached(m) },
 		Accepting: m.host.State(now).Accepted,
 	})
 }
 
-// notReached notes that a connection to the member has failed. It does not block.
-func (p *Pool) notReached(m *member) {
+// notReached notes that a connection to the member has failed. It does not block. What
+// this machine lacks says nothing of the member.
+func (p *Pool) notReached(m *member, err error) {
 	m.gone.Store(true)
 	switch now := instant.Now(); {
 	case p.gone(m, now):
 		p.background(func() { p.endSeeking(m) })
-	case m.lost.Load() == 0:
+	case m.lost.Load() == 0 && !resources.Exhausted(err):
 		p.background(func() {
 			if f := m.host.Missed(now); f.Rule != "" {
 				p.eject(m, f)
