@@ -51,5 +51,5 @@ func (c *Candidate) room(u *reverseproxy.Upstream) int { return tighter(c.limit,
 func (q *Query) full(i int) bool {
 	c, u := &q.Candidates[i], q.Upstreams[i]
 	limit := c.room(u)
-	return limit > 0 && u.Healthy() && !q.avoids(i) && !c.member.slots.Free(u, limit)
+	return limit > 0 && q.would(i) && !c.member.slots.Free(u, limit)
 }

@@ -88,7 +88,7 @@ func (h *Handle) comingBack(s *Snapshot, q *Query) queue.Reason {
 			q.enter(h, t)
 			for i := range q.Candidates {
 				m := q.Candidates[i].member
-				if m.returning.Load() != nil && m.reached.Load() > since && q.Upstreams[i].Healthy() && !q.avoids(i) {
+				if m.returning.Load() != nil && m.reached.Load() > since && q.would(i) {
 					return queue.Returning
 				}
 			}

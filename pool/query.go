@@ -155,6 +155,9 @@ func (q *Query) OK(i int) bool {
 	return u.Available() && !q.avoids(i) && (!q.gated || q.admits(i))
 }
 
+// would reports whether the i-th candidate would do for the request, if it had room.
+func (q *Query) would(i int) bool { return q.Upstreams[i].Healthy() && !q.avoids(i) }
+
 // avoids reports whether the request has tried the candidate. Where requests are held,
 // it may go there again once the plugin could connect to it: any number of times, where
 // nothing was sent; once, where its first attempt was, and the upstream was gone since.

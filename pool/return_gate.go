@@ -88,5 +88,5 @@ func (p *Pool) endComeback(m *member, c *comeback) {
 // returning reports whether the i-th candidate would do, had it answered more requests
 // since it has come back.
 func (q *Query) returning(i int) bool {
-	return q.Upstreams[i].Healthy() && !q.avoids(i) && !returnGate{}.Admits(q, i)
+	return q.would(i) && !returnGate{}.Admits(q, i)
 }
