@@ -81,9 +81,10 @@ func expectFlip(t *testing.T, to, upstream, host, check, reason string) {
 	if to == "healthy" {
 		from, level = "unhealthy", "info"
 	}
-	lines := logs.find("upstream is " + to)
-	eventually(t, time.Second, "an event "+to, func() bool { return events.count(to) > 0 })
-	told := events.find(to)
+	eventually(t, time.Second, "a log line and an event "+to, func() bool {
+		return logs.count("upstream is "+to) > 0 && events.count(to) > 0
+	})
+	lines, told := logs.find("upstream is "+to), events.find(to)
 	if len(lines) != 1 || len(told) != 1 {
 		t.Errorf("%d log lines and %d events, want one each:\n%v\n%v", len(lines), len(told), lines, told)
 	}

@@ -122,6 +122,33 @@ func load(config []byte) error {
 	return err
 }
 
+// adminGet returns what the admin API answers at the path. As with [load], it asks once
+// more where a connection to the API of the config before is reset.
+func adminGet(t *testing.T, path string) []byte {
+	t.Helper()
+	get := func() ([]byte, error) {
+		req, err := http.NewRequest(http.MethodGet, "http://"+adminAddr+path, nil)
+		if err != nil {
+			return nil, err
+		}
+		req.Close = true
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return nil, err
+		}
+		defer res.Body.Close()
+		return io.ReadAll(res.Body)
+	}
+	body, err := get()
+	if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.EOF) {
+		body, err = get()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return body
+}
+
 func post(config []byte) error {
 	req, err := http.NewRequest(http.MethodPost, "http://"+adminAddr+"/load", bytes.NewReader(config))
 	if err != nil {

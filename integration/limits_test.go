@@ -13,15 +13,10 @@ import (
 // inFlight returns how many requests Caddy has in flight, to all its upstreams.
 func inFlight(t *testing.T) (n int) {
 	t.Helper()
-	res, err := http.Get("http://" + adminAddr + "/reverse_proxy/upstreams")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
 	var all []struct {
 		Requests int `json:"num_requests"`
 	}
-	if err := json.NewDecoder(res.Body).Decode(&all); err != nil {
+	if err := json.Unmarshal(adminGet(t, "/reverse_proxy/upstreams"), &all); err != nil {
 		t.Fatal(err)
 	}
 	for _, u := range all {

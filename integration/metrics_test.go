@@ -1,8 +1,6 @@
 package integration
 
 import (
-	"io"
-	"net/http"
 	"strconv"
 	"strings"
 	"testing"
@@ -12,16 +10,7 @@ import (
 // as Prometheus writes them; zero if there is none.
 func metric(t *testing.T, name string) float64 {
 	t.Helper()
-	res, err := http.Get("http://" + adminAddr + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(string(adminGet(t, "/metrics"))) {
 		if value, ok := strings.CutPrefix(line, "caddy_load_balancer_"+name+" "); ok {
 			number, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
 			if err != nil {
