@@ -112,9 +112,11 @@ func (c *config) watch(n int, notify func()) *config {
 }
 
 func (c *config) start() *config {
-	if err := c.check.group.configuration.app.Start(); err != nil {
+	a := c.check.group.configuration.app
+	if err := a.Start(); err != nil {
 		c.t.Fatal(err)
 	}
+	c.t.Cleanup(func() { a.Stop() })
 	return c
 }
 

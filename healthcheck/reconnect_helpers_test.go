@@ -52,6 +52,7 @@ func (p *losing) start() *losing {
 	if err := p.app.Start(); err != nil {
 		p.t.Fatal(err)
 	}
+	p.t.Cleanup(func() { p.app.Stop() })
 	return p
 }
 

@@ -75,6 +75,7 @@ func (c *configured) start() {
 	if err := c.app.Start(); err != nil {
 		c.t.Fatal(err)
 	}
+	c.t.Cleanup(func() { c.app.Stop() })
 }
 
 func TestClosingChecksOfGoneAddressesHoldsUpNoRequest(t *testing.T) {

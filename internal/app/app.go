@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/caddy-evenkeel/evenkeel/internal/cfg"
+	"github.com/caddy-evenkeel/evenkeel/internal/orders"
 )
 
 func init() { caddy.RegisterModule(new(App)) }
@@ -74,8 +75,9 @@ func Of(ctx caddy.Context) (*App, error) {
 	return app.(*App), nil
 }
 
-// Provision sets defaults.
-func (a *App) Provision(caddy.Context) error {
+// Provision sets defaults, and reads what operators have ordered before the process
+// started.
+func (a *App) Provision(ctx caddy.Context) error {
 	a.generation = generations.Add(1)
 	if a.DynamicExpiry == 0 {
 		a.DynamicExpiry = caddy.Duration(defaultDynamicExpiry)
@@ -89,6 +91,11 @@ func (a *App) Provision(caddy.Context) error {
 	if a.ExecConcurrency == 0 {
 		a.ExecConcurrency = DefaultExecConcurrency
 	}
+	storage := ctx.Storage()
+	orders.Default.Prime(storage)
+	var use *orders.Use
+	a.AtStart(func() { use = orders.Default.Attach(storage) })
+	a.AtStop(func() { orders.Default.Detach(use, a.CloseBy()) })
 	return nil
 }
 

@@ -82,7 +82,8 @@ func TestJSONOutOfRange(t *testing.T) {
 		if err := json.Unmarshal([]byte(config), a); err != nil {
 			t.Fatal(err)
 		}
-		if err := a.Provision(caddy.Context{}); err != nil {
+		_, ctx := configured(t, `{}`)
+		if err := a.Provision(ctx); err != nil {
 			t.Fatal(err)
 		}
 		got := ""

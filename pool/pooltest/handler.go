@@ -86,6 +86,7 @@ func TryHandler(tb testing.TB, config Object) (*reverseproxy.Handler, error) {
 	if err := app.(caddy.App).Start(); err != nil {
 		tb.Fatal(err)
 	}
+	tb.Cleanup(func() { app.(caddy.App).Stop() })
 	return h, nil
 }
 
