@@ -63,6 +63,8 @@ func (c *configuration) startWatch(w *Watch) {
 // Group is what the checks and reconnections of one pool share: a part of the probe
 // slots, and the queue of events.
 type Group struct {
+	Pool string // name of the pool, for logs and events; set before the first watch
+
 	configuration *configuration
 	events        *eventqueue.Events
 

@@ -57,6 +57,23 @@ func (w *Watch) NextProbe() time.Time {
 	return w.subject.next
 }
 
+// ProbeNow makes the next probe due at once. It returns false where none is to come,
+// since the watch has ended or has not started.
+func (w *Watch) ProbeNow() bool {
+	m, s := w.monitor, w.subject
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case w.closed.Load() || !w.started:
+		return false
+	case s.queue != nil: // else a probe is under way
+		now := time.Now()
+		m.unschedule(s, now)
+		m.schedule(s, now, now)
+	}
+	return true
+}
+
 // Name returns the check's name.
 func (w *Watch) Name() string { return w.check.Name }
 

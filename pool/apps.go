@@ -41,10 +41,15 @@ func (p *Pool) joinApp(ctx caddy.Context) error {
 	return nil
 }
 
-// emit emits an event. Events keep their order.
+// emit emits an event with the data, which may be nil, and the pool's name. Events keep
+// their order.
 func (p *Pool) emit(event string, data map[string]any) {
 	if p.events == nil {
 		return
 	}
+	if data == nil {
+		data = make(map[string]any)
+	}
+	data["pool"] = p.name
 	p.eventQueue.Emit(func() { p.events.Emit(p.ctx, event, data) })
 }

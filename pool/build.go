@@ -10,22 +10,29 @@ import (
 func (p *Pool) build(ms *membership) {
 	now := instant.Now()
 	before := ms.snapshot.Load()
+	p.obey(ms, now)
 	states := make([]state, len(ms.members))
 	if p.detector != nil {
 		p.detector.Recount()
 	}
 	var others, backup census
+	paused := p.paused() != nil
+	resumed := before != nil && before.paused && !paused
 	steady := 0 // that are up, and do not fail every attempt
 	for i, m := range ms.members {
 		m.release(now)
+		if resumed {
+			p.resume(m, now)
+		}
 		s := p.stateOf(m, now)
 		states[i] = s
+		p.show(m, &s, now)
 		of := &others
 		if m.level == backups {
 			of = &backup
 		}
 		switch {
-		case m.weight == 0 || s.weight == 0:
+		case m.weight.Load() == 0 || s.weight == 0:
 		case s.verdict == healthcheck.Checking:
 			of.checking++ // a panic does not let it in
 		default:
@@ -51,11 +58,17 @@ func (p *Pool) build(ms *membership) {
 	}
 	next := &Snapshot{panicking: p.panics(serving)}
 	p.compose(next, before, ms, states, onBackups, steady == 0)
+	if next.paused = paused; paused {
+		next.tiers, next.reserve, next.panicking = nil, reserve{}, false
+	}
 	if len(next.tiers) == 0 {
 		next.explain(ms.members, states, now)
 	}
-	next.down = len(next.tiers) == 0 && next.reserve.empty() && others.weighted+backup.weighted > 0
+	next.down = paused || len(next.tiers) == 0 && next.reserve.empty() && others.weighted+backup.weighted > 0
 	p.noteOutage(ms, before, next, now)
+	if resumed {
+		p.endOutage(ms, "the pool is open again: requests go on")
+	}
 	if !next.panicking || onBackups {
 		p.share(next, ms, states, onBackups, now)
 	}

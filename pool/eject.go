@@ -33,11 +33,13 @@ func (p *Pool) eject(m *member, f outlier.Finding) {
 	}
 	e, ejected, changed := p.detector.Eject(m.host, &ms.ejectable, &m.ejectable, f, instant.Now())
 	if ejected {
+		why := m.lastError()
 		p.logger.Warn("upstream is ejected",
 			zap.String("upstream", m.address), zap.String("rule", e.Rule),
-			zap.Duration("duration", e.Lasts), zap.Int("in_a_row", e.InARow))
+			zap.Duration("duration", e.Lasts), zap.Int("in_a_row", e.InARow), zap.String("error", why))
+		m.known.counters.ejected(e.Rule)
 		m.known.countEjection(e.Rule)
-		p.emit("ejected", map[string]any{"upstream": m.address, "rule": e.Rule, "duration": e.Lasts, "in_a_row": e.InARow})
+		p.emit("ejected", map[string]any{"upstream": m.address, "rule": e.Rule, "duration": e.Lasts, "in_a_row": e.InARow, "error": why})
 	}
 	if changed {
 		m.host.Changed()
@@ -52,7 +54,7 @@ func (p *Pool) countEjectable(ms *membership, states []state) {
 	p.detector.Count(&ms.ejectable, func(yield func(*outlier.Member, outlier.Counted) bool) {
 		for i, m := range ms.members {
 			s := &states[i]
-			if m.weight == 0 {
+			if m.weight.Load() == 0 {
 				continue
 			}
 			counted := outlier.Counted{Serving: s.up() && s.phase == outlier.Serving && !s.failing, Limited: s.limited}

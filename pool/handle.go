@@ -60,6 +60,11 @@ func (h *Handle) Provision(ctx caddy.Context, o *Options, policy Policy, f Featu
 		if err := p.loadApps(ctx); err != nil {
 			return err
 		}
+	}
+	if err := p.setName(); err != nil {
+		return err
+	}
+	if handler != nil {
 		if err := p.attach(ctx, handler, nested); err != nil {
 			return err
 		}

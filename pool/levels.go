@@ -87,7 +87,7 @@ func (p *Pool) share(next *Snapshot, ms *membership, states []state, onBackups b
 	unproven := make(map[int]int)
 	for i, s := range states {
 		m := ms.members[i]
-		if m.weight == 0 || (m.level == backups) != onBackups {
+		if m.weight.Load() == 0 || (m.level == backups) != onBackups {
 			continue
 		}
 		l := byLevel[m.level]

@@ -30,7 +30,7 @@ func (p *Pool) logNone(upstreams []*reverseproxy.Upstream, tried *attempt.Record
 			break
 		}
 		why := p.whyOut(u, tried, instant.Of(now))
-		left = left || why.Code == Available
+		left = left || why.takes()
 		reasons = append(reasons, u.Dial+": "+why.Detail)
 	}
 	if left && p.sessions {
@@ -43,8 +43,8 @@ func (p *Pool) logNone(upstreams []*reverseproxy.Upstream, tried *attempt.Record
 // whyOut returns why the upstream was not picked for the request of the record.
 func (p *Pool) whyOut(u *reverseproxy.Upstream, tried *attempt.Record, now int64) Status {
 	s := p.statusOf(u, now)
-	if s.Code == Available && u.Host != nil && tried.Avoids(u.Dial, false) {
-		return Status{Code: Tried, Detail: "already tried by this request"}
+	if s.takes() && u.Host != nil && tried.Avoids(u.Dial, false) {
+		return Status{Code: alreadyTried, Detail: "already tried by this request"}
 	}
 	return s
 }

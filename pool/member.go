@@ -11,15 +11,17 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/healthcheck"
 	"github.com/caddy-evenkeel/evenkeel/internal/dialaddr"
 	"github.com/caddy-evenkeel/evenkeel/internal/instant"
+	"github.com/caddy-evenkeel/evenkeel/internal/orders"
 	"github.com/caddy-evenkeel/evenkeel/outlier"
 )
 
 // member is an upstream of a pool.
 type member struct {
-	address    string // as configured, or as a source has returned it: Caddy's name for it
-	dialled    string // the address with global placeholders filled in; state belongs to it
-	unresolved error  // why there is no dialled address; nil where there is one
-	weight     uint32 // by configuration
+	address    string        // as configured, or as a source has returned it: Caddy's name for it
+	dialled    string        // the address with global placeholders filled in; state belongs to it
+	unresolved error         // why there is no dialled address; nil where there is one
+	configured uint32        // weight, by configuration
+	weight     atomic.Uint32 // the configured one, or as ordered; above 0 unless configured as 0
 	level      int
 	limit      int           // of requests at once, by configuration; 0 for none
 	known      *addressState // nil for an untracked member, as are latency and host
@@ -35,11 +37,14 @@ type member struct {
 	seeking   *healthcheck.Reconnecting // nil unless the plugin connects to it; guarded by the pool's seeking
 	lost      atomic.Int64              // instant since which connections to it fail; 0 for they do not
 	reached   atomic.Int64              // instant of the latest such connection that succeeded; 0 for none
-	failure   atomic.Pointer[string]    // why the latest attempt without an answer had none; nil for none yet
+	failure   atomic.Pointer[string]    // error of the latest attempt that failed; nil for none yet
 	gone      atomic.Bool               // a connection had failed before that
 	returning atomic.Pointer[comeback]  // nil unless it has just come back
 
 	idleWarned atomic.Bool // the log says that it closes idle connections
+
+	ordered orders.Effect // what is ordered of it as of the latest build; guarded by the pool's building
+	resumed atomic.Int64  // instant since which it gets traffic again after an order; 0 for never
 
 	in   bool         // healthy and not ejected as of the latest build; guarded by the pool's building
 	seen atomic.Int64 // instant at which a source last returned it
@@ -110,15 +115,16 @@ func (p *Pool) newMember(address string, now int64) (m *member, isNew, wasIdle b
 // untracked returns a member of which nothing is kept.
 func (p *Pool) untracked(address string) *member {
 	m := &member{
-		address: address,
-		weight:  uint32(p.options.weights.get(address, 1)),
-		level:   p.options.level(address),
-		limit:   p.options.limits.get(address, p.options.DefaultMaxRequests),
-		slots:   new(endpoint.Slots),
-		in:      true,
+		address:    address,
+		configured: uint32(p.options.weights.get(address, 1)),
+		level:      p.options.level(address),
+		limit:      p.options.limits.get(address, p.options.DefaultMaxRequests),
+		slots:      new(endpoint.Slots),
+		in:         true,
 
 		inFlight: new(inFlight),
 	}
+	m.weight.Store(m.configured)
 	// Caddy counts by address, too, and an address may be configured twice, or be
 	// dynamic as well. Members of one address share their counts. A tracked member
 	// gets the slots of its endpoint later.

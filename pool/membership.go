@@ -19,6 +19,7 @@ type membership struct {
 	history      *history
 	levels       map[int]*Level    // by number; also all
 	levelIndices [2][]int          // of the members: in their levels, and in all
+	arranged     []uint32          // weights of the members, as the levels have them
 	sessions     *sessionsByPolicy // nil where no policy has sessions
 	snapshot     atomic.Pointer[Snapshot]
 	ejectable    outlier.Group // of the pool's detector
@@ -59,7 +60,9 @@ const all = -1
 // arrange gives the members their levels, and their indices there.
 func (ms *membership) arrange() {
 	ms.levels = map[int]*Level{all: {}}
-	for _, m := range ms.members {
+	ms.levelIndices, ms.arranged = [2][]int{}, make([]uint32, len(ms.members))
+	for i, m := range ms.members {
+		ms.arranged[i] = m.weight.Load()
 		if ms.levels[m.level] == nil {
 			ms.levels[m.level] = &Level{}
 		}
@@ -76,9 +79,9 @@ func (ms *membership) arrange() {
 // there.
 func (l *Level) take(m *member) (index int) {
 	index = len(l.Addresses)
-	if m.weight > 0 {
+	if m.weight.Load() > 0 {
 		l.Addresses = append(l.Addresses, m.address)
-		l.Weights = append(l.Weights, m.weight)
+		l.Weights = append(l.Weights, m.weight.Load())
 	}
 	return index
 }

@@ -16,6 +16,7 @@ import (
 // configuration, and to the same pool of the next: see [memories].
 type memory struct {
 	policy string
+	name   string // of the pool that has claimed it last; used while pools are provisioned, one after the other
 
 	// Guarded by the mutex of memories.
 	claims  []*claim  // of pools that are not closed
@@ -43,6 +44,8 @@ type addressState struct {
 	latency  *Latency
 	endpoint *endpoint.Endpoint
 	joined   atomic.Int64 // instant at which it joined others that were there before; 0 for never
+	shown    atomic.Pointer[shown]
+	counters counters
 
 	// Guarded by the memory's mutex.
 	refs     int           // members, of all configurations

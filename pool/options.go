@@ -21,6 +21,11 @@ import (
 
 // Options are those that every policy has.
 type Options struct {
+	// Name of the pool, in API, logs, events and metrics: letters, digits and ._:+-,
+	// at most 64. No two pools may have the same. Default: the policy and the first
+	// upstream, as in peak_ewma@10.0.0.1:80.
+	Name string `json:"name,omitempty"`
+
 	// Weights of upstreams, by address as configured or as dialled, by host
 	// or by CIDR range; the most specific match counts. An upstream of weight
 	// 0 gets no new traffic. Default: 1.
@@ -162,6 +167,9 @@ func (o *Options) checkUnweighted() error {
 // provision checks the options, which may not have come from a Caddyfile.
 func (o *Options) provision() error {
 	o.reset()
+	if err := checkName(o.Name); err != nil {
+		return err
+	}
 	if err := o.weights.provision(o.Weights); err != nil {
 		return err
 	}
@@ -258,6 +266,8 @@ func (o *Options) checkStatic(addresses []string) error {
 // common returns the name of one of the options that is set; empty if none is.
 func (o *Options) common() string {
 	switch {
+	case o.Name != "":
+		return "name"
 	case o.Weights != nil:
 		return "weight"
 	case o.Priorities != nil:

@@ -9,13 +9,14 @@ import (
 )
 
 func init() {
-	cfg.Options("lb_policy", "", "weight", "priority", "backup", "max_requests", "overprovisioning", "failback_delay", "panic_threshold",
+	cfg.Options("lb_policy", "", "name", "weight", "priority", "backup", "max_requests", "overprovisioning", "failback_delay", "panic_threshold",
 		"slow_start", "retries", "retry_same", "retry_budget", "queue", "hold", "outlier_detection", "health_check")
 }
 
 // UnmarshalOption parses the option at the cursor, if it is one that every
 // policy has. Syntax:
 //
+//	name              <name>
 //	weight            <n> <upstream...>
 //	priority          <level> <upstream...>
 //	backup            <upstream...>
@@ -39,7 +40,7 @@ func UnmarshalOption(o *Options, d *caddyfile.Dispenser) (common bool, err error
 	option := d.Token()
 	switch option.Text {
 	case "weight", "priority", "backup", "max_requests", "health_check":
-	case "overprovisioning", "failback_delay", "panic_threshold", "slow_start", "retries", "retry_same", "retry_budget",
+	case "name", "overprovisioning", "failback_delay", "panic_threshold", "slow_start", "retries", "retry_same", "retry_budget",
 		"queue", "hold", "outlier_detection":
 		if err := o.seen.Once(d); err != nil {
 			return true, err
@@ -51,6 +52,13 @@ func UnmarshalOption(o *Options, d *caddyfile.Dispenser) (common bool, err error
 		o.first = &option
 	}
 	switch option.Text {
+	case "name":
+		if o.Name, err = cfg.Arg(d); err == nil && o.Name == "" {
+			err = d.Err("name: it is empty")
+		}
+		if err == nil {
+			err = located(option, checkName(o.Name))
+		}
 	case "weight":
 		if err = o.weights.unmarshal(d, &o.Weights); err == nil {
 			err = located(option, o.checkUnweighted())

@@ -230,6 +230,8 @@ func TestCommonKnowsEveryOption(t *testing.T) {
 			field.Set(reflect.MakeSlice(field.Type(), 0, 0))
 		case reflect.Bool:
 			field.SetBool(true)
+		case reflect.String:
+			field.SetString("x")
 		default:
 			field.SetInt(1)
 		}

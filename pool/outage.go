@@ -26,8 +26,12 @@ func (p *Pool) noteOutage(ms *membership, before, next *Snapshot, now int64) {
 	switch o := &ms.history.outage; {
 	case next.down:
 		if p.lose(ms, now) == now {
-			p.logger.Warn("all upstreams are down: requests wait", zap.String("policy", p.policy),
-				zap.Duration("hold", time.Duration(p.options.hold.Duration)))
+			why := "all upstreams are down: requests wait"
+			if next.paused {
+				why = "the pool is paused: requests wait"
+			}
+			p.logger.Warn(why, zap.String("policy", p.policy), zap.Duration("hold", p.holdTime()))
+			Events.Publish(Event{Time: time.Now(), Kind: OutageChanged, Pool: p.name, To: "down", Reason: why})
 		}
 	case (before == nil || before.down) && o.lost.Load() != 0:
 		o.back.Store(now)
@@ -54,28 +58,30 @@ func (p *Pool) lose(ms *membership, now int64) (since int64) {
 // answered notes that the member has answered: its outages are over.
 func (p *Pool) answered(m *member) {
 	if _, ok := p.static.index[m.address]; ok {
-		p.endOutage(p.static, m)
+		p.endOutage(p.static, backAgain, zap.String("upstream", m.address))
 	}
 	if p.memory == nil || p.memory.outages.Load() == 0 {
 		return
 	}
 	for _, ms := range p.dynamic.all() {
 		if _, ok := ms.index[m.address]; ok {
-			p.endOutage(ms, m)
+			p.endOutage(ms, backAgain, zap.String("upstream", m.address))
 		}
 	}
 }
 
-// endOutage ends the outage of the membership, if there is one: the member has answered.
-func (p *Pool) endOutage(ms *membership, m *member) {
+const backAgain = "an upstream is back: requests go on"
+
+// endOutage ends the outage of the membership, if there is one, and logs why.
+func (p *Pool) endOutage(ms *membership, why string, fields ...zap.Field) {
 	if ms.history.outage.lost.Load() == 0 || ms.history.outage.lost.Swap(0) == 0 {
 		return
 	}
 	if ms.upstreams == nil {
 		p.memory.outages.Add(-1)
 	}
-	p.logger.Info("an upstream is back: requests go on", zap.String("policy", p.policy),
-		zap.String("upstream", m.address), zap.Int("waiting", p.queue.Held()))
+	p.logger.Info(why, append(fields, zap.String("policy", p.policy), zap.Int("waiting", p.queue.Held()))...)
+	Events.Publish(Event{Time: time.Now(), Kind: OutageChanged, Pool: p.name, From: "down", Reason: why})
 }
 
 // forgetOutages ends the outages of dynamic histories that are no longer kept.

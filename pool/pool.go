@@ -20,6 +20,7 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/internal/budget"
 	"github.com/caddy-evenkeel/evenkeel/internal/eventqueue"
 	"github.com/caddy-evenkeel/evenkeel/internal/instant"
+	"github.com/caddy-evenkeel/evenkeel/internal/orders"
 	"github.com/caddy-evenkeel/evenkeel/internal/ratelimit"
 	"github.com/caddy-evenkeel/evenkeel/internal/wakeup"
 	"github.com/caddy-evenkeel/evenkeel/outlier"
@@ -32,6 +33,7 @@ const DefaultDecay = time.Second
 // Pool is what a policy picks from.
 type Pool struct {
 	policy       string // name of the module
+	name         string // of the pool: see [Pool.setDefaultName]
 	options      *Options
 	identity     identity
 	memory       *memory                   // what outlives reloads; from Start on
@@ -73,6 +75,9 @@ type Pool struct {
 	wakeUp    wakeup.Timer        // for states that change by themselves
 	intervals wakeup.Timer        // for the ends of outlier detection's intervals
 
+	serving atomic.Bool          // operators see it
+	orders  *orders.Subscription // nil for a pool without handler
+
 	app        *app.App           // nil where the pool has neither handler nor checks, as are the next two
 	checks     *healthcheck.Group // what its checks share
 	eventQueue *eventqueue.Events // of its events and of those of its checks
@@ -105,6 +110,7 @@ func (h *Handle) Close() error {
 	}
 	p.closed = true
 	p.mu.Unlock()
+	p.leave()
 	p.intervals.Close()
 	p.dynamic.expiry.Close()
 	var watches []*healthcheck.Watch
@@ -141,6 +147,7 @@ func (p *Pool) end() {
 	p.ended = true
 	p.mu.Unlock()
 	p.wakeUp.Close()
+	p.orders.End()
 	members := p.members()
 	p.dynamic.close()
 	for _, m := range members {

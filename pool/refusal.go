@@ -25,7 +25,8 @@ type reason string
 const (
 	allDown      reason = "all_down"
 	allDrained   reason = "drained"     // by configuration
-	maintenance  reason = "maintenance" // by agents
+	maintenance  reason = "maintenance" // by operators or agents
+	paused       reason = "paused"      // the pool is, by an operator
 	queueFull    reason = "queue_full"
 	queueTimeout reason = "queue_timeout"
 	holdTimeout  reason = "hold_timeout"
@@ -92,9 +93,13 @@ func (p *Pool) explain(q *Query) {
 // back.
 func (s *Snapshot) explain(members []*member, states []state, now int64) {
 	s.why = allDrained
+	if s.paused {
+		s.why = paused
+		return
+	}
 	for i, m := range members {
 		switch state := &states[i]; {
-		case m.weight == 0:
+		case m.weight.Load() == 0:
 			continue
 		case state.weight == 0 && s.why == allDrained:
 			s.why = maintenance

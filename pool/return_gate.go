@@ -77,6 +77,17 @@ func (p *Pool) comeBack(m *member) {
 	p.changed()
 }
 
+// resume closes the gate of the member, if requests wait for the end of a pause.
+func (p *Pool) resume(m *member, now int64) {
+	if p.queue.Held() == 0 {
+		return
+	}
+	m.reached.Store(now)
+	if m.returning.Swap(newReturn()) == nil {
+		p.comebacks.Add(1)
+	}
+}
+
 // endComeback opens the gate of the member, if it is the given one; nil for none.
 func (p *Pool) endComeback(m *member, c *comeback) {
 	if c != nil && m.returning.CompareAndSwap(c, nil) {

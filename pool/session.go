@@ -87,7 +87,7 @@ func (h *Handle) pickOwn(s *Snapshot, q *Query, session Session) (u *reverseprox
 	i := session.Member
 	if !s.open[i] && !(session.Strict && s.ejected[i]) {
 		if session.Strict {
-			found = h.pool.holdFor(s.members[i].member, q)
+			found = h.pool.holdFor(s, s.members[i].member, q)
 		}
 		return nil, found
 	}
@@ -109,8 +109,11 @@ func (h *Handle) pickOwn(s *Snapshot, q *Query, session Session) (u *reverseprox
 
 // holdFor says whether the request waits for the member, which is the only one that
 // will do: until the time of the option hold has passed since it was lost.
-func (p *Pool) holdFor(m *member, q *Query) (found queue.Look) {
+func (p *Pool) holdFor(s *Snapshot, m *member, q *Query) (found queue.Look) {
 	lost := m.lost.Load()
+	if s.paused {
+		lost = p.lose(q.membership, q.now())
+	}
 	if p.options.hold == nil || q.Request == nil || lost == 0 {
 		return found
 	}
@@ -157,6 +160,7 @@ func (p *Pool) openToSessions(s *Snapshot, ms *membership, states []state) {
 			limit: state.limit, probation: state.phase == outlier.Probation,
 		}
 		well := state.verdict == healthcheck.Healthy && !state.maint && !state.lost
+		well = well && !s.paused
 		s.open[i], s.ejected[i] = well && state.phase != outlier.Ejected, well && state.phase == outlier.Ejected
 	}
 	for _, t := range s.tiers {

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"fmt"
 	"net/http"
 	"time"
 
@@ -40,6 +41,9 @@ func (p *Pool) Begin(r *http.Request, u *reverseproxy.Upstream, pick attempt.Pic
 	s.Sink = s
 	s.report.Began = now
 	s.timing = p.latency != nil
+	if m.known != nil {
+		m.known.counters.begin(now)
+	}
 	s.tracked = m.known != nil && m.known.endpoint.InFlight.Begin(&s.entry, now)
 	limitGate{}.begin(m, held)
 	s.report.Round = probationGate{}.begin(m, held, now)
@@ -82,6 +86,9 @@ func (p *Pool) Unanswered(r *http.Request, err error) {
 // Answered implements [attempt.Sink].
 func (s *sink) Answered(res *http.Response, took time.Duration) (a attempt.Answer) {
 	p, m := s.pool, s.member
+	if m.known != nil {
+		m.known.counters.answered(res.StatusCode, took)
+	}
 	for _, w := range m.watches {
 		w.Response(res.Header)
 	}
@@ -107,7 +114,9 @@ func (s *sink) Answered(res *http.Response, took time.Duration) (a attempt.Answe
 			s.report.Outcome, s.report.Counts = rules.Outcome(res.StatusCode)
 		}
 		a.Good = s.report.Good()
-		a.Failed = !a.Good
+		if a.Failed = !a.Good; a.Failed {
+			m.failure.Store(&answerErrors[min(max(res.StatusCode, 0), len(answerErrors)-1)])
+		}
 		if a.Good {
 			p.judge(m, s.report)
 		}
@@ -118,6 +127,9 @@ func (s *sink) Answered(res *http.Response, took time.Duration) (a attempt.Answe
 // Done implements [attempt.Sink].
 func (s *sink) Done(e attempt.End) {
 	m := s.member
+	if m.known != nil {
+		m.known.counters.end(e)
+	}
 	switch e {
 	case attempt.Complete:
 		s.time(s.Took(), false)
@@ -152,6 +164,14 @@ func (s *sink) Blame(f attempt.Fault) {
 	}
 	s.pool.judge(s.member, report)
 }
+
+// answerErrors are the errors that answers are, by their status.
+var answerErrors = func() (all [1000]string) {
+	for status := range all {
+		all[status] = fmt.Sprintf("status %d", status)
+	}
+	return all
+}()
 
 // time adds the attempt to the latencies, once: how long it took, and whether it failed.
 func (s *sink) time(took time.Duration, failed bool) {

@@ -66,6 +66,7 @@ type Snapshot struct {
 	plain     *Tier    // the only tier, if the policy alone decides in it; else nil
 	unproven  bool     // all candidates are on probation
 	panicking bool
+	paused    bool   // by an order: no request is served
 	why       reason // why there is no candidate; empty where there is one
 	soonest   int64  // instant at which one may be back, where there is none; 0 for not known
 	down      bool   // no candidate, because all are down

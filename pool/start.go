@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/caddy-evenkeel/evenkeel/internal/instant"
+	"github.com/caddy-evenkeel/evenkeel/internal/orders"
 )
 
 // Start builds the first snapshot. It is called after the policies inside are
@@ -20,6 +21,11 @@ func (h *Handle) Start() error {
 	now := instant.Now()
 	p.identity.upstreams = slices.Compact(slices.Sorted(slices.Values(append(dials(p.statics), p.source.names...))))
 	memories.claim(p, now)
+	p.setDefaultName()
+	p.memory.name = p.name
+	if p.checks != nil {
+		p.checks.Pool = p.name
+	}
 	p.recall()
 	ms := &membership{upstreams: p.statics, index: make(map[string]int)}
 	p.static = ms
@@ -42,8 +48,15 @@ func (h *Handle) Start() error {
 	noteJoined(ms.members, func(m *member) bool { return fresh[m.dialled] }, now)
 	ms.arrange()
 	p.makeSessions(ms)
+	p.orders = orders.Default.Subscribe(p.changed)
 	p.build(ms)
 	p.nextInterval(now)
+	if p.app != nil && p.transport != nil {
+		p.app.AtStart(func() {
+			p.serve()
+			p.tellStart()
+		})
+	}
 	return nil
 }
 
@@ -56,7 +69,7 @@ func (p *Pool) moveTo(to *memory) {
 		return
 	}
 	from, now := p.memory, instant.Now()
-	p.memory = to
+	p.memory, to.name = to, p.name
 	p.recall()
 	fresh := make(map[string]bool)
 	for _, m := range p.static.members {

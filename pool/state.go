@@ -5,6 +5,7 @@ import (
 
 	"github.com/caddy-evenkeel/evenkeel/healthcheck"
 	"github.com/caddy-evenkeel/evenkeel/internal/instant"
+	"github.com/caddy-evenkeel/evenkeel/internal/orders"
 	"github.com/caddy-evenkeel/evenkeel/outlier"
 )
 
@@ -19,9 +20,10 @@ type state struct {
 	limited  bool    // it is not serving, and max_ejection_percent holds for its ejection
 	weight   float64 // by configuration and by its agent; at 0 it gets no new traffic
 	percent  int     // of the weight that it gets, in a slow start
-	maint    bool    // its agent has ordered maintenance: its sessions do not go there either
-	limit    int     // of requests at once, by configuration and by its agent; 0 for none
-	until    int64   // instant at which the state changes by itself; 0 for never
+	maint    bool    // it is in maintenance, by an operator or its agent: its sessions do not go there either
+	order    orders.Effect
+	limit    int   // of requests at once, by configuration and by its agent; 0 for none
+	until    int64 // instant at which the state changes by itself; 0 for never
 
 	returning bool // it has just come back: see [returnGate]
 }
@@ -33,8 +35,9 @@ func (s *state) up() bool {
 
 // stateOf returns the member's state at the instant.
 func (p *Pool) stateOf(m *member, now int64) state {
-	s := state{weight: float64(m.weight), percent: 100, limit: m.limit}
-	ordered := false
+	weight := m.weight.Load()
+	s := state{weight: float64(weight), percent: 100, limit: m.limit, order: p.ordered(m)}
+	byAgent := false
 	var recovered time.Time
 	for _, w := range m.watches {
 		check := w.State()
@@ -47,8 +50,8 @@ func (p *Pool) stateOf(m *member, now int64) state {
 		s.degraded = s.degraded || check.Degraded
 		s.maint = s.maint || check.Orders.Maint()
 		// Of several agents, the one with the lowest weight wins.
-		if w := check.Orders.Weight(m.weight); m.weight > 0 && w != float64(m.weight) && (!ordered || w < s.weight) {
-			s.weight, ordered = w, true
+		if w := check.Orders.Weight(weight); weight > 0 && w != float64(weight) && (!byAgent || w < s.weight) {
+			s.weight, byAgent = w, true
 		}
 		s.limit = tighter(s.limit, check.Orders.Limit())
 		recovered = later(recovered, later(check.Recovered, check.Orders.Resumed()))
@@ -56,12 +59,18 @@ func (p *Pool) stateOf(m *member, now int64) state {
 			recovered = later(recovered, check.Since) // also from checking
 		}
 	}
+	switch {
+	case s.order.State == orders.Maintenance:
+		s.weight, s.maint = 0, true
+	case s.order.State == orders.Drain, s.order.Weight != nil && *s.order.Weight == 0:
+		s.weight = 0
+	}
 	h := m.host.State(now)
 	s.phase, s.until, s.failing, s.limited = h.Phase, h.Until, h.Failing, h.Limited
 	s.lost, s.closes = h.Lost && p.seeks(m), h.Closed && p.seeks(m)
 	s.returning = m.returning.Load() != nil
 	if p.options.SlowStart != nil && s.up() && s.phase == outlier.Serving {
-		began := max(h.Returned, m.joined())
+		began := max(h.Returned, m.joined(), m.resumed.Load())
 		if !recovered.IsZero() {
 			began = max(began, instant.Of(recovered))
 		}

@@ -77,14 +77,14 @@ func (p *Pool) tier(t *Tier, before *Snapshot, ms *membership, states []state, m
 	weights, most := make([]float64, len(members)), 0.0
 	for n, i := range members {
 		weights[n] = states[i].weight * float64(states[i].percent) / 100
-		most = max(most, weights[n]/float64(ms.members[i].weight))
+		most = max(most, weights[n]/float64(ms.members[i].weight.Load()))
 	}
 	for n, w := range scale(weights) {
 		i := members[n]
 		m, s := ms.members[i], &states[i]
 		t.Candidates = append(t.Candidates, Candidate{
 			Address: m.address, Weight: w, Latency: m.latency, LevelIndex: levelIndices[i],
-			Ramp:   weights[n] / float64(m.weight) / most,
+			Ramp:   weights[n] / float64(m.weight.Load()) / most,
 			member: m, inFlight: m.ages(), index: i, limit: s.limit, probation: s.phase == outlier.Probation,
 		})
 		t.gated = t.gated || s.gated()

@@ -145,6 +145,15 @@ func (q *Queue) Held() int {
 	return int(q.held.Load())
 }
 
+// Queued returns how many requests wait because all upstreams are full. A nil Queue has
+// none.
+func (q *Queue) Queued() int {
+	if q == nil {
+		return 0
+	}
+	return int(q.waiting.Load() - q.held.Load())
+}
+
 // Latest reports whether a request waits in the group, and what the first of it has
 // found.
 func (q *Queue) Latest(key Key) (latest Look, waits bool) {
