@@ -79,7 +79,12 @@ func (r *Record) Unsent() bool {
 
 // Failed returns how many attempts the request has had that failed, or that were
 // answered where answers are retried.
-func (r *Record) Failed() int { return r.failed }
+func (r *Record) Failed() int {
+	if r == nil {
+		return 0
+	}
+	return r.failed
+}
 
 // FailedAt returns the instants at which the first and the latest of those failed, or
 // were answered.

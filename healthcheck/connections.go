@@ -121,7 +121,7 @@ func (m *Monitor) connectDue(now time.Time) time.Duration {
 func (m *Monitor) connect(l *lost, now time.Time) {
 	q := l.queue
 	m.connections.remove(l)
-	ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), l.turn.Connector.patience())
 	c := &connection{by: l.turn, began: now, cancel: cancel, ended: make(chan struct{})}
 	l.connection = c
 	c.by.group.connections[c] = struct{}{}

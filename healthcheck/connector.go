@@ -1,6 +1,7 @@
 package healthcheck
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
@@ -106,6 +108,31 @@ func (c *Connector) Connect(ctx context.Context, dialled string) error {
 	}
 	release()
 	return nil
+}
+
+// Bounds of how long one connection may take, its handshake included. Between them it
+// takes as long as it may for a request: an upstream that is slow to connect to is there.
+const (
+	leastPatience = 2 * time.Second
+	mostPatience  = 30 * time.Second
+
+	defaultDialTimeout      = 3 * time.Second // of Caddy's transports
+	defaultHandshakeTimeout = 10 * time.Second
+)
+
+// patience returns how long one connection may take.
+func (c *Connector) patience() time.Duration {
+	var d time.Duration
+	switch t := c.rt.(type) {
+	case *fastcgi.Transport:
+		d = cmp.Or(time.Duration(t.DialTimeout), defaultDialTimeout)
+	case *reverseproxy.HTTPTransport:
+		d = cmp.Or(time.Duration(t.DialTimeout), defaultDialTimeout)
+		if t.TLS != nil {
+			d += cmp.Or(time.Duration(t.TLS.HandshakeTimeout), defaultHandshakeTimeout)
+		}
+	}
+	return min(max(d, leastPatience), mostPatience)
 }
 
 // Connects returns an error if the connector cannot connect to the address, in which

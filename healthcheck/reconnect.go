@@ -21,9 +21,6 @@ const (
 
 	// nearFor is how long after the loss of an upstream the distances stay near.
 	nearFor = time.Minute
-
-	// connectTimeout is how long one connection may take, its handshake included.
-	connectTimeout = 2 * time.Second
 )
 
 // Reconnection is what a pool asks for whose upstream could not be connected to:

@@ -124,3 +124,19 @@ func TestManyUpstreamsDown(t *testing.T) {
 	n := len(l.history)
 	t.Logf("%v; the last thousand: %v", l.counts, l.history[n-1000:].times())
 }
+
+// A request that has waited in vain is tried again for as long as lb_try_duration says.
+func TestRequestThatWaitedInVainIsTriedAgain(t *testing.T) {
+	b := newBackend("a")
+	p := run(t, policy(b.addr, "least_request", "hold 200ms", "lb_try_duration 20s\nlb_try_interval 20ms"))
+	answered := make(chan answer)
+	go func() { answered <- p.get("/") }()
+	eventually(t, 5*time.Second, "the request has waited in vain", func() bool { return logs.count("no upstream left") > 0 })
+	b.start(t)
+	if a := <-answered; a.status != http.StatusOK {
+		t.Errorf("%v, want the answer of the upstream that came back", a)
+	}
+	if lines := logs.find("all upstreams are down: requests wait"); len(lines) != 1 || !strings.Contains(lines[0]["upstreams"], "connection refused") {
+		t.Errorf("logged %v, want one line that says why", lines)
+	}
+}

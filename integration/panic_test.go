@@ -110,7 +110,7 @@ func TestInitialCheckingStaysOutWhileProbesFail(t *testing.T) {
 	eventually(t, 3*time.Second, "200 after it has passed", func() bool { return p.get("/").status == http.StatusOK })
 }
 
-const panicLogged = "too few healthy upstreams: verdicts and ejections are ignored"
+const panicLogged = "panic: too few upstreams are healthy, so verdicts of checks and ejections are ignored"
 
 func TestPanicIsToldOnceOverReloads(t *testing.T) {
 	b := backends(t, "a", "b")
@@ -134,7 +134,7 @@ func TestPanicIsToldOnceOverReloads(t *testing.T) {
 	expect("entered", panicLogged, entered)
 	p.reload(site)
 	setHealth(b, ok)
-	expect("left", "verdicts and ejections count again", left)
+	expect("left", "panic is over: verdicts of checks and ejections count again", left)
 	if n := count("entered") - entered; n != 1 || events.count("panic_entered") != 1 {
 		t.Errorf("panic entered again: counted %v times, %d events", n, events.count("panic_entered"))
 	}

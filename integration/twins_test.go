@@ -16,7 +16,7 @@ func TestTwinsPanicEachForItself(t *testing.T) {
 	}
 	p := run(t, site("panic_threshold 0"))
 	awaitDown(t, b...)
-	const entered, left = "too few healthy upstreams: verdicts and ejections are ignored", "verdicts and ejections count again"
+	const entered, left = "panic: too few upstreams are healthy, so verdicts of checks and ejections are ignored", "panic is over: verdicts of checks and ejections count again"
 	eventually(t, 5*time.Second, "one panics", func() bool { return logs.count(entered) > 0 })
 	for range 3 {
 		p.reload(site("panic_threshold 0"))

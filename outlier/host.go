@@ -43,6 +43,7 @@ type Host struct {
 	lost     bool   // the ejection, or failing, is for want of a connection
 	closed   bool   // likewise, for a connection that was closed before any answer
 	seeking  int    // pools that connect to the upstream, to see when it is back
+	misses   int    // failures in a row that were connections of pools: see [Host.Missed]
 	accepted int    // connections of those that no good answer has followed yet
 	testing  int    // picks and attempts of the present probation
 	round    int    // number of the latest probation; 0 for none yet
@@ -97,14 +98,19 @@ type State struct {
 	Rule       string // of the latest ejection; empty for none
 }
 
-// State returns the state at the instant. A nil Host is serving.
-func (h *Host) State(now int64) (s State) {
+// State returns the state at the instant. Seeks is whether the pool that asks connects to
+// upstreams by itself: for one that does not, no ejection lasts until another pool has
+// connected. A nil Host is serving.
+func (h *Host) State(now int64, seeks bool) (s State) {
 	if h == nil {
 		return s
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if s.Phase = h.at(now); s.Phase == Ejected && !(h.lost && h.seeking > 0) {
+	if !seeks && h.phase == Ejected && now >= h.until {
+		h.test()
+	}
+	if s.Phase = h.at(now); s.Phase == Ejected && !(h.lost && h.seeking > 0 && seeks) {
 		s.Until = h.until
 	}
 	out := s.Phase == Ejected || h.failing
@@ -180,7 +186,7 @@ func (h *Host) Complete(began int64) {
 	defer h.mu.Unlock()
 	defer h.tidy()
 	if began >= h.returned {
-		h.streaks.local = streak{}
+		h.streaks.local, h.misses = streak{}, 0
 	}
 }
 
@@ -224,64 +230,17 @@ func (h *Host) Eject(now int64, f Finding, random float64) (e Ejection, ok bool)
 	lasts += time.Duration(random * float64(h.rules.Jitter))
 	h.phase, h.since, h.until = Ejected, now, now+int64(lasts)
 	h.rule, h.limited, h.lost, h.closed = f.Rule, f.Limited, f.Lost, f.Closed
-	h.streaks, h.failed, h.failing = streaks{}, 0, false
+	h.streaks, h.misses, h.failed, h.failing = streaks{}, 0, 0, false
 	return Ejection{Rule: f.Rule, Lasts: lasts, InARow: h.inARow}, true
-}
-
-// Seek says that a pool connects to the upstream until that succeeds (1), or does so no
-// more (-1). Meanwhile an ejection for want of a connection does not end by itself.
-func (h *Host) Seek(more int) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.seeking += more
-}
-
-// Missed notes that a connection that a pool has opened to see whether the upstream is
-// back has failed. While the upstream is serving, this counts like an attempt that could
-// not connect: a pool with few requests learns of the loss as soon as one with many.
-func (h *Host) Missed(now int64) (f Finding) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	defer h.tidy()
-	if h.at(now) != Serving || h.failing && h.lost {
-		return f
-	}
-	if h.failed == 0 {
-		h.failed = now
-	}
-	f.Lost = true
-	h.streaks.add(Report{Outcome: Unanswered, Fault: Upstream})
-	return h.broken(f)
 }
 
 // broken completes the finding with the rule that the streaks break, if they do. If the
 // upstream may not be ejected, the count begins anew. mu is held.
 func (h *Host) broken(f Finding) Finding {
 	if f.Rule, f.Limited = h.rules.broken(h.streaks); f.Rule != "" {
-		h.streaks = streaks{}
+		h.streaks, h.misses = streaks{}, 0
 	}
 	return f
-}
-
-// Reached notes that a connection to the upstream has succeeded. An ejection for want of
-// one, or for one that was closed, ends, and the probation follows; the last upstream is
-// tried again. It reports whether either is so.
-func (h *Host) Reached(now int64) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	defer h.tidy()
-	switch at := h.at(now); {
-	case !h.lost && !h.closed:
-		return false
-	case at == Ejected:
-		h.test()
-	case h.failing:
-		h.failing, h.streaks = false, streaks{}
-	default:
-		return false
-	}
-	h.accepted++
-	return true
 }
 
 // Release ends an ejection, if it began before failed: a check has failed then, and

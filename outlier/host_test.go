@@ -167,7 +167,7 @@ func (m *machine) mend(t *rapid.T) {
 
 func (m *machine) check(t *rapid.T) {
 	phase, e := m.past.phase(m.now), m.past.latest()
-	s := m.State(m.now)
+	s := m.State(m.now, true)
 	got, until, returned := s.Phase, s.Until, s.Returned
 	m.is(t, "phase", got, phase)
 	m.is(t, "out, or on probation with its request", m.Busy(m.now), phase == Ejected || phase == Probation && m.past.taken())

@@ -54,12 +54,15 @@ func (h *Host) Observe(r Report, now int64) (f Finding) {
 		h.count(r, now)
 	}
 	h.streaks.add(r)
+	if h.streaks.local.all == 0 {
+		h.misses = 0
+	}
 	return h.broken(f)
 }
 
 // serve ends an ejection or a probation for good. mu is held.
 func (h *Host) serve(now int64) {
-	h.phase, h.returned, h.streaks, h.failed, h.failing, h.accepted = Serving, now, streaks{}, 0, false, 0
+	h.phase, h.returned, h.streaks, h.misses, h.failed, h.failing, h.accepted = Serving, now, streaks{}, 0, 0, false, 0
 }
 
 // count counts the attempts in one interval.

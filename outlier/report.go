@@ -74,6 +74,9 @@ func (s *streak) add(fault Fault) {
 	}
 }
 
+// forgive removes so many of the failures, which were proven.
+func (s *streak) forgive(n int) { s.all, s.proven = max(s.all-n, 0), max(s.proven-n, 0) }
+
 // streaks are the failures in a row, by rule.
 type streaks struct{ failures, gateway, local streak }
 

@@ -62,6 +62,7 @@ func (p *Pool) build(ms *membership) {
 		next.tiers, next.reserve, next.panicking = nil, reserve{}, false
 	}
 	if len(next.tiers) == 0 {
+		next.panicking = false // nobody can be let in
 		next.explain(ms.members, states, now)
 	}
 	next.down = paused || len(next.tiers) == 0 && next.reserve.empty() && others.weighted+backup.weighted > 0

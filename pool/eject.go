@@ -36,7 +36,7 @@ func (p *Pool) eject(m *member, f outlier.Finding) {
 		why := m.lastError()
 		p.logger.Warn("upstream is ejected",
 			zap.String("upstream", m.address), zap.String("rule", e.Rule),
-			zap.Duration("duration", e.Lasts), zap.Int("in_a_row", e.InARow), zap.String("error", why))
+			zap.Duration("duration", e.Lasts), zap.String("ends", p.ejectionEnds(m, f)), zap.Int("in_a_row", e.InARow), zap.String("error", why))
 		m.known.counters.ejected(e.Rule)
 		m.known.countEjection(e.Rule)
 		p.emit("ejected", map[string]any{"upstream": m.address, "rule": e.Rule, "duration": e.Lasts, "in_a_row": e.InARow, "error": why})
@@ -44,6 +44,17 @@ func (p *Pool) eject(m *member, f outlier.Finding) {
 	if changed {
 		m.host.Changed()
 	}
+}
+
+// ejectionEnds says when the ejection ends.
+func (p *Pool) ejectionEnds(m *member, f outlier.Finding) string {
+	switch {
+	case f.Lost && p.seeks(m):
+		return "when it can be connected to again"
+	case f.Closed && p.seeks(m):
+		return "after its duration, or when it can be connected to again"
+	}
+	return "after its duration"
 }
 
 // countEjectable has the detector count the members by their states.

@@ -43,7 +43,7 @@ func (b *testPool) phases() string {
 	synctest.Wait()
 	var all strings.Builder
 	for _, m := range b.static.members {
-		all.WriteByte("sep"[m.host.State(instant.Now()).Phase])
+		all.WriteByte("sep"[m.host.State(instant.Now(), m.connects).Phase])
 	}
 	return all.String()
 }

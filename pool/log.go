@@ -15,9 +15,10 @@ import (
 // maxReasons is how many upstreams a log entry lists at most.
 const maxReasons = 100
 
-// logNone logs why each of the upstreams is out, at most once per second. Caddy itself
-// logs each request that fails.
-func (p *Pool) logNone(upstreams []*reverseproxy.Upstream, tried *attempt.Record) {
+// logNone logs why the request gets no upstream, and why each is out, at most once per
+// second. Caddy itself logs each request that fails.
+func (p *Pool) logNone(q *Query) {
+	upstreams, tried := q.listed, q.tried
 	now := time.Now()
 	if !p.noneLog.Allow(instant.Of(now)) {
 		return
@@ -37,7 +38,7 @@ func (p *Pool) logNone(upstreams []*reverseproxy.Upstream, tried *attempt.Record
 		p.logger.Warn("the upstream of a strict session is not available", zap.Strings("upstreams", reasons))
 		return
 	}
-	p.logger.Error("no upstream left", zap.Strings("upstreams", reasons))
+	p.logger.Error("no upstream left", zap.String("reason", q.why.String()), zap.Strings("upstreams", reasons))
 }
 
 // whyOut returns why the upstream was not picked for the request of the record.

@@ -59,8 +59,14 @@ func (p *Pool) setName() error {
 	if p.app != nil && !p.names().take(p.name) {
 		return fmt.Errorf("name: another pool has the name '%s', too", p.name)
 	}
-	p.logger = p.logger.With(zap.String("pool", p.name))
+	p.named()
 	return nil
+}
+
+// named has logs and placeholders say the pool's name.
+func (p *Pool) named() {
+	p.logger = p.logger.With(zap.String("pool", p.name))
+	p.placeholders = placeholders{p.name, p.policy}
 }
 
 // setDefaultName gives the pool a name if its options give none: the policy and the
@@ -93,5 +99,5 @@ func (p *Pool) setDefaultName() {
 			}
 		}
 	}
-	p.logger = p.logger.With(zap.String("pool", p.name))
+	p.named()
 }

@@ -5,11 +5,14 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 )
 
 // outage is since when a membership has no upstream that may be picked.
 type outage struct {
 	lost atomic.Int64 // when it lost its last upstream; 0 while it has one
+	over atomic.Int64 // when the latest outage ended; 0 for never
 	back atomic.Int64 // when one was last back, though none has answered since; 0 for never
 }
 
@@ -25,20 +28,19 @@ func (p *Pool) noteOutage(ms *membership, before, next *Snapshot, now int64) {
 	}
 	switch o := &ms.history.outage; {
 	case next.down:
-		if p.lose(ms, now) == now {
-			why := "all upstreams are down: requests wait"
-			if next.paused {
-				why = "the pool is paused: requests wait"
-			}
-			p.logger.Warn(why, zap.String("policy", p.policy), zap.Duration("hold", p.holdTime()))
-			Events.Publish(Event{Time: time.Now(), Kind: OutageChanged, Pool: p.name, To: "down", Reason: why})
-		}
+		p.lose(ms, now)
 	case (before == nil || before.down) && o.lost.Load() != 0:
 		o.back.Store(now)
+	case o.lost.Load() != 0 && o.back.Load() == 0 && p.queue.Held() == 0 && !p.seeksAny(ms):
+		// The requests that could not connect have gone, and nobody looks any more.
+		if o.lost.Swap(0) != 0 && ms.upstreams == nil {
+			p.memory.outages.Add(-1)
+		}
 	}
 }
 
-// lose notes that the membership has no upstream left, and returns since when.
+// lose notes that the membership has no upstream left, and returns since when. It logs the
+// beginning of an outage.
 func (p *Pool) lose(ms *membership, now int64) (since int64) {
 	o := &ms.history.outage
 	since = o.lost.Load()
@@ -52,7 +54,30 @@ func (p *Pool) lose(ms *membership, now int64) (since int64) {
 	if since == 0 && ms.upstreams == nil {
 		p.memory.outages.Add(1)
 	}
+	p.logOutage(ms, now)
 	return now
+}
+
+// logOutage logs that an outage begins, and why each upstream is out.
+func (p *Pool) logOutage(ms *membership, now int64) {
+	why := "all upstreams are down: requests wait"
+	if p.paused() != nil {
+		why = "the pool is paused: requests wait"
+	}
+	Events.Publish(Event{Time: time.Now(), Kind: OutageChanged, Pool: p.name, To: "down", Reason: why})
+	if !p.outageLog.Allow(now) {
+		return
+	}
+	var reasons []string
+	for _, m := range ms.members[:min(len(ms.members), maxReasons)] {
+		s := p.stateOf(m, now)
+		status := m.status(&s, now)
+		if status.takes() { // it is not ejected yet, but the request could not connect
+			status.Detail = "unreachable: " + m.lastFailure()
+		}
+		reasons = append(reasons, m.address+": "+status.Detail)
+	}
+	p.logger.Warn(why, zap.String("policy", p.policy), zap.Duration("hold", p.holdTime()), zap.Strings("upstreams", reasons))
 }
 
 // answered notes that the member has answered: its outages are over.
@@ -77,11 +102,15 @@ func (p *Pool) endOutage(ms *membership, why string, fields ...zap.Field) {
 	if ms.history.outage.lost.Load() == 0 || ms.history.outage.lost.Swap(0) == 0 {
 		return
 	}
+	ms.history.outage.over.Store(instant.Now())
 	if ms.upstreams == nil {
 		p.memory.outages.Add(-1)
 	}
-	p.logger.Info(why, append(fields, zap.String("policy", p.policy), zap.Int("waiting", p.queue.Held()))...)
 	Events.Publish(Event{Time: time.Now(), Kind: OutageChanged, Pool: p.name, From: "down", Reason: why})
+	if !p.backLog.Allow(instant.Now()) {
+		return
+	}
+	p.logger.Info(why, append(fields, zap.String("policy", p.policy), zap.Int("waiting", p.queue.Held()))...)
 }
 
 // forgetOutages ends the outages of dynamic histories that are no longer kept.

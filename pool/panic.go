@@ -16,9 +16,9 @@ func (p *Pool) notePanic(h *history, s *Snapshot, serving census) {
 	event := "panic_left"
 	if s.panicking {
 		event = "panic_entered"
-		p.logger.Warn("too few healthy upstreams: verdicts and ejections are ignored", numbers...)
+		p.logger.Warn("panic: too few upstreams are healthy, so verdicts of checks and ejections are ignored", numbers...)
 	} else {
-		p.logger.Info("verdicts and ejections count again", numbers...)
+		p.logger.Info("panic is over: verdicts of checks and ejections count again", numbers...)
 	}
 	metrics.panics.WithLabelValues(p.policy, event[len("panic_"):]).Inc()
 	p.emit(event, map[string]any{"policy": p.policy, "healthy": serving.up, "upstreams": serving.weighted})

@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	entering = "too few healthy upstreams: verdicts and ejections are ignored"
-	leaving  = "verdicts and ejections count again"
+	entering = "panic: too few upstreams are healthy, so verdicts of checks and ejections are ignored"
+	leaving  = "panic is over: verdicts of checks and ejections count again"
 )
 
 // throw ejects the upstreams, allowed or not.

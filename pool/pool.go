@@ -35,6 +35,7 @@ type Pool struct {
 	policy       string // name of the module
 	name         string // of the pool: see [Pool.setDefaultName]
 	options      *Options
+	placeholders placeholders
 	identity     identity
 	memory       *memory                   // what outlives reloads; from Start on
 	fleet        *fleet                    // the memory's
@@ -56,6 +57,7 @@ type Pool struct {
 	unsaid       int                    // limit that the handler sets for upstreams that have none of their own; 0 for none
 	queue        *queue.Queue           // nil where requests never wait
 	connector    *healthcheck.Connector // nil where the plugin cannot connect to upstreams by itself
+	triesOn      bool                   // Caddy tries again for lb_try_duration
 	mostAttempts int                    // of a request of which something was sent; 0 for as many as Caddy makes
 	refusedKey   string                 // replacer key of requests that the queue has refused
 	detector     *outlier.Detector      // nil where outlier detection is off
@@ -70,6 +72,8 @@ type Pool struct {
 
 	budgetLog ratelimit.PerSecond // of the log entry that a retry was refused
 	goneLog   ratelimit.PerSecond // of the log entry that a source returns no upstreams
+	outageLog ratelimit.PerSecond // of the log entry that an outage begins
+	backLog   ratelimit.PerSecond // of the log entry that an outage ends
 	noneLog   ratelimit.PerSecond // of the log entry that no upstream is left
 	fullLog   ratelimit.PerSecond // of the log entry that dynamic_limit is reached
 	wakeUp    wakeup.Timer        // for states that change by themselves

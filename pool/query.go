@@ -33,6 +33,7 @@ type asked struct {
 	retry   bool            // the request has had an attempt before
 	ended   bool            // there must be no further attempt
 	extra   bool            // the budget has granted the attempt
+	why     reason          // there is no upstream
 	refused bool            // the response says why there is no upstream
 	moved   bool            // the request waits no more, so that Caddy asks its source again
 	late    bool            // the request has waited for its time, and an upstream is back

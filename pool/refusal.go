@@ -30,7 +30,31 @@ const (
 	queueFull    reason = "queue_full"
 	queueTimeout reason = "queue_timeout"
 	holdTimeout  reason = "hold_timeout"
+	holdFull     reason = "hold_full"
 )
+
+// String says the reason in a sentence.
+func (r reason) String() string {
+	switch r {
+	case allDown:
+		return "all upstreams are down, for longer than hold lets requests wait"
+	case holdFull:
+		return "all upstreams are down, and as many requests wait as hold lets"
+	case allDrained:
+		return "all upstreams have weight 0"
+	case maintenance:
+		return "all upstreams are drained or in maintenance, by orders"
+	case paused:
+		return "the pool is paused, for longer than hold lets requests wait"
+	case queueFull:
+		return "all upstreams are full, and the queue is, too"
+	case queueTimeout:
+		return "all upstreams are full, and the request has waited for too long"
+	case holdTimeout:
+		return "no upstream came back while the request waited"
+	}
+	return "no upstream is left that the request has not tried"
+}
 
 // reasonOf returns the reason of a wait that ended in vain.
 func reasonOf(r queue.Refusal) reason {
@@ -41,6 +65,8 @@ func reasonOf(r queue.Refusal) reason {
 		return queueTimeout
 	case queue.HoldTimeout:
 		return holdTimeout
+	case queue.HoldFull:
+		return holdFull
 	}
 	return allDown
 }
@@ -52,10 +78,12 @@ var refusals atomic.Bool
 // refuse says why the request gets no upstream, and, on the response, after what time
 // the client may try again.
 func (p *Pool) refuse(q *Query, why reason) {
-	q.refused = true
+	q.refused, q.why = true, why
 	repl := request.Replacer(q.Request)
 	if repl != nil {
 		repl.Set(reasonKey, string(why))
+		repl.Set(poolKey, p.placeholders.pool)
+		repl.Set(policyKey, p.placeholders.policy)
 	}
 	if q.Writer == nil {
 		return

@@ -96,7 +96,7 @@ func (b *RetryBudget) withDefaults() (*RetryBudget, error) {
 // affords reports whether the pool's budget has room for the retry. Without it, the
 // request ends with the error that it has.
 func (p *Pool) affords(q *Query) bool {
-	if p.budget == nil {
+	if p.budget == nil || p.bridges(q) {
 		return true
 	}
 	now, o := instant.Now(), p.options.budget
@@ -116,6 +116,23 @@ func (p *Pool) affords(q *Query) bool {
 			zap.Duration("within", budget.Window), zap.Float64("percent", *o.Percent), zap.Int("per_second", *o.PerSecond))
 	}
 	return false
+}
+
+// bridges reports whether the request waits for the end of an outage, or could not connect
+// in one: nothing of it was
+// sent, and no upstream is asked more often for it, for it goes only where the plugin could
+// connect since, at the rate that answers set.
+func (p *Pool) bridges(q *Query) bool {
+	if p.holdTime() == 0 || !q.holds || !q.tried.Unsent() {
+		return false
+	}
+	ms := p.dynamic.latest.Load()
+	if ms == nil {
+		ms = p.static
+	}
+	lost, over := ms.history.outage.lost.Load(), ms.history.outage.over.Load()
+	since := max(lost, over) // connections that hung end after the outage
+	return since != 0 && q.now()-since < int64(p.holdTime())
 }
 
 // settle ends what affords has begun: the retry is made now, or not at all, for

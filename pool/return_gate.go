@@ -1,12 +1,18 @@
 package pool
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/caddy-evenkeel/evenkeel/internal/instant"
+)
 
 // returnGate lets an upstream that has come back, while requests wait for it, have few
 // requests at first: 16 in flight until its first answer, and one more with each
 // answer. So each request that it answers lets two go on, and what it takes doubles
-// within the time of an answer. A request whose time to wait is over goes on all the
-// same: an upstream is there.
+// within the time of an answer. With each second that has passed since it came back it may
+// have twice as many as at first, whatever it answers: long polls hold up no others. A
+// request whose time to wait is over goes on all the same: an upstream is there.
 type returnGate struct{}
 
 // firstRequests is how many requests an upstream has in flight at most before its first
@@ -15,16 +21,25 @@ const firstRequests = 16
 
 // comeback is how many requests a member has in flight since it has come back, and how
 // many it may have.
-type comeback struct{ most, inFlight atomic.Int64 }
+type comeback struct {
+	began          int64 // instant
+	most, inFlight atomic.Int64
+}
 
-func newReturn() *comeback {
-	c := new(comeback)
+func newReturn(now int64) *comeback {
+	c := &comeback{began: now}
 	c.most.Store(firstRequests)
 	return c
 }
 
+// allowed returns how many requests the member may have at the instant.
+func (c *comeback) allowed(now int64) int64 {
+	seconds := min((now-c.began)/int64(time.Second), 30)
+	return max(c.most.Load(), firstRequests<<seconds)
+}
+
 // open reports whether the member may have one more request.
-func (c *comeback) open() bool { return c.inFlight.Load() < c.most.Load() }
+func (c *comeback) open(now int64) bool { return c.inFlight.Load() < c.allowed(now) }
 
 // Needed implements [gate].
 func (returnGate) Needed(s *state) bool { return s.returning }
@@ -32,7 +47,7 @@ func (returnGate) Needed(s *state) bool { return s.returning }
 // Admits implements [gate].
 func (returnGate) Admits(q *Query, i int) bool {
 	c := q.Candidates[i].member.returning.Load()
-	return c == nil || q.late || c.open()
+	return c == nil || q.late || c.open(q.now())
 }
 
 // Take implements [gate].
@@ -41,7 +56,7 @@ func (returnGate) Take(q *Query, i int) bool {
 	if c == nil {
 		return true
 	}
-	if c.inFlight.Add(1) > c.most.Load() && !q.late {
+	if c.inFlight.Add(1) > c.allowed(q.now()) && !q.late {
 		c.inFlight.Add(-1)
 		return false
 	}
@@ -71,7 +86,7 @@ func (returnGate) answered(p *Pool, h *hold) {
 
 // comeBack closes the gate of the member, which the plugin has just reached.
 func (p *Pool) comeBack(m *member) {
-	if m.returning.Swap(newReturn()) == nil {
+	if m.returning.Swap(newReturn(instant.Now())) == nil {
 		p.comebacks.Add(1)
 	}
 	p.changed()
@@ -83,7 +98,7 @@ func (p *Pool) resume(m *member, now int64) {
 		return
 	}
 	m.reached.Store(now)
-	if m.returning.Swap(newReturn()) == nil {
+	if m.returning.Swap(newReturn(now)) == nil {
 		p.comebacks.Add(1)
 	}
 }

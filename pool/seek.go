@@ -1,6 +1,8 @@
 package pool
 
 import (
+	"slices"
+
 	"go.uber.org/zap"
 
 	"github.com/caddy-evenkeel/evenkeel/healthcheck"
@@ -44,14 +46,16 @@ func (p *Pool) seek(m *member) {
 		Hurry:     func() bool { return p.queue.Held() > 0 },
 		Failed:    func(err error) { p.notReached(m, err) },
 		Reached:   func() { p.reached(m) },
-		Accepting: m.host.State(now).Accepted,
+		Accepting: m.host.State(now, m.connects).Accepted,
 	})
 }
 
 // notReached notes that a connection to the member has failed. It does not block. What
 // this machine lacks says nothing of the member.
 func (p *Pool) notReached(m *member, err error) {
-	m.gone.Store(true)
+	if !resources.Exhausted(err) {
+		m.gone.Store(true)
+	}
 	switch now := instant.Now(); {
 	case p.gone(m, now):
 		p.background(func() { p.endSeeking(m) })
@@ -71,7 +75,7 @@ func (p *Pool) reached(m *member) {
 	}
 	defer m.host.Seek(-1) // until then the ejection does not end by itself
 	now := instant.Now()
-	if p.options.hold != nil {
+	if p.options.hold != nil && m.gone.Load() { // else it was there all the time
 		p.comeBack(m)
 	}
 	m.reached.Store(now)
@@ -91,6 +95,13 @@ func (p *Pool) endSeeking(m *member) {
 		r.Stop()
 		m.host.Seek(-1)
 	}
+}
+
+// seeksAny reports whether the plugin connects to one of the members.
+func (p *Pool) seeksAny(ms *membership) bool {
+	p.seeking.Lock()
+	defer p.seeking.Unlock()
+	return slices.ContainsFunc(ms.members, func(m *member) bool { return m.seeking != nil })
 }
 
 // takeSeeking returns the connections to the member, which has none any more; nil if it

@@ -49,10 +49,10 @@ func (h *Handle) begin(q *Query) bool {
 		q.fleet = p.fleet
 		if retry {
 			q.retryOf(p.transport.Record(r), p.mostAttempts, p.holdTime(), p.options.RetrySame)
+			q.holds = q.tried != nil && p.options.hold != nil && p.connector != nil
 			if q.ended || q.retry && h.owner && !p.affords(q) {
 				return false
 			}
-			q.holds = q.tried != nil && p.options.hold != nil && p.connector != nil
 		}
 	}
 	if w != nil && retry {
@@ -75,11 +75,11 @@ func (h *Handle) choose(q *Query) (picked *reverseproxy.Upstream) {
 	}
 	if picked == nil {
 		if r == nil || r.Context().Err() == nil { // else the client has gone, perhaps while its request waited
-			if !q.moved {
-				p.logNone(q.listed, q.tried)
-			}
 			if h.owner && !q.refused {
 				p.explain(q)
+			}
+			if !q.moved {
+				p.logNone(q)
 			}
 		}
 	} else if held := q.pick(); held != nil || p.transport.Nested() {

@@ -32,6 +32,7 @@ func (p *Pool) Begin(r *http.Request, u *reverseproxy.Upstream, pick attempt.Pic
 	if p.budget != nil {
 		p.budget.Deposit(now)
 	}
+	p.describe(r)
 	held, _ := pick.(*hold)
 	m := p.memberOf(u.Dial, held)
 	if m == nil {

@@ -43,7 +43,7 @@ func streams(body io.ReadCloser) answers {
 
 // unanswered returns how many attempts on the i-th upstream in a row had no answer.
 func (b *testPool) unanswered(i int) int {
-	return b.static.members[i].host.State(instant.Now()).Unanswered
+	return b.static.members[i].host.State(instant.Now(), true).Unanswered
 }
 
 // inFlight reports whether an attempt on the i-th upstream is in flight.
@@ -52,7 +52,9 @@ func (b *testPool) inFlight(i int) bool {
 }
 
 // probing reports whether the i-th upstream is on probation and has its request.
-func (b *testPool) probing(i int) bool { return b.static.members[i].host.State(instant.Now()).Busy }
+func (b *testPool) probing(i int) bool {
+	return b.static.members[i].host.State(instant.Now(), true).Busy
+}
 
 func TestResponseThatBreaksOffIsAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

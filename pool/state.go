@@ -65,7 +65,7 @@ func (p *Pool) stateOf(m *member, now int64) state {
 	case s.order.State == orders.Drain, s.order.Weight != nil && *s.order.Weight == 0:
 		s.weight = 0
 	}
-	h := m.host.State(now)
+	h := m.host.State(now, m.connects)
 	s.phase, s.until, s.failing, s.limited = h.Phase, h.Until, h.Failing, h.Limited
 	s.lost, s.closes = h.Lost && p.seeks(m), h.Closed && p.seeks(m)
 	s.returning = m.returning.Load() != nil

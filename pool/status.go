@@ -66,7 +66,7 @@ func (m *member) status(s *state, now int64) Status {
 			return Status{Checking, fmt.Sprintf("checking: %s check has not passed yet", w.Name())}
 		}
 	}
-	switch h := m.host.State(now); {
+	switch h := m.host.State(now, m.connects); {
 	case s.lost && s.phase != outlier.Ejected:
 		return Status{Down, "unreachable: " + m.lastFailure()}
 	case s.lost:
@@ -164,7 +164,7 @@ func (p *Pool) statusOf(u *reverseproxy.Upstream, now int64) Status {
 	case !u.Healthy():
 		return Status{Down, fmt.Sprintf("down for Caddy: its own health checks or circuit breaker, %d recent fails", u.Fails())}
 	case m != nil:
-		if c = m.returning.Load(); c != nil && !c.open() {
+		if c = m.returning.Load(); c != nil && !c.open(now) {
 			return Status{Probation, "back, and answering the requests that it has first"}
 		}
 	}

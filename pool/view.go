@@ -193,7 +193,7 @@ func viewOfCheck(w *healthcheck.Watch, s healthcheck.State) CheckView {
 }
 
 func (p *Pool) viewOfEjection(m *member, now int64) *EjectionView {
-	h := m.host.State(now)
+	h := m.host.State(now, m.connects)
 	if h.Phase == outlier.Serving && !h.Failing {
 		return nil
 	}

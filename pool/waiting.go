@@ -25,8 +25,7 @@ func (h *Handle) pickInTurn(q *Query) *reverseproxy.Upstream {
 	p, repl := h.pool, request.Replacer(q.Request)
 	if repl != nil && refusals.Load() {
 		if value, found := repl.Get(p.refusedKey); found {
-			p.refuse(q, value.(reason))
-			return nil
+			return h.pickRefused(q, repl, value.(reason))
 		}
 	}
 	if p.queue.Empty() {
@@ -40,6 +39,22 @@ func (h *Handle) pickInTurn(q *Query) *reverseproxy.Upstream {
 		return u // no other request waits in its group
 	}
 	return h.wait(q, repl, found)
+}
+
+// pickRefused picks for a request that has waited in vain before, and that Caddy tries
+// again, by lb_try_duration: if an upstream has room now, and no other request waits for
+// it. It does not wait a second time.
+func (h *Handle) pickRefused(q *Query, repl *caddy.Replacer, why reason) *reverseproxy.Upstream {
+	if h.pool.triesOn {
+		q.turn = new(turn)
+		if u, _ := h.look(q); u != nil {
+			repl.Delete(h.pool.refusedKey)
+			repl.Delete(reasonKey)
+			return u
+		}
+	}
+	h.pool.refuse(q, why)
+	return nil
 }
 
 // wait waits until an upstream has room.
@@ -65,7 +80,12 @@ func (h *Handle) wait(q *Query, repl *caddy.Replacer, latest queue.Look) (picked
 	if repl != nil {
 		repl.Set(queueWaitKey, float64(time.Since(began))/float64(time.Millisecond))
 	}
-	if refused == queue.None {
+	if refused == queue.HoldFull && latest.Wait == queue.Returning {
+		// An upstream is there: no request is refused for what it has to answer first.
+		q.late = true
+		picked, _ = h.look(q)
+	}
+	if refused == queue.None || picked != nil {
 		return picked
 	}
 	metrics.refused.WithLabelValues(p.policy, string(refused)).Inc()

@@ -45,6 +45,11 @@ func (p *Pool) warn(handler *reverseproxy.Handler) {
 			}
 		}
 	}
+	if lb := handler.LoadBalancing; lb != nil && o.hold != nil && time.Duration(lb.TryDuration) > time.Duration(o.hold.Duration) {
+		p.logger.Warn("lb_try_duration is longer than hold: while all upstreams are down, each request is tried for so long before it fails;"+
+			" write hold for that time, and remove lb_try_duration", policy, upstreams,
+			zap.Duration("lb_try_duration", time.Duration(lb.TryDuration)), zap.Duration("hold", time.Duration(o.hold.Duration)))
+	}
 	checks := handler.HealthChecks
 	if checks == nil {
 		return

@@ -88,7 +88,10 @@ func (o *HoldOptions) WithDefaults() (*HoldOptions, error) {
 // checkHold returns an error if one of the options is out of range.
 func checkHold(duration time.Duration, requests int) error {
 	if duration <= 0 || duration > maxHold {
-		return fmt.Errorf("hold: %s is not above zero and at most 1h", duration)
+		return fmt.Errorf("hold: %s is not above zero and at most 1h; hold off lets no request wait", duration)
 	}
-	return cfg.CheckRange("hold", requests, 1, maxHeld)
+	if err := cfg.CheckRange("hold", requests, 1, maxHeld); err != nil {
+		return fmt.Errorf("%v: it is how many requests may wait", err)
+	}
+	return nil
 }

@@ -77,18 +77,36 @@ func (k *Key) wants(address string) bool {
 // group is the requests that wait for the same upstreams. It is never empty.
 type group struct {
 	key     Key
-	latest  Look          // of the first of the group, in vain
-	element *list.Element // in the queue's order
-	waiters list.List     // of *waiter, in the order in which they came
+	latest  Look                   // of the first of the group, in vain
+	since   time.Time              // when latest became what it is, as far as its class goes
+	waited  [classes]time.Duration // how long the group has waited by each class, until then
+	element *list.Element          // in the queue's order
+	waiters list.List              // of *waiter, in the order in which they came
+}
+
+// waitedBy returns how long the group has waited by the class.
+func (g *group) waitedBy(class int) time.Duration {
+	if g.latest.Wait.class() == class {
+		return g.waited[class] + time.Since(g.since)
+	}
+	return g.waited[class]
+}
+
+// found notes what the first of the group has found in vain.
+func (g *group) found(l Look) {
+	if was := g.latest.Wait.class(); was != l.Wait.class() {
+		g.waited[was], g.since = g.waitedBy(was), time.Now()
+	}
+	g.latest = l
 }
 
 func (g *group) first() *waiter { return g.waiters.Front().Value.(*waiter) }
 
 // waiter is a request that waits. The queue's mu guards its fields.
 type waiter struct {
-	number  uint64 // in the order of arrival
-	arrived time.Time
-	class   int
+	number  uint64                 // in the order of arrival
+	class   int                    // that it counts for
+	waited  [classes]time.Duration // how long its group had waited when it came
 	group   *group
 	element *list.Element // among the group's waiters
 	looks   int           // in vain, since it was woken
@@ -181,12 +199,15 @@ func (q *Queue) join(key Key, latest Look) (*waiter, Refusal) {
 	}
 	g := q.groups[key]
 	if g == nil {
-		g = &group{key: key, latest: latest}
+		g = &group{key: key, latest: latest, since: time.Now()}
 		g.element = q.order.PushBack(g)
 		q.groups[key] = g
 	}
 	q.arrived++
-	w := &waiter{number: q.arrived, arrived: time.Now(), class: n, group: g, woken: make(chan struct{}, 1)}
+	w := &waiter{number: q.arrived, class: n, group: g, woken: make(chan struct{}, 1)}
+	for i := range w.waited {
+		w.waited[i] = g.waitedBy(i)
+	}
 	w.element = g.waiters.PushBack(w)
 	if g.first() == w {
 		w.wake()

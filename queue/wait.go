@@ -81,11 +81,18 @@ func (q *Queue) Wait(ctx context.Context, key Key, latest Look, look func(late b
 				continue
 			}
 			if latest.Wait == Returning {
-				if found := look(true); found.Address != "" {
+				found := look(true)
+				pause := q.looked(w, found)
+				if found.Address != "" {
 					return None
 				}
+				if left, _ := q.left(w); left > 0 && found.Wait == AllFull { // it came back, and is full
+					again.Reset(pause)
+					timeout.Reset(left)
+					continue
+				}
 			}
-			return w.timedOut()
+			return timedOut(latest.Wait)
 		case <-ctx.Done():
 			return None
 		}
@@ -101,21 +108,23 @@ func (q *Queue) Wait(ctx context.Context, key Key, latest Look, look func(late b
 }
 
 // left returns for how long the request may still wait, as far as the latest look of
-// its group tells.
+// its group tells. The time that it has waited for another reason does not count: a queue
+// outlasts a restart.
 func (q *Queue) left(w *waiter) (left time.Duration, latest Look) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	latest = w.group.latest
-	left = time.Until(w.arrived.Add(q.classes[latest.Wait.class()].timeout))
+	class := latest.Wait.class()
+	left = q.classes[class].timeout - (w.group.waitedBy(class) - w.waited[class])
 	if latest.Wait == AllDown {
 		left = min(left, time.Duration(latest.Until-instant.Now()))
 	}
 	return left, latest
 }
 
-// timedOut returns why the request is refused that has waited for too long.
-func (w *waiter) timedOut() Refusal {
-	if w.class == held {
+// timedOut returns why a request is refused that has waited for the reason for too long.
+func timedOut(r Reason) Refusal {
+	if r.class() == held {
 		return HoldTimeout
 	}
 	return Timeout
@@ -131,7 +140,7 @@ func (q *Queue) looked(w *waiter, found Look) (pause time.Duration) {
 		return 0
 	}
 	if found.Wait != NoReason {
-		w.group.latest = found
+		w.group.found(found)
 	}
 	// Caddy counts a request for some time after it has ended: others should not
 	// overtake meanwhile.
