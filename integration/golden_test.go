@@ -205,23 +205,26 @@ func TestGoldenExample(t *testing.T) {
 	golden{caddyfile: string(text)}.check(t)
 }
 
-// The README's examples need not have a site around them to be good ones, but
-// they have, and so can be tried as they are.
-func TestGoldenREADME(t *testing.T) {
-	text, err := os.ReadFile("../README.md")
-	if os.IsNotExist(err) {
-		t.Skip("there is no README.md yet")
-	}
+// The documents' examples need not have a site around them to be good ones, but they
+// have, and so can be tried as they are.
+func TestGoldenDocuments(t *testing.T) {
+	files, err := filepath.Glob("../docs/*.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	blocks := regexp.MustCompile("(?ms)^```caddyfile\n(.*?)^```").FindAllStringSubmatch(string(text), -1)
-	if len(blocks) == 0 {
-		t.Fatal("no fenced caddyfile blocks in README.md")
-	}
-	for i, block := range blocks {
-		if _, err := adaptCaddyfile(block[1]); err != nil {
-			t.Errorf("block %d: %v\n%s", i+1, err, block[1])
+	for _, file := range append(files, "../README.md", "../xcaddy.md") {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		blocks := regexp.MustCompile("(?ms)^```caddyfile\n(.*?)^```").FindAllStringSubmatch(string(text), -1)
+		if len(blocks) == 0 && strings.HasSuffix(file, "README.md") {
+			t.Error("no fenced caddyfile blocks in README.md")
+		}
+		for i, block := range blocks {
+			if _, err := adaptCaddyfile(block[1]); err != nil {
+				t.Errorf("%s, block %d: %v\n%s", file, i+1, err, block[1])
+			}
 		}
 	}
 }
