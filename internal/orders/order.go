@@ -6,7 +6,9 @@ package orders
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+	"unicode"
 )
 
 // State is the state that an order gives.
@@ -51,6 +53,13 @@ func (o *Order) Empty() bool {
 // ended reports whether the order has ended by the time.
 func (o *Order) ended(now time.Time) bool { return o.Ends != nil && !now.Before(*o.Ends) }
 
+// equal reports whether the orders order the same, and were given at the same time.
+func (o *Order) equal(p *Order) bool {
+	return p != nil && o.Pool == p.Pool && o.Address == p.Address && o.State == p.State && o.Reason == p.Reason && o.Given.Equal(p.Given) &&
+		(o.Weight == nil) == (p.Weight == nil) && (o.Weight == nil || *o.Weight == *p.Weight) &&
+		(o.Ends == nil) == (p.Ends == nil) && (o.Ends == nil || o.Ends.Equal(*p.Ends))
+}
+
 // Validate returns what is wrong with the order.
 func (o *Order) Validate() error {
 	switch {
@@ -62,6 +71,8 @@ func (o *Order) Validate() error {
 		return fmt.Errorf("weight: %d is not between 0 and %d", *o.Weight, MaxWeight)
 	case len(o.Reason) > maxReason:
 		return fmt.Errorf("reason: %d bytes are more than %d", len(o.Reason), maxReason)
+	case strings.ContainsFunc(o.Reason, unicode.IsControl):
+		return errors.New("reason: it has control characters, such as the end of a line")
 	}
 	switch o.State {
 	case "":
