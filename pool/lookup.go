@@ -5,7 +5,9 @@ import "github.com/caddy-evenkeel/evenkeel/internal/instant"
 // What operators ask of one upstream of a pool. An upstream goes by its address and by
 // the address that is dialled.
 
-func (m *member) named(address string) bool { return m.address == address || m.dialled == address }
+func (m *member) named(address string) bool {
+	return address != "" && (m.address == address || m.dialled == address)
+}
 
 // Has reports whether the pool has the upstream.
 func (p *Pool) Has(address string) bool {

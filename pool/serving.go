@@ -53,4 +53,3 @@ func Serving() []*Pool {
 
 // Name returns the name of the pool.
 func (p *Pool) Name() string { return p.name }
-

@@ -24,6 +24,7 @@ func (e *StorageError) Unwrap() error { return e.Err }
 type Given struct {
 	Order  *Order // as it is now; nil where none is left
 	Before *Order // nil where there was none
+	Mended bool   // one that could not be read was replaced, or removed
 }
 
 // Change changes the order of the upstream in the pool (or in all, where the pool is
@@ -58,8 +59,9 @@ func (s *Store) Change(ctx context.Context, pool, address, tag string, edit func
 	if o.ended(now) || o.Empty() {
 		o = nil
 	}
+	bad := s.problems.has(storageKey(k))
 	switch {
-	case o == nil && g.Before == nil && !s.problems.has(storageKey(k)):
+	case o == nil && g.Before == nil && !bad:
 		return g, nil
 	case o != nil && g.Before == nil && len(s.book.all()) >= maxStored:
 		return g, &StorageError{fmt.Errorf("there are %d orders, and no more are kept; end some", maxStored)}
@@ -77,7 +79,7 @@ func (s *Store) Change(ctx context.Context, pool, address, tag string, edit func
 			orders[k] = o
 		}
 	})
-	g.Order = o
+	g.Order, g.Mended = o, bad
 	return g, nil
 }
 

@@ -6,6 +6,7 @@ package orders
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -116,3 +117,26 @@ type Effect struct {
 
 // Any reports whether anything is ordered.
 func (e *Effect) Any() bool { return e.StateBy != nil || e.WeightBy != nil }
+
+// String says what is ordered; empty for nothing.
+func (e *Effect) String() string {
+	var text []string
+	if e.StateBy != nil {
+		text = append(text, string(e.StateBy.State))
+	}
+	if e.Weight != nil {
+		text = append(text, fmt.Sprintf("weight %d", *e.Weight))
+	}
+	return strings.Join(text, ", ")
+}
+
+// Reason returns the reasons that the operators gave.
+func (e *Effect) Reason() string {
+	var text []string
+	for _, by := range []*Order{e.StateBy, e.WeightBy} {
+		if by != nil && by.Reason != "" && !slices.Contains(text, by.Reason) {
+			text = append(text, by.Reason)
+		}
+	}
+	return strings.Join(text, "; ")
+}
