@@ -4,6 +4,7 @@
 package admin
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -50,7 +51,7 @@ func serve(w http.ResponseWriter, r *http.Request) error {
 	if address := r.URL.Query().Get("address"); address != "" && len(parts) > 0 && parts[0] == "upstreams" {
 		parts = slices.Insert(parts, 1, address) // instead of a segment of the path
 	}
-	get := func(serve func() error) error { return method(r, map[string]func() error{http.MethodGet: serve}) }
+	get := func(serve func() error) error { return method(w, r, map[string]func() error{http.MethodGet: serve}) }
 	switch {
 	case slices.Equal(parts, []string{"upstreams"}):
 		return get(func() error { return listUpstreams(w, r) })
@@ -63,7 +64,7 @@ func serve(w http.ResponseWriter, r *http.Request) error {
 	case len(parts) == 2 && parts[0] == "upstreams":
 		return serveUpstream(w, r, parts[1])
 	case len(parts) == 3 && parts[0] == "upstreams" && parts[2] == "check":
-		return method(r, map[string]func() error{http.MethodPost: func() error { return checkNow(w, r, parts[1]) }})
+		return method(w, r, map[string]func() error{http.MethodPost: func() error { return checkNow(w, r, parts[1]) }})
 	case len(parts) == 2 && parts[0] == "pools":
 		return servePool(w, r, parts[1])
 	}
@@ -90,7 +91,7 @@ func segments(r *http.Request) (parts []string, err error) {
 }
 
 // method serves the request by its method.
-func method(r *http.Request, by map[string]func() error) error {
+func method(w http.ResponseWriter, r *http.Request, by map[string]func() error) error {
 	if serve := by[r.Method]; serve != nil {
 		return serve()
 	}
@@ -99,19 +100,25 @@ func method(r *http.Request, by map[string]func() error) error {
 		allowed = append(allowed, m)
 	}
 	slices.Sort(allowed)
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
 	return fail(http.StatusMethodNotAllowed, fmt.Errorf("method %s is not allowed; allowed: %s", r.Method, strings.Join(allowed, ", ")))
 }
 
 // fail returns the error as the admin API answers it.
 func fail(status int, err error) error { return caddy.APIError{HTTPStatus: status, Err: err} }
 
-// reply answers with JSON.
+// reply answers with JSON. The value is a copy: however slow the client is, it holds up
+// nobody.
 func reply(w http.ResponseWriter, status int, value any) error {
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(value); err != nil {
+		return fail(http.StatusInternalServerError, err)
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(value) // the client has gone
+	_, _ = w.Write(text.Bytes()) // the client may have gone
 	return nil
 }
 
@@ -123,24 +130,6 @@ func views() []pool.View {
 		all[i] = p.View()
 	}
 	return all
-}
-
-// upstreamsWhere returns the upstreams of all pools that fit.
-func upstreamsWhere(fits func(*pool.UpstreamView) bool) []pool.UpstreamView {
-	all := []pool.UpstreamView{}
-	for _, v := range views() {
-		for i := range v.Upstreams {
-			if fits(&v.Upstreams[i]) {
-				all = append(all, v.Upstreams[i])
-			}
-		}
-	}
-	return all
-}
-
-// named reports whether the address is one that the upstream goes by.
-func named(u *pool.UpstreamView, address string) bool {
-	return u.Address == address || u.Dialled == address
 }
 
 // listUpstreams lists upstreams. The query selects them by pool, state and address.
@@ -162,9 +151,18 @@ func listUpstreams(w http.ResponseWriter, r *http.Request) error {
 			return fail(http.StatusNotFound, fmt.Errorf("there is no pool '%s'", name))
 		}
 	}
-	return reply(w, http.StatusOK, upstreamsWhere(func(u *pool.UpstreamView) bool {
-		return (len(pools) == 0 || slices.Contains(pools, u.Pool)) && (len(states) == 0 || slices.Contains(states, string(u.State)))
-	}))
+	all := []pool.UpstreamView{}
+	for _, p := range pool.Serving() {
+		if len(pools) > 0 && !slices.Contains(pools, p.Name()) {
+			continue
+		}
+		for _, u := range p.View().Upstreams {
+			if len(states) == 0 || slices.Contains(states, string(u.State)) {
+				all = append(all, u)
+			}
+		}
+	}
+	return reply(w, http.StatusOK, all)
 }
 
 // join lists texts.
@@ -186,7 +184,7 @@ func poolNamed(name string) (*pool.Pool, bool) {
 	return nil, false
 }
 
-// Dormant is an order for what no configuration knows.
+// listedOrder is an order as the API lists it.
 type listedOrder struct {
 	*orders.Order
 	Dormant bool `json:"dormant"` // no pool has what it is for
@@ -194,20 +192,27 @@ type listedOrder struct {
 
 // listOrders lists the orders in force.
 func listOrders() []listedOrder {
+	type upstream struct{ pool, address string }
+	known := make(map[upstream]bool) // with the pool "", what any pool has
+	for _, p := range pool.Serving() {
+		known[upstream{pool: p.Name()}] = true
+		p.EachAddress(func(address string) {
+			known[upstream{p.Name(), address}], known[upstream{"", address}] = true, true
+		})
+	}
 	all := []listedOrder{}
 	for _, o := range orders.Default.List() {
-		all = append(all, listedOrder{o, dormant(o)})
+		all = append(all, listedOrder{o, !known[upstream{o.Pool, o.Address}]})
 	}
 	return all
 }
 
 // dormant reports whether no pool has what the order is for.
 func dormant(o *orders.Order) bool {
-	if o.Address == "" {
-		_, ok := poolNamed(o.Pool)
-		return !ok
+	for _, p := range pool.Serving() {
+		if (o.Pool == "" || o.Pool == p.Name()) && (o.Address == "" || p.Has(o.Address)) {
+			return false
+		}
 	}
-	return len(upstreamsWhere(func(u *pool.UpstreamView) bool {
-		return named(u, o.Address) && (o.Pool == "" || o.Pool == u.Pool)
-	})) == 0
+	return true
 }

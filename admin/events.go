@@ -15,7 +15,8 @@ import (
 const heartbeat = 15 * time.Second
 
 // streamEvents sends events as they happen, in the format of server-sent events. A client
-// that reconnects with Last-Event-ID gets those that it has missed, of the latest 200.
+// that reconnects with Last-Event-ID gets those that it has missed, of the latest 200. The stream ends with its server: Caddy replaces
+// that at each load of a configuration.
 func streamEvents(w http.ResponseWriter, r *http.Request) error {
 	after, _ := strconv.ParseUint(r.Header.Get("Last-Event-ID"), 10, 64)
 	events, end := pool.Events.Listen(after)
@@ -23,17 +24,21 @@ func streamEvents(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Time{}) // that of the admin server would end the request after ten seconds
 	_ = control.SetWriteDeadline(time.Time{})
 	if _, err := fmt.Fprint(w, ": events\n\n"); err != nil {
 		return nil
 	}
 	_ = control.Flush()
+	closing := closingOf(r)
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
 	for {
 		text := ": still here\n\n"
 		select {
 		case <-r.Context().Done():
+			return nil
+		case <-closing:
 			return nil
 		case e := <-events:
 			data, _ := json.Marshal(e) // texts and times: no error

@@ -1,14 +1,16 @@
 package admin
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
-	"regexp"
+	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/caddy-evenkeel/evenkeel/internal/orders"
@@ -22,25 +24,25 @@ const (
 
 // patch is the body of a PATCH. What it leaves out stays as it is.
 type patch struct {
-	State  *orders.State    `json:"state"`
-	Weight *json.RawMessage `json:"weight"` // an integer; null: as configured
-	TTL    *string          `json:"ttl"`    // a duration; empty: for good
-	Reason *string          `json:"reason"`
-	Pool   string           `json:"pool"` // empty: all pools that have the upstream
+	State  *orders.State   `json:"state"`
+	Weight json.RawMessage `json:"weight"` // an integer; null: as configured; nil: not given
+	TTL    *string         `json:"ttl"`    // a duration; empty: for good
+	Reason *string         `json:"reason"`
+	Pool   string          `json:"pool"` // empty: all pools that have the upstream
 }
 
 // readPatch reads and checks the body of the request.
-func readPatch(r *http.Request) (p patch, err error) {
+func readPatch(w http.ResponseWriter, r *http.Request) (p patch, err error) {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || kind != "application/json" {
 		return p, fail(http.StatusBadRequest, errors.New("the content type is not application/json"))
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
-	switch {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	switch large := (*http.MaxBytesError)(nil); {
+	case errors.As(err, &large):
+		return p, fail(http.StatusRequestEntityTooLarge, fmt.Errorf("the body has more than %d bytes", maxBody))
 	case err != nil:
 		return p, fail(http.StatusBadRequest, fmt.Errorf("reading the body: %v", err))
-	case len(body) > maxBody:
-		return p, fail(http.StatusRequestEntityTooLarge, fmt.Errorf("the body has more than %d bytes", maxBody))
 	}
 	if err := decodeStrictly(body, &p); err != nil {
 		return p, fail(http.StatusBadRequest, err)
@@ -53,6 +55,9 @@ func readPatch(r *http.Request) (p patch, err error) {
 
 // apply changes the order as the patch says.
 func (p *patch) apply(o *orders.Order) error {
+	if p.State == nil && p.Weight == nil && o.Given.IsZero() {
+		return fmt.Errorf("%w whose ttl or reason could change: give state or weight, too", orders.ErrUnknown)
+	}
 	if p.State != nil {
 		if *p.State == "" {
 			return errors.New("state: it is empty")
@@ -60,7 +65,7 @@ func (p *patch) apply(o *orders.Order) error {
 		o.State = *p.State
 	}
 	if p.Weight != nil {
-		weight, err := parseWeight(*p.Weight)
+		weight, err := parseWeight(p.Weight)
 		if err != nil {
 			return err
 		}
@@ -104,58 +109,64 @@ func parseTTL(text string) (*time.Time, error) {
 
 // serveUpstream serves a request for the upstream.
 func serveUpstream(w http.ResponseWriter, r *http.Request, address string) error {
-	in := upstreamsWhere(func(u *pool.UpstreamView) bool { return named(u, address) })
-	key := address // that of its orders: the dialled address
-	for _, u := range in {
-		if u.Dialled != "" {
-			key = u.Dialled
+	in := []*pool.Pool{}
+	key := "" // the address that its orders name
+	for _, p := range pool.Serving() {
+		if p.Has(address) {
+			in = append(in, p)
+			key = cmp.Or(key, p.OrderedBy(address))
 		}
 	}
-	if len(in) == 0 && !slices.ContainsFunc(orders.Default.List(), func(o *orders.Order) bool { return o.Address == address }) {
-		return fail(http.StatusNotFound, fmt.Errorf("no pool has the upstream '%s'", address))
+	key = cmp.Or(key, address)
+	if len(in) == 0 && len(orders.Default.For(address)) == 0 {
+		return noUpstream(address)
 	}
-	return method(r, map[string]func() error{
+	path := root + "upstreams/" + url.PathEscape(address)
+	return method(w, r, map[string]func() error{
 		http.MethodGet: func() error {
-			w.Header().Set("ETag", etag(r, orders.Default.Tag("", key)))
-			return reply(w, http.StatusOK, in)
+			tag := orders.Default.Tag("", key) // before the views, which are no older then
+			views := []pool.UpstreamView{}
+			for _, p := range in {
+				views = append(views, p.ViewsOf(address)...)
+			}
+			w.Header().Set("ETag", etag(path, tag))
+			return reply(w, http.StatusOK, views)
 		},
 		http.MethodPatch: func() error {
-			p, err := readPatch(r)
+			p, err := readPatch(w, r)
 			if err != nil {
 				return err
 			}
-			if err := p.fits(in); err != nil {
+			if err := p.fits(in, address); err != nil {
 				return err
 			}
-			return give(w, r, p.Pool, key, func(o *orders.Order) error { return p.apply(o) })
+			return give(w, r, path, p.Pool, key, p.apply)
 		},
-		http.MethodDelete: func() error {
-			return give(w, r, r.URL.Query().Get("pool"), key, withdraw)
-		},
+		http.MethodDelete: func() error { return give(w, r, path, r.URL.Query().Get("pool"), key, withdraw) },
 	})
 }
 
-// fits returns an error if the patch orders what makes no sense for the upstream, as the
-// pools have it.
-func (p *patch) fits(in []pool.UpstreamView) error {
+func noUpstream(address string) error {
+	return fail(http.StatusNotFound, fmt.Errorf("no pool has the upstream '%s'", address))
+}
+
+// fits returns an error if the patch orders what makes no sense for the upstream in the
+// pools that have it.
+func (p *patch) fits(in []*pool.Pool, address string) error {
 	if p.Pool != "" {
-		in = slices.DeleteFunc(slices.Clone(in), func(u pool.UpstreamView) bool { return u.Pool != p.Pool })
+		in = slices.DeleteFunc(in, func(in *pool.Pool) bool { return in.Name() != p.Pool })
 		if len(in) == 0 {
-			return fail(http.StatusNotFound, fmt.Errorf("pool: '%s' has no such upstream", p.Pool))
+			return fail(http.StatusNotFound, fmt.Errorf("pool: '%s' has no upstream '%s'", p.Pool, address))
 		}
 	}
-	if p.Weight == nil || string(*p.Weight) == "null" || string(*p.Weight) == "0" {
-		return nil
+	any := func(has func(*pool.Pool) bool) bool { return len(in) == 0 || slices.ContainsFunc(in, has) }
+	switch weight := string(p.Weight); {
+	case !any(func(in *pool.Pool) bool { return in.OrderedBy(address) != "" }):
+		return fail(http.StatusBadRequest, errors.New("nothing can be ordered of an upstream whose address depends on the request"))
+	case weight != "" && weight != "null" && weight != "0" && !any((*pool.Pool).Weighted):
+		return fail(http.StatusBadRequest, errors.New("weight: the policy of the pool knows no weights other than 0"))
 	}
-	for _, u := range in {
-		if found, ok := poolNamed(u.Pool); ok && found.View().Weighted {
-			return nil
-		}
-	}
-	if len(in) == 0 {
-		return nil
-	}
-	return fail(http.StatusBadRequest, errors.New("weight: the policy of the pool knows no weights other than 0"))
+	return nil
 }
 
 // servePool serves a request for the pool.
@@ -164,25 +175,26 @@ func servePool(w http.ResponseWriter, r *http.Request, name string) error {
 	if !ok && orders.Default.OfPool(name) == nil {
 		return fail(http.StatusNotFound, fmt.Errorf("there is no pool '%s'", name))
 	}
-	return method(r, map[string]func() error{
+	path := root + "pools/" + url.PathEscape(name)
+	return method(w, r, map[string]func() error{
 		http.MethodGet: func() error {
 			if !ok {
 				return fail(http.StatusNotFound, fmt.Errorf("there is no pool '%s', only an order for it", name))
 			}
-			w.Header().Set("ETag", etag(r, orders.Default.Tag(name, "")))
+			w.Header().Set("ETag", etag(path, orders.Default.Tag(name, "")))
 			return reply(w, http.StatusOK, found.View())
 		},
 		http.MethodPatch: func() error {
-			p, err := readPatch(r)
+			p, err := readPatch(w, r)
 			switch {
 			case err != nil:
 				return err
 			case p.Weight != nil || p.Pool != "":
 				return fail(http.StatusBadRequest, errors.New("a pool has no weight, and no pool; there are state, ttl, reason"))
 			}
-			return give(w, r, name, "", func(o *orders.Order) error { return p.apply(o) })
+			return give(w, r, path, name, "", p.apply)
 		},
-		http.MethodDelete: func() error { return give(w, r, name, "", withdraw) },
+		http.MethodDelete: func() error { return give(w, r, path, name, "", withdraw) },
 	})
 }
 
@@ -192,9 +204,9 @@ func withdraw(o *orders.Order) error {
 	return nil
 }
 
-// give changes an order, and answers with it as it is then.
-func give(w http.ResponseWriter, r *http.Request, in, address string, edit func(*orders.Order) error) error {
-	tag, err := matched(r)
+// give changes an order, and answers with it as it is then. Path is that of the ETag.
+func give(w http.ResponseWriter, r *http.Request, path, in, address string, edit func(*orders.Order) error) error {
+	tag, err := matched(r, path)
 	if err != nil {
 		return err
 	}
@@ -203,47 +215,43 @@ func give(w http.ResponseWriter, r *http.Request, in, address string, edit func(
 		invalid = edit(o)
 		return invalid
 	})
-	storage := (*orders.StorageError)(nil)
 	switch {
+	case errors.Is(err, orders.ErrUnknown):
+		return fail(http.StatusNotFound, err)
 	case invalid != nil:
 		return fail(http.StatusBadRequest, invalid)
 	case errors.Is(err, orders.ErrConflict):
 		return fail(http.StatusPreconditionFailed, err)
-	case errors.As(err, &storage), err != nil:
+	case err != nil:
 		return fail(http.StatusServiceUnavailable, err)
+	case r.Method == http.MethodDelete && given.Before == nil && !given.Mended:
+		return fail(http.StatusNotFound, noOrder(in, address))
 	}
-	w.Header().Set("ETag", etag(r, orders.Default.Tag(in, address)))
+	w.Header().Set("ETag", etag(path, orders.Default.Tag(in, address)))
 	if given.Order == nil {
-		if r.Method == http.MethodDelete && given.Before == nil {
-			return fail(http.StatusNotFound, errors.New("there is no such order"))
-		}
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
 	return reply(w, http.StatusOK, listedOrder{given.Order, dormant(given.Order)})
 }
 
-// etag returns the ETag of a path whose orders have the tag, as Caddy's /config writes it.
-func etag(r *http.Request, tag string) string {
-	return fmt.Sprintf(`"%s %s"`, r.URL.EscapedPath(), tag)
-}
-
-var ifMatch = regexp.MustCompile(`^"([^" ]+) ([0-9a-f]+)"$`)
-
-// matched returns the tag that the request's If-Match asks for; empty where it has none.
-func matched(r *http.Request) (tag string, err error) {
-	header := r.Header.Get("If-Match")
-	if header == "" {
-		return "", nil
+// noOrder says that there is no order for the upstream in the pool, and which others
+// there are.
+func noOrder(in, address string) error {
+	var others []string
+	if address != "" {
+		for _, o := range orders.Default.For(address) {
+			if o.Pool == "" {
+				others = append(others, "one for all pools: leave ?pool away")
+			} else {
+				others = append(others, fmt.Sprintf("one for the pool '%s': add ?pool=%s", o.Pool, url.QueryEscape(o.Pool)))
+			}
+		}
 	}
-	parts := ifMatch.FindStringSubmatch(header)
-	switch {
-	case parts == nil:
-		return "", fail(http.StatusBadRequest, fmt.Errorf(`If-Match: %s is not an ETag as this API gives it: "<path> <hash>"`, header))
-	case parts[1] != r.URL.EscapedPath():
-		return "", fail(http.StatusBadRequest, fmt.Errorf("If-Match: it is an ETag of another path: %s", parts[1]))
+	if len(others) == 0 {
+		return orders.ErrUnknown
 	}
-	return parts[2], nil
+	return fmt.Errorf("%w; there is %s", orders.ErrUnknown, strings.Join(others, "; there is "))
 }
 
 // checkNow has all checks probe the upstream at once.
@@ -258,7 +266,7 @@ func checkNow(w http.ResponseWriter, r *http.Request, address string) error {
 	}
 	switch {
 	case !known:
-		return fail(http.StatusNotFound, fmt.Errorf("no pool has the upstream '%s'", address))
+		return noUpstream(address)
 	case probed == 0:
 		return fail(http.StatusConflict, errors.New("the upstream has no health check"))
 	}

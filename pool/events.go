@@ -74,6 +74,9 @@ func (f *Feed) Listen(after uint64) (events <-chan Event, end func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if after > 0 {
+		if after > f.last {
+			after = 0 // a number of the process before
+		}
 		for _, e := range f.kept {
 			if e.ID > after {
 				c <- e

@@ -1,6 +1,8 @@
 package pool
 
 import (
+	"time"
+
 	"go.uber.org/zap"
 
 	"github.com/caddy-evenkeel/evenkeel/internal/orders"
@@ -27,6 +29,7 @@ func (p *Pool) paused() *orders.Order {
 // a weight other than 0 has changed: a drain leaves hash tables as they are. The pool's
 // mutex building is held.
 func (p *Pool) obey(ms *membership, now int64) {
+	p.tellPause()
 	for _, m := range ms.members {
 		before := m.ordered
 		m.ordered = p.ordered(m)
@@ -41,8 +44,8 @@ func (p *Pool) obey(ms *membership, now int64) {
 		if keepsOut(before) && !keepsOut(m.ordered) {
 			m.resumed.Store(now)
 		}
-		if ms.snapshot.Load() != nil { // else [Pool.tellStart] tells
-			p.logOrder("an order takes effect", m)
+		if p.serving.Load() { // else [Pool.tellStart] tells
+			p.tellOrder(m)
 		}
 	}
 	for i, m := range ms.members {
@@ -56,15 +59,37 @@ func (p *Pool) obey(ms *membership, now int64) {
 // keepsOut reports whether the orders keep new traffic from an upstream.
 func keepsOut(e orders.Effect) bool { return e.State != "" || e.Weight != nil && *e.Weight == 0 }
 
+// tellOrder logs and publishes a change of what is ordered of the member.
+func (p *Pool) tellOrder(m *member) {
+	message := "an order takes effect"
+	if !m.ordered.Any() {
+		message = "an order has ended"
+	}
+	p.logOrder(message, m)
+	Events.Publish(Event{Time: time.Now(), Kind: OrdersChanged, Pool: p.name, Upstream: m.address, To: m.ordered.String(), Reason: m.ordered.Reason()})
+}
+
+// tellPause logs and publishes a change of what is ordered of the pool. The pool's mutex
+// building is held.
+func (p *Pool) tellPause() {
+	by := p.paused()
+	if by == p.pausedBy {
+		return
+	}
+	p.pausedBy = by
+	if !p.serving.Load() {
+		return
+	}
+	e := Event{Time: time.Now(), Kind: OrdersChanged, Pool: p.name, To: string(orders.Open)}
+	if by != nil {
+		e.To, e.Reason = string(orders.Paused), by.Reason
+	}
+	p.logger.Info("an order changes the state of the pool", zap.String("state", e.To), zap.String("reason", e.Reason))
+	Events.Publish(e)
+}
+
 // logOrder logs what is ordered of the member.
 func (p *Pool) logOrder(message string, m *member) {
-	order, reason := "none", ""
-	if by := m.ordered.WeightBy; by != nil {
-		order, reason = by.String(), by.Reason
-	}
-	if by := m.ordered.StateBy; by != nil {
-		order, reason = by.String(), by.Reason
-	}
-	p.logger.Info(message, zap.String("upstream", m.address), zap.String("order", order), zap.String("reason", reason),
+	p.logger.Info(message, zap.String("upstream", m.address), zap.String("order", m.ordered.String()), zap.String("reason", m.ordered.Reason()),
 		zap.Uint32("configured_weight", m.configured))
 }

@@ -79,8 +79,9 @@ type Pool struct {
 	wakeUp    wakeup.Timer        // for states that change by themselves
 	intervals wakeup.Timer        // for the ends of outlier detection's intervals
 
-	serving atomic.Bool          // operators see it
-	orders  *orders.Subscription // nil for a pool without handler
+	serving  atomic.Bool          // operators see it
+	orders   *orders.Subscription // nil for a pool without handler
+	pausedBy *orders.Order        // as of the latest build; guarded by building
 
 	app        *app.App           // nil where the pool has neither handler nor checks, as are the next two
 	checks     *healthcheck.Group // what its checks share

@@ -53,20 +53,3 @@ func Serving() []*Pool {
 
 // Name returns the name of the pool.
 func (p *Pool) Name() string { return p.name }
-
-// Probe has all checks of the upstream at the address probe it at once. It reports
-// whether the pool has the upstream, and how many checks there are.
-func (p *Pool) Probe(address string) (found bool, checks int) {
-	for _, m := range p.members() {
-		if m.address != address && m.dialled != address {
-			continue
-		}
-		found = true
-		for _, w := range m.watches {
-			if w.ProbeNow() {
-				checks++
-			}
-		}
-	}
-	return found, checks
-}

@@ -58,9 +58,12 @@ func (p *Pool) tellStart() {
 	if o := p.paused(); o != nil {
 		p.logger.Warn("the pool is paused"+orderedBy(o)+": requests wait", zap.Time("since", o.Given))
 	}
+	overridden := 0
 	for _, m := range p.static.members {
 		if m.ordered.Any() {
-			p.logOrder("an order overrides the configuration", m)
+			if overridden++; overridden <= maxReasons {
+				p.logOrder("an order overrides the configuration", m)
+			}
 		}
 		s := p.stateOf(m, now)
 		status := m.status(&s, now)
@@ -72,6 +75,9 @@ func (p *Pool) tellStart() {
 		}
 		p.logger.Info("upstream is not up", zap.String("upstream", m.address), zap.String("state", string(status.Code)),
 			zap.String("reason", status.Detail), zap.Time("since", m.since()))
+	}
+	if overridden > maxReasons {
+		p.logger.Info("orders override the configuration of further upstreams", zap.Int("upstreams", overridden-maxReasons))
 	}
 	if told > maxReasons {
 		p.logger.Info("further upstreams are not up", zap.Int("upstreams", told-maxReasons))

@@ -107,25 +107,33 @@ func (p *Pool) View() View {
 			v.DownSince = timeOf(lost)
 		}
 	}
-	v.Upstreams = make([]UpstreamView, 0, len(p.static.members))
-	var sum uint64
+	v.Upstreams = p.upstreamViews(now, func(*member) bool { return true })
+	return v
+}
+
+// upstreamViews returns the views of the members that are wanted.
+func (p *Pool) upstreamViews(now int64, wanted func(*member) bool) []UpstreamView {
+	members := p.members()
+	views := make([]UpstreamView, 0, len(p.static.members))
 	recent := make([]uint64, 0, len(p.static.members))
-	for _, m := range p.members() {
-		u := p.viewOf(m, now)
+	var sum uint64
+	for _, m := range members {
 		n := uint64(0)
 		if m.known != nil {
 			last, present := m.known.counters.latest(now)
 			n = last + present
 		}
 		sum += n
-		recent, v.Upstreams = append(recent, n), append(v.Upstreams, u)
+		if wanted(m) {
+			recent, views = append(recent, n), append(views, p.viewOf(m, now))
+		}
 	}
 	if sum > 0 {
 		for i, n := range recent {
-			v.Upstreams[i].Share = float64(n) / float64(sum)
+			views[i].Share = float64(n) / float64(sum)
 		}
 	}
-	return v
+	return views
 }
 
 // viewOf returns what operators see of the member.

@@ -1,6 +1,7 @@
 package orders
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -92,16 +93,23 @@ func (b *book) of(pool, address string, now time.Time) (e Effect) {
 
 // list returns the orders in force, sorted by address and pool.
 func (b *book) list(now time.Time) (list []*Order) {
+	return b.where(now, func(*Order) bool { return true })
+}
+
+// about returns the orders in force for the address in any pool, or for the pool where
+// the address is empty, sorted by pool.
+func (b *book) about(pool, address string, now time.Time) []*Order {
+	return b.where(now, func(o *Order) bool { return o.Address == address && (address != "" || o.Pool == pool) })
+}
+
+func (b *book) where(now time.Time, fits func(*Order) bool) (list []*Order) {
 	for _, o := range b.all() {
-		if !o.ended(now) {
+		if fits(o) && !o.ended(now) {
 			list = append(list, o)
 		}
 	}
 	slices.SortFunc(list, func(a, b *Order) int {
-		if c := strings.Compare(a.Address, b.Address); c != 0 {
-			return c
-		}
-		return strings.Compare(a.Pool, b.Pool)
+		return cmp.Or(strings.Compare(a.Address, b.Address), strings.Compare(a.Pool, b.Pool))
 	})
 	return list
 }
@@ -115,7 +123,7 @@ func (b *book) change(edit func(map[key]*Order)) {
 	}
 	edit(next)
 	for k, o := range next {
-		if before := b.all()[k]; before != nil && before.tag() == o.tag() {
+		if before := b.all()[k]; before != o && o.equal(before) {
 			next[k] = before // who compares pointers sees what has changed
 		}
 	}
@@ -163,23 +171,13 @@ func (b *book) arm() {
 	}
 }
 
-// tag returns what differs for different orders; the empty text for none.
-func (o *Order) tag() string {
-	if o == nil {
-		return ""
-	}
-	text, _ := json.Marshal(o) // texts, a number and times within range: no error
-	return string(text)
-}
-
-// Tag returns what differs where different orders are in force for the address in any
+// tag returns what differs where different orders are in force for the address in any
 // pool, or for the pool where the address is empty.
 func (b *book) tag(pool, address string, now time.Time) string {
 	h := sha256.New()
-	for _, o := range b.list(now) {
-		if o.Address == address && (address != "" || o.Pool == pool) {
-			h.Write([]byte(o.tag()))
-		}
+	for _, o := range b.about(pool, address, now) {
+		text, _ := json.Marshal(o) // texts, a number and times within range: no error
+		h.Write(text)
 	}
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }

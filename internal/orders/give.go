@@ -2,7 +2,6 @@ package orders
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -11,10 +10,21 @@ import (
 // ErrConflict is returned where the orders are not those that the caller has seen.
 var ErrConflict = errors.New("the orders have changed meanwhile")
 
+// ErrUnknown is returned where there is no order that could be changed so.
+var ErrUnknown = errors.New("there is no such order")
+
+// StorageError is returned where the storage has not taken an order.
+type StorageError struct{ Err error }
+
+func (e *StorageError) Error() string { return "the storage has not taken the order: " + e.Err.Error() }
+
+func (e *StorageError) Unwrap() error { return e.Err }
+
 // Given is what a call changed.
 type Given struct {
 	Order  *Order // as it is now; nil where none is left
 	Before *Order // nil where there was none
+	Mended bool   // one that could not be read was replaced, or removed
 }
 
 // Change changes the order of the upstream in the pool (or in all, where the pool is
@@ -25,16 +35,15 @@ func (s *Store) Change(ctx context.Context, pool, address, tag string, edit func
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	select {
-	case s.writing <- struct{}{}:
+	case s.changing <- struct{}{}:
 	case <-ctx.Done():
-		return g, errors.New("another order is being given, and the storage is slow: nothing has changed")
+		return g, &StorageError{errors.New("another order is being given, and the storage is slow")}
 	}
-	defer func() { <-s.writing }()
-	now := time.Now()
+	defer func() { <-s.changing }()
+	now, k := time.Now(), key{pool, address}
 	if tag != "" && tag != s.book.tag(pool, address, now) {
 		return g, ErrConflict
 	}
-	k := key{pool, address}
 	o := &Order{Pool: pool, Address: address}
 	if g.Before = s.book.get(k, now); g.Before != nil {
 		copied := *g.Before
@@ -50,13 +59,18 @@ func (s *Store) Change(ctx context.Context, pool, address, tag string, edit func
 	if o.ended(now) || o.Empty() {
 		o = nil
 	}
-	if o == nil && g.Before == nil {
+	bad := s.problems.has(storageKey(k))
+	switch {
+	case o == nil && g.Before == nil && !bad:
 		return g, nil
+	case o != nil && g.Before == nil && len(s.book.all()) >= maxStored:
+		return g, &StorageError{fmt.Errorf("there are %d orders, and no more are kept; end some", maxStored)}
 	}
 	if err := s.write(ctx, k, o); err != nil {
 		return g, err
 	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.written[k] = s.reads
 	s.book.change(func(orders map[key]*Order) {
 		if o == nil {
@@ -65,35 +79,25 @@ func (s *Store) Change(ctx context.Context, pool, address, tag string, edit func
 			orders[k] = o
 		}
 	})
-	s.mu.Unlock()
-	g.Order = o
+	g.Order, g.Mended = o, bad
 	return g, nil
 }
 
 // write writes the order to the storage, or removes it there where it is nil. It does not
-// wait for longer than the context lasts, though the storage may.
+// wait for longer than the context lasts, though the storage may: nothing else is written
+// until that has answered.
 func (s *Store) write(ctx context.Context, k key, o *Order) error {
-	storage := s.storage()
-	if storage == nil {
-		return errors.New("no configuration with a load balancer runs: nothing has changed")
+	u := s.use()
+	if u == nil {
+		return &StorageError{errors.New("no configuration with a load balancer runs")}
+	}
+	if !u.begin(ctx.Done()) {
+		return &StorageError{errors.New("it is slow: it has not answered to an earlier order yet")}
 	}
 	done := make(chan error, 1)
 	go func() {
-		if o == nil {
-			done <- storage.Delete(ctx, storageKey(k))
-			return
-		}
-		if !storage.Exists(ctx, formatKey) {
-			if err := storage.Store(ctx, formatKey, []byte(fmt.Sprintf("{\"version\":%d}\n", version))); err != nil {
-				done <- err
-				return
-			}
-		}
-		text, err := json.Marshal(stored{version, o})
-		if err == nil {
-			err = storage.Store(ctx, storageKey(k), text)
-		}
-		done <- err
+		defer u.end()
+		done <- s.writeTo(ctx, u, k, o)
 	}()
 	select {
 	case err := <-done:
@@ -102,24 +106,31 @@ func (s *Store) write(ctx context.Context, k key, o *Order) error {
 		}
 		return nil
 	case <-ctx.Done():
-		return &StorageError{errors.New("it is slow, and may or may not have taken the order")}
+		return &StorageError{errors.New("it is slow; it may take the order yet, which is obeyed then")}
 	}
 }
 
-// StorageError is returned where the storage has not taken an order.
-type StorageError struct{ Err error }
-
-func (e *StorageError) Error() string {
-	return fmt.Sprintf("the storage has not taken the order, so nothing has changed: %v", e.Err)
+func (s *Store) writeTo(ctx context.Context, u *Use, k key, o *Order) error {
+	ok, err := marked(ctx, u.storage)
+	if err != nil {
+		return err
+	}
+	if !ok { // it is new, or has lost what was in it
+		if err := u.mark(ctx, s.book.list(time.Now())); err != nil {
+			return err
+		}
+	}
+	return u.put(ctx, k, o)
 }
-
-func (e *StorageError) Unwrap() error { return e.Err }
 
 // Of returns what is ordered of the upstream at the dial address in the pool.
 func (s *Store) Of(pool, address string) Effect { return s.book.of(pool, address, time.Now()) }
 
 // OfPool returns the order of the pool; nil for none.
 func (s *Store) OfPool(pool string) *Order { return s.book.get(key{pool: pool}, time.Now()) }
+
+// For returns the orders in force for the address, sorted by pool.
+func (s *Store) For(address string) []*Order { return s.book.about("", address, time.Now()) }
 
 // List returns the orders in force, sorted by address and pool.
 func (s *Store) List() []*Order { return s.book.list(time.Now()) }

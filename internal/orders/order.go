@@ -6,7 +6,10 @@ package orders
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
+	"unicode"
 )
 
 // State is the state that an order gives.
@@ -51,6 +54,13 @@ func (o *Order) Empty() bool {
 // ended reports whether the order has ended by the time.
 func (o *Order) ended(now time.Time) bool { return o.Ends != nil && !now.Before(*o.Ends) }
 
+// equal reports whether the orders order the same, and were given at the same time.
+func (o *Order) equal(p *Order) bool {
+	return p != nil && o.Pool == p.Pool && o.Address == p.Address && o.State == p.State && o.Reason == p.Reason && o.Given.Equal(p.Given) &&
+		(o.Weight == nil) == (p.Weight == nil) && (o.Weight == nil || *o.Weight == *p.Weight) &&
+		(o.Ends == nil) == (p.Ends == nil) && (o.Ends == nil || o.Ends.Equal(*p.Ends))
+}
+
 // Validate returns what is wrong with the order.
 func (o *Order) Validate() error {
 	switch {
@@ -62,6 +72,8 @@ func (o *Order) Validate() error {
 		return fmt.Errorf("weight: %d is not between 0 and %d", *o.Weight, MaxWeight)
 	case len(o.Reason) > maxReason:
 		return fmt.Errorf("reason: %d bytes are more than %d", len(o.Reason), maxReason)
+	case strings.ContainsFunc(o.Reason, unicode.IsControl):
+		return errors.New("reason: it has control characters, such as the end of a line")
 	}
 	switch o.State {
 	case "":
@@ -105,3 +117,26 @@ type Effect struct {
 
 // Any reports whether anything is ordered.
 func (e *Effect) Any() bool { return e.StateBy != nil || e.WeightBy != nil }
+
+// String says what is ordered; empty for nothing.
+func (e *Effect) String() string {
+	var text []string
+	if e.StateBy != nil {
+		text = append(text, string(e.StateBy.State))
+	}
+	if e.Weight != nil {
+		text = append(text, fmt.Sprintf("weight %d", *e.Weight))
+	}
+	return strings.Join(text, ", ")
+}
+
+// Reason returns the reasons that the operators gave.
+func (e *Effect) Reason() string {
+	var text []string
+	for _, by := range []*Order{e.StateBy, e.WeightBy} {
+		if by != nil && by.Reason != "" && !slices.Contains(text, by.Reason) {
+			text = append(text, by.Reason)
+		}
+	}
+	return strings.Join(text, "; ")
+}

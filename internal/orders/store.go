@@ -2,59 +2,41 @@ package orders
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"sync"
 	"time"
 
 	"github.com/caddyserver/certmagic"
-	"go.uber.org/zap"
-
-	"github.com/caddyserver/caddy/v2"
 )
 
-// Orders lie under one key each, which is written and removed as a whole: nothing is
-// locked, and of two that write at once the last one wins.
 const (
-	prefix    = "load_balancer/orders"
-	formatKey = "load_balancer/format" // written before the first order; without it, an empty storage is not trusted
-	version   = 1
-
-	maxStored = 10_000 // orders that are read
-	maxBytes  = 8 << 10
-
 	// Orders of other instances are obeyed after this time and the reading. The contract
 	// is 5 s.
 	readEvery = 2 * time.Second
 
-	patience = 5 * time.Second // with the storage, for one order
-	priming  = 2 * time.Second // with the storage, before the first configuration serves
+	patience = 5 * time.Second  // with the storage, for one order, and before a warning that it is slow
+	priming  = 2 * time.Second  // with the storage, before the first configuration serves
+	giveUp   = 30 * time.Second // of a reading, where the storage heeds its context
 )
 
-// stored is an order as the storage has it.
-type stored struct {
-	Version int    `json:"version"`
-	Order   *Order `json:"order"`
-}
+var errSlow = errors.New("it is slow, or does not answer")
 
-// Store keeps a book and a storage alike.
+// Store keeps a book and a storage alike. A storage may be slow, or never answer: one
+// reading and one writing at most are under way in each, and nothing waits for either
+// while it holds a mutex.
 type Store struct {
-	book    book
-	writing chan struct{} // has an element while an order is given or ended
+	book     book
+	problems problems
+	changing chan struct{} // has an element while an order is given or ended
+	wake     chan struct{} // has an element if the storage is to be read at once
 
 	mu      sync.Mutex         // guards all below
 	uses    []*Use             // of the configurations that have started; the last one's storage counts
-	reads   int                // of the storage, that have begun
+	reads   int                // of storages, that have begun
 	written map[key]int        // the reading that was the latest when an order was given or ended here
 	stop    context.CancelFunc // ends the reading; nil where no configuration has started
 	done    chan struct{}      // closed at its end
-
-	reading  sync.Mutex        // held while the storage is read; guards problems
-	problems map[string]string // by storage key; the key "" is the storage itself
 }
 
 // Default is the store of the process.
@@ -62,27 +44,38 @@ var Default = NewStore()
 
 // NewStore returns a store without orders.
 func NewStore() *Store {
-	return &Store{writing: make(chan struct{}, 1), written: make(map[key]int), problems: make(map[string]string)}
+	return &Store{
+		changing: make(chan struct{}, 1), wake: make(chan struct{}, 1),
+		written: make(map[key]int), problems: problems{known: make(map[string]string)},
+	}
 }
 
 // Use is a configuration's use of a storage.
-type Use struct{ storage certmagic.Storage }
+type Use struct {
+	storage certmagic.Storage
+	writing chan struct{} // has an element while something is written
+}
+
+func newUse(storage certmagic.Storage) *Use { return &Use{storage, make(chan struct{}, 1)} }
 
 // Prime reads the storage, if no configuration has started yet, so that the first one
 // serves as was ordered before. It waits for a slow storage for two seconds at most.
 func (s *Store) Prime(storage certmagic.Storage) {
-	s.mu.Lock()
-	started := len(s.uses) > 0
-	s.mu.Unlock()
-	if started || storage == nil {
+	if storage == nil || s.use() != nil {
 		return
 	}
-	s.within(priming, storage)
+	ctx, cancel := context.WithTimeout(context.Background(), priming)
+	defer cancel()
+	select {
+	case <-s.read(ctx, newUse(storage), true):
+	case <-ctx.Done():
+		s.problems.note("", errSlow, "the storage is slow: requests are served before the orders of operators are read")
+	}
 }
 
 // Attach has the store use the storage from now on, until [Store.Detach] is called.
 func (s *Store) Attach(storage certmagic.Storage) *Use {
-	u := &Use{storage}
+	u := newUse(storage)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.uses = append(s.uses, u)
@@ -92,7 +85,16 @@ func (s *Store) Attach(storage certmagic.Storage) *Use {
 		s.done = make(chan struct{})
 		go s.readOn(ctx, s.done)
 	}
+	s.readSoon()
 	return u
+}
+
+// readSoon has the storage read at once, or once more after the reading under way.
+func (s *Store) readSoon() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
 }
 
 // Detach ends a use, and waits for a reading that is under way, until the given time at
@@ -107,6 +109,7 @@ func (s *Store) Detach(u *Use, until time.Time) {
 	}
 	if len(s.uses) > 0 || s.stop == nil {
 		s.mu.Unlock()
+		s.readSoon()
 		return
 	}
 	stop, done := s.stop, s.done
@@ -121,79 +124,92 @@ func (s *Store) Detach(u *Use, until time.Time) {
 	}
 }
 
-// storage returns the storage in use; nil for none.
-func (s *Store) storage() certmagic.Storage {
+// use returns the use that counts; nil for none.
+func (s *Store) use() *Use {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.uses) == 0 {
 		return nil
 	}
-	return s.uses[len(s.uses)-1].storage
+	return s.uses[len(s.uses)-1]
 }
 
-// readOn reads the storage again and again.
+// readOn reads the storage again and again. It waits for a reading to end before it
+// begins the next, unless another storage is in use meanwhile.
 func (s *Store) readOn(ctx context.Context, done chan struct{}) {
 	defer close(done)
-	ticker := time.NewTicker(readEvery)
-	defer ticker.Stop()
+	var reading *Use // under way; nil for none
+	var read <-chan struct{}
+	due, slow := time.NewTimer(0), time.NewTimer(patience)
+	slow.Stop()
+	defer due.Stop()
+	defer slow.Stop()
 	for {
-		if storage := s.storage(); storage != nil {
-			s.Read(ctx, storage)
-		}
 		select {
-		case <-ticker.C:
 		case <-ctx.Done():
+			if reading != nil {
+				<-read
+			}
 			return
+		case <-read:
+			reading, read = nil, nil
+			slow.Stop()
+			due.Reset(readEvery)
+			continue
+		case <-slow.C:
+			s.problems.note("", errSlow, unreadable)
+			continue
+		case <-due.C:
+		case <-s.wake:
+		}
+		if u := s.use(); u != nil && u != reading {
+			reading, read = u, s.read(ctx, u, false)
+			slow.Reset(patience)
 		}
 	}
 }
 
-// within reads the storage, for so long at most.
-func (s *Store) within(d time.Duration, storage certmagic.Storage) {
-	ctx, cancel := context.WithTimeout(context.Background(), d)
-	done := make(chan struct{})
-	go func() { // a storage may ignore the context
-		defer close(done)
-		s.Read(ctx, storage)
-	}()
-	select {
-	case <-done:
-	case <-ctx.Done():
-		logger().Warn("the storage is slow: requests are served before the orders of operators are read")
-	}
-	cancel()
-}
-
-// Read takes in the orders that the storage has. What cannot be read stays as it was
-// known last. One warning is logged for each problem.
-func (s *Store) Read(ctx context.Context, storage certmagic.Storage) {
-	s.reading.Lock()
-	defer s.reading.Unlock()
+// read takes in the orders that the storage has, in the background, and closes the
+// channel then. What cannot be read stays as it was known last. Fresh is whether no
+// configuration has started: then what is known is no better than what the storage has.
+func (s *Store) read(ctx context.Context, u *Use, fresh bool) <-chan struct{} {
 	s.mu.Lock()
 	s.reads++
-	reading := s.reads
+	number := s.reads
 	s.mu.Unlock()
-	found, unread, err := s.load(ctx, storage)
-	if ctx.Err() != nil {
-		return
-	}
-	s.problem("", err, "the storage cannot be read: the orders of operators go on as they were last known")
-	if err != nil {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		ctx, cancel := context.WithTimeout(ctx, giveUp)
+		defer cancel()
+		found, unread, err := s.load(ctx, u, fresh)
+		if err != nil && errors.Is(ctx.Err(), context.Canceled) {
+			return
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if current := len(s.uses) == 0; fresh != current || !current && s.uses[len(s.uses)-1] != u {
+			return // the storage is no longer in use
+		}
+		s.problems.note("", err, unreadable)
+		if err == nil {
+			s.take(found, unread, number)
+		}
+	}()
+	return done
+}
+
+// take makes the orders found by the reading of the number those in force. Unread are the
+// keys of orders that are there, but cannot be read. s.mu is held.
+func (s *Store) take(found map[key]*Order, unread map[string]bool, number int) {
 	s.book.change(func(orders map[key]*Order) {
 		for k, o := range orders {
-			if unread[storageKey(k)] {
-				found[k] = o // it cannot be read now
-			}
-			if s.written[k] >= reading {
-				found[k] = o // it was given while the storage was read
+			if s.written[k] >= number || unread[storageKey(k)] {
+				found[k] = o // it was given while the storage was read, or cannot be read now
 			}
 		}
 		for k := range found {
-			if _, ok := orders[k]; !ok && s.written[k] >= reading {
+			if _, ok := orders[k]; !ok && s.written[k] >= number {
 				delete(found, k) // it was ended while the storage was read
 			}
 		}
@@ -203,7 +219,7 @@ func (s *Store) Read(ctx context.Context, storage certmagic.Storage) {
 		}
 	})
 	for k, at := range s.written {
-		if at < reading {
+		if at < number {
 			delete(s.written, k)
 		}
 	}
@@ -211,94 +227,75 @@ func (s *Store) Read(ctx context.Context, storage certmagic.Storage) {
 
 // load returns the orders that the storage has, and the keys of those that it has but
 // that cannot be read.
-func (s *Store) load(ctx context.Context, storage certmagic.Storage) (found map[key]*Order, unread map[string]bool, err error) {
-	keys, err := storage.List(ctx, prefix, false)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		keys = nil
-	case err != nil:
+func (s *Store) load(ctx context.Context, u *Use, fresh bool) (found map[key]*Order, unread map[string]bool, err error) {
+	keys, err := listKeys(ctx, u.storage)
+	if err != nil {
 		return nil, nil, err
 	}
-	if len(keys) == 0 && len(s.book.all()) > 0 {
-		if _, err := storage.Load(ctx, formatKey); err != nil {
-			return nil, nil, fmt.Errorf("it has lost what was in it: %w", err)
-		}
-	}
 	found, unread = make(map[key]*Order), make(map[string]bool)
-	if len(keys) > maxStored {
-		keys = keys[:maxStored]
+	there := make(map[string]bool, len(keys))
+	for _, k := range keys {
+		there[k] = true
+	}
+	if missing := s.missing(there); !fresh && len(missing) > 0 {
+		if err := s.restore(ctx, u, missing, found); err != nil {
+			return nil, nil, err
+		}
 	}
 	now := time.Now()
-	seen := map[string]bool{"": true}
 	for _, k := range keys {
-		seen[k] = true
-		o, err := loadOne(ctx, storage, k)
-		if errors.Is(err, fs.ErrNotExist) {
+		o, err := loadOne(ctx, u.storage, k)
+		if ctx.Err() != nil {
+			return nil, nil, ctx.Err()
+		}
+		if isMissing(err) {
+			delete(there, k)
 			continue // it was ended meanwhile
 		}
-		s.problem(k, err, "an order in the storage cannot be read: it stays as it was last known")
+		s.problems.note(k, err, "an order in the storage cannot be read: it stays as it was last known; give it again, or delete it")
 		switch {
 		case err != nil:
 			unread[k] = true
 		case o.ended(now.Add(-time.Hour)):
-			_ = storage.Delete(ctx, k) // the next reading tries again
+			u.sweep(ctx, k, now)
 		default:
 			found[o.key()] = o
 		}
 	}
-	for k := range s.problems {
-		if !seen[k] {
-			delete(s.problems, k)
-		}
-	}
+	s.problems.keep(there)
 	return found, unread, nil
 }
 
-// loadOne returns the order under the storage key.
-func loadOne(ctx context.Context, storage certmagic.Storage, at string) (*Order, error) {
-	text, err := storage.Load(ctx, at)
-	if err != nil {
-		return nil, err
+// missing returns the known orders that have not ended, and are not there.
+func (s *Store) missing(there map[string]bool) (missing []*Order) {
+	now := time.Now()
+	for k, o := range s.book.all() {
+		if !there[storageKey(k)] && !o.ended(now) {
+			missing = append(missing, o)
+		}
 	}
-	if len(text) > maxBytes {
-		return nil, fmt.Errorf("%d bytes are more than %d", len(text), maxBytes)
-	}
-	var in stored
-	if err := json.Unmarshal(text, &in); err != nil {
-		return nil, err
-	}
-	switch {
-	case in.Version > version:
-		return nil, fmt.Errorf("its format %d is newer than %d, the latest that this version of the plugin reads", in.Version, version)
-	case in.Version < 1 || in.Order == nil:
-		return nil, errors.New("it is no order")
-	}
-	if err := in.Order.Validate(); err != nil {
-		return nil, err
-	}
-	if storageKey(in.Order.key()) != at {
-		return nil, errors.New("it is an order of another upstream")
-	}
-	return in.Order, nil
+	return missing
 }
 
-// problem logs a problem that is new, and the end of one. s.reading is held.
-func (s *Store) problem(at string, err error, message string) {
-	before := s.problems[at]
-	switch {
-	case err == nil && before != "":
-		delete(s.problems, at)
-		logger().Info("the orders of operators can be read again", zap.String("key", at))
-	case err != nil && before == "":
-		s.problems[at] = err.Error()
-		logger().Warn(message, zap.String("key", at), zap.Error(err))
+// restore writes the known orders that are missing, and adds them to those found, if the
+// storage has lost what was in it. If it has not, they have been ended elsewhere.
+func (s *Store) restore(ctx context.Context, u *Use, missing []*Order, found map[key]*Order) error {
+	if ok, err := marked(ctx, u.storage); ok || err != nil {
+		return err
 	}
+	if !u.begin(nil) {
+		return errors.New("it has lost what was in it, and an order is being written to it")
+	}
+	defer u.end()
+	if ok, err := marked(ctx, u.storage); ok || err != nil {
+		return err // by a writer that was faster
+	}
+	if err := u.mark(ctx, missing); err != nil {
+		return fmt.Errorf("it has lost what was in it, and does not take it again: %w", err)
+	}
+	logger().Warn("the storage had lost the orders of operators: they are written to it again, as they were last known")
+	for _, o := range missing {
+		found[o.key()] = o
+	}
+	return nil
 }
-
-// storageKey returns the key in the storage.
-func storageKey(k key) string {
-	h := sha256.Sum256([]byte(k.pool + "\n" + k.address))
-	return prefix + "/" + hex.EncodeToString(h[:16]) + ".json"
-}
-
-func logger() *zap.Logger { return caddy.Log().Named("load_balancer.orders") }

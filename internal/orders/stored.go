@@ -1,0 +1,167 @@
+package orders
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"regexp"
+	"time"
+
+	"github.com/caddyserver/certmagic"
+)
+
+// Orders lie under one key each, which is written and removed as a whole: nothing is
+// locked, and of two that write at once the last one wins.
+const (
+	prefix    = "load_balancer/orders"
+	formatKey = "load_balancer/format" // a storage without it has lost what was in it, or never had an order
+	version   = 1
+
+	maxStored = 10_000 // orders
+	maxBytes  = 8 << 10
+)
+
+// stored is an order as the storage has it.
+type stored struct {
+	Version int    `json:"version"`
+	Order   *Order `json:"order,omitempty"`
+}
+
+// storageKey returns the key in the storage.
+func storageKey(k key) string {
+	h := sha256.Sum256([]byte(k.pool + "\n" + k.address))
+	return prefix + "/" + hex.EncodeToString(h[:16]) + ".json"
+}
+
+// A killed writer may leave other keys behind: those of its temporary files.
+var isOrder = regexp.MustCompile("^" + prefix + "/[0-9a-f]{32}[.]json$")
+
+// isMissing reports whether the error says that there is no such key.
+func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
+
+// listKeys returns the keys of orders.
+func listKeys(ctx context.Context, storage certmagic.Storage) (keys []string, err error) {
+	all, err := storage.List(ctx, prefix, false)
+	if err != nil && !isMissing(err) {
+		return nil, err
+	}
+	for _, k := range all {
+		if isOrder.MatchString(k) {
+			keys = append(keys, k)
+		}
+	}
+	if len(keys) > maxStored {
+		return nil, fmt.Errorf("it has %d orders, more than %d", len(keys), maxStored)
+	}
+	return keys, nil
+}
+
+// loadOne returns the order under the storage key.
+func loadOne(ctx context.Context, storage certmagic.Storage, at string) (*Order, error) {
+	text, err := storage.Load(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > maxBytes {
+		return nil, fmt.Errorf("%d bytes are more than %d", len(text), maxBytes)
+	}
+	var in stored
+	if err := json.Unmarshal(text, &in); err != nil {
+		return nil, err
+	}
+	switch {
+	case in.Version > version:
+		return nil, tooNew(in.Version)
+	case in.Version < 1 || in.Order == nil:
+		return nil, errors.New("it is no order")
+	}
+	if err := in.Order.Validate(); err != nil {
+		return nil, err
+	}
+	if storageKey(in.Order.key()) != at {
+		return nil, errors.New("it is an order of another upstream")
+	}
+	return in.Order, nil
+}
+
+func tooNew(found int) error {
+	return fmt.Errorf("its format %d is newer than %d, the latest that this version of the plugin knows", found, version)
+}
+
+// marked reports whether the storage has what is written before the first order.
+func marked(ctx context.Context, storage certmagic.Storage) (bool, error) {
+	text, err := storage.Load(ctx, formatKey)
+	if isMissing(err) {
+		return false, nil
+	}
+	var in stored
+	if err == nil && json.Unmarshal(text, &in) == nil && in.Version > version {
+		err = tooNew(in.Version)
+	}
+	return err == nil, err
+}
+
+// begin takes the right to write, which [Use.end] gives back. It waits until the channel
+// yields; with nil, not at all.
+func (u *Use) begin(quit <-chan struct{}) bool {
+	select {
+	case u.writing <- struct{}{}:
+		return true
+	default:
+	}
+	if quit == nil {
+		return false
+	}
+	select {
+	case u.writing <- struct{}{}:
+		return true
+	case <-quit:
+		return false
+	}
+}
+
+func (u *Use) end() { <-u.writing }
+
+// put writes the order, or removes that of the key where it is nil.
+func (u *Use) put(ctx context.Context, k key, o *Order) error {
+	if o == nil {
+		if err := u.storage.Delete(ctx, storageKey(k)); !isMissing(err) {
+			return err
+		}
+		return nil
+	}
+	text, err := json.Marshal(stored{version, o})
+	if err != nil {
+		return err
+	}
+	return u.storage.Store(ctx, storageKey(k), text)
+}
+
+// mark writes the orders, and then what says that the storage is complete.
+func (u *Use) mark(ctx context.Context, missing []*Order) error {
+	for _, o := range missing {
+		if err := u.put(ctx, o.key(), o); err != nil {
+			return err
+		}
+	}
+	text, err := json.Marshal(stored{Version: version})
+	if err != nil {
+		return err
+	}
+	return u.storage.Store(ctx, formatKey, text)
+}
+
+// sweep removes an order that ended long ago, unless another has been written meanwhile.
+func (u *Use) sweep(ctx context.Context, at string, now time.Time) {
+	if !u.begin(nil) {
+		return // the next reading tries again
+	}
+	defer u.end()
+	if o, err := loadOne(ctx, u.storage, at); err == nil && o.ended(now) {
+		_ = u.storage.Delete(ctx, at) // likewise
+	}
+}
