@@ -7,9 +7,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -122,7 +124,47 @@ func (b *outageTest) answer(r *http.Request) (*http.Response, error) {
 	if serves != nil {
 		return serves(r)
 	}
+	return good()
+}
+
+// good is an answer that an upstream gives at once.
+func good() (*http.Response, error) {
 	return &http.Response{StatusCode: 200, Header: make(http.Header), Body: http.NoBody}, nil
+}
+
+// take has upstreams that are up take so long for each answer. Meanwhile Caddy counts the
+// request.
+func (b *outageTest) take(d time.Duration) {
+	counts := make(map[string]*atomic.Int64)
+	for _, u := range b.statics {
+		counts[u.Dial] = (*atomic.Int64)(unsafe.Pointer(u.Host))
+	}
+	b.serves = func(r *http.Request) (*http.Response, error) {
+		counts[r.URL.Host].Add(1)
+		defer counts[r.URL.Host].Add(-1)
+		time.Sleep(d)
+		return good()
+	}
+}
+
+// connectBy has the plugin open its connections by the function.
+func (b *outageTest) connectBy(dial func(ctx context.Context, network, address string) (net.Conn, error)) {
+	b.t.Helper()
+	var err error
+	b.connector, err = healthcheck.NewConnector(&reverseproxy.HTTPTransport{Transport: &http.Transport{DialContext: dial}})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// within waits for so long, or returns false once the context has ended.
+func within(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // counted returns how many attempts and connections there were on all upstreams.

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-	"unsafe"
 )
 
 // All of ten are down for half a minute under 500 GETs a second: neither requests nor
@@ -150,17 +149,7 @@ func TestFewRequestsLearnOfALoss(t *testing.T) {
 func TestWhatWasHeldWaitsForRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newOutage(t, Options{DefaultMaxRequests: 4}, 2)
-		counts := make(map[string]*atomic.Int64) // Caddy's requests in flight
-		for _, u := range b.statics {
-			counts[u.Dial] = (*atomic.Int64)(unsafe.Pointer(u.Host))
-		}
-		b.serves = func(r *http.Request) (*http.Response, error) {
-			count := counts[r.URL.Host]
-			count.Add(1)
-			defer count.Add(-1)
-			time.Sleep(100 * time.Millisecond)
-			return &http.Response{StatusCode: 200, Header: make(http.Header), Body: http.NoBody}, nil
-		}
+		b.take(100 * time.Millisecond)
 		b.set(true)
 		var all []<-chan outcome
 		for range 50 {
