@@ -29,7 +29,6 @@ type Store struct {
 	book     book
 	problems problems
 	changing chan struct{} // has an element while an order is given or ended
-	wake     chan struct{} // has an element if the storage is to be read at once
 
 	mu      sync.Mutex         // guards all below
 	uses    []*Use             // of the configurations that have started; the last one's storage counts
@@ -37,6 +36,7 @@ type Store struct {
 	written map[key]int        // the reading that was the latest when an order was given or ended here
 	stop    context.CancelFunc // ends the reading; nil where no configuration has started
 	done    chan struct{}      // closed at its end
+	wake    chan struct{}      // has an element if the storage is to be read at once
 }
 
 // Default is the store of the process.
@@ -45,8 +45,8 @@ var Default = NewStore()
 // NewStore returns a store without orders.
 func NewStore() *Store {
 	return &Store{
-		changing: make(chan struct{}, 1), wake: make(chan struct{}, 1),
-		written: make(map[key]int), problems: problems{known: make(map[string]string)},
+		changing: make(chan struct{}, 1), written: make(map[key]int),
+		problems: problems{known: make(map[string]string)},
 	}
 }
 
@@ -82,14 +82,14 @@ func (s *Store) Attach(storage certmagic.Storage) *Use {
 	if s.stop == nil {
 		var ctx context.Context
 		ctx, s.stop = context.WithCancel(context.Background())
-		s.done = make(chan struct{})
-		go s.readOn(ctx, s.done)
+		s.done, s.wake = make(chan struct{}), make(chan struct{}, 1)
+		go s.readOn(ctx, s.done, s.wake)
 	}
 	s.readSoon()
 	return u
 }
 
-// readSoon has the storage read at once, or once more after the reading under way.
+// readSoon has the storage read at once, unless that is under way. s.mu is held.
 func (s *Store) readSoon() {
 	select {
 	case s.wake <- struct{}{}:
@@ -108,8 +108,10 @@ func (s *Store) Detach(u *Use, until time.Time) {
 		}
 	}
 	if len(s.uses) > 0 || s.stop == nil {
+		if s.stop != nil {
+			s.readSoon()
+		}
 		s.mu.Unlock()
-		s.readSoon()
 		return
 	}
 	stop, done := s.stop, s.done
@@ -136,7 +138,7 @@ func (s *Store) use() *Use {
 
 // readOn reads the storage again and again. It waits for a reading to end before it
 // begins the next, unless another storage is in use meanwhile.
-func (s *Store) readOn(ctx context.Context, done chan struct{}) {
+func (s *Store) readOn(ctx context.Context, done, wake chan struct{}) {
 	defer close(done)
 	var reading *Use // under way; nil for none
 	var read <-chan struct{}
@@ -160,7 +162,7 @@ func (s *Store) readOn(ctx context.Context, done chan struct{}) {
 			s.problems.note("", errSlow, unreadable)
 			continue
 		case <-due.C:
-		case <-s.wake:
+		case <-wake:
 		}
 		if u := s.use(); u != nil && u != reading {
 			reading, read = u, s.read(ctx, u, false)
