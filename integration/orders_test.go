@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -122,7 +123,18 @@ func TestPause(t *testing.T) {
 	holds(t, 700*time.Millisecond, "nothing reaches them", func() bool { return requests(b...) == got })
 	p.reload(policy(addrs(b...), "least_request", "name site\nhold 10s") + "\n# again")
 	holds(t, 300*time.Millisecond, "nothing reaches them after a reload", func() bool { return requests(b...) == got })
+	var now atomic.Int64 // requests that the backends have
+	answer := make(chan struct{})
+	setAll(b, func(w http.ResponseWriter, r *http.Request) {
+		now.Add(1)
+		held(answer)(w, r)
+	})
 	tellAdmin(t, http.MethodDelete, "/load_balancer/pools/site", "", 204)
+	// Each of two upstreams gets 16 before its first answer, from the configuration
+	// before the reload and from that after it.
+	eventually(t, 3*time.Second, "they go on", func() bool { return now.Load() >= 16 })
+	holds(t, 200*time.Millisecond, "few go on at first", func() bool { return now.Load() <= 64 })
+	close(answer)
 	l.awaitMore(t, 150)
 	counts := l.stop()
 	if sum(counts.failed) > 0 {
