@@ -107,15 +107,17 @@ func (p *Pool) View() View {
 			v.DownSince = timeOf(lost)
 		}
 	}
-	v.Upstreams = p.upstreamViews(now, func(*member) bool { return true })
+	v.Upstreams = p.upstreamViews(now, nil)
 	return v
 }
 
-// upstreamViews returns the views of the members that are wanted.
+// upstreamViews returns the views of the members that are wanted; with nil, of all.
 func (p *Pool) upstreamViews(now int64, wanted func(*member) bool) []UpstreamView {
 	members := p.members()
-	views := make([]UpstreamView, 0, len(p.static.members))
-	recent := make([]uint64, 0, len(p.static.members))
+	views, recent := []UpstreamView{}, []uint64{}
+	if wanted == nil {
+		views, recent = make([]UpstreamView, 0, len(members)), make([]uint64, 0, len(members))
+	}
 	var sum uint64
 	for _, m := range members {
 		n := uint64(0)
@@ -124,7 +126,7 @@ func (p *Pool) upstreamViews(now int64, wanted func(*member) bool) []UpstreamVie
 			n = last + present
 		}
 		sum += n
-		if wanted(m) {
+		if wanted == nil || wanted(m) {
 			recent, views = append(recent, n), append(views, p.viewOf(m, now))
 		}
 	}
