@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"strings"
 	"sync"
 
 	"go.uber.org/zap"
@@ -144,8 +145,10 @@ func (p *StatusPage) show(w http.ResponseWriter, r *http.Request, status int, fa
 //	}
 func ParsePage(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	h.Next() // consume the directive's name; Caddy has taken the matcher
-	if err := cfg.NoArgs(h.Dispenser); err != nil {
-		return nil, err
+	if args := h.RemainingArgs(); len(args) > 0 && !strings.HasPrefix(args[0], "/") {
+		return nil, h.Errf("%s: '%s' is no path: it does not begin with '/'", PageDirective, args[0])
+	} else if len(args) > 0 {
+		return nil, h.Errf("%s: unexpected argument '%s': one path is enough, or a named matcher of several", PageDirective, args[0])
 	}
 	p, seen := new(StatusPage), make(cfg.Seen)
 	for h.NextBlock(0) {

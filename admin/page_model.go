@@ -240,7 +240,7 @@ func rowOf(u *pool.UpstreamView, id string) pageRow {
 	}
 	r.Weight = strconv.FormatFloat(u.Weight, 'f', -1, 64)
 	if configured := strconv.FormatUint(uint64(u.Configured.Weight), 10); configured != r.Weight {
-		r.Weight += " of " + configured
+		r.Weight += " (" + configured + " configured)"
 	}
 	r.Flying = float64(u.InFlight)
 	r.Share = math.Round(u.Share*1000) / 10

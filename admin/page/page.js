@@ -18,7 +18,8 @@
 		return s < 0 ? "in " + text : text;
 	};
 	const age = (time) => {
-		const text = ago(time.dateTime);
+		let text = ago(time.dateTime);
+		if (text && !text.startsWith("in ") && !time.closest(".since")) text += " ago";
 		if (time.textContent !== text) time.textContent = text;
 		const title = time.dateTime && new Date(time.dateTime).toLocaleString();
 		if (time.title !== title) time.title = title;
@@ -65,7 +66,7 @@
 		if (!series) return;
 		series.forEach((values, i) => {
 			const cell = byID(row.id + cells[i]).parentNode;
-			const top = i === 1 ? 100 : Math.max(1, ...values);
+			const top = Math.max(1, ...values);
 			let d = "", pen = "M";
 			values.forEach((v, x) => {
 				if (v < 0) { pen = "M"; return; }
