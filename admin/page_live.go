@@ -175,6 +175,7 @@ func (l *live) stream(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no") // of an NGINX in front
 	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Time{}) // that of the server would end the request
 	_ = control.SetWriteDeadline(time.Time{})
 	var interrupting sync.WaitGroup
 	done := make(chan struct{})
