@@ -5,10 +5,16 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
+	"github.com/caddy-evenkeel/evenkeel/admin"
 	"github.com/caddy-evenkeel/evenkeel/internal/app"
 )
 
-func init() { httpcaddyfile.RegisterGlobalOption(app.Name, parseGlobalOption) }
+func init() {
+	httpcaddyfile.RegisterGlobalOption(app.Name, parseGlobalOption)
+	httpcaddyfile.RegisterHandlerDirective(admin.PageDirective, admin.ParsePage)
+	// Beside metrics, and like that behind all that may keep a visitor out.
+	httpcaddyfile.RegisterDirectiveOrder(admin.PageDirective, httpcaddyfile.After, "metrics")
+}
 
 // parseGlobalOption parses the global option load_balancer, whose syntax is
 // that of the app of this name.

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -107,19 +108,26 @@ func parseTTL(text string) (*time.Time, error) {
 	return &ends, nil
 }
 
-// serveUpstream serves a request for the upstream.
-func serveUpstream(w http.ResponseWriter, r *http.Request, address string) error {
-	in := []*pool.Pool{}
-	key := "" // the address that its orders name
+// findUpstream returns the pools that have the upstream, and the address that its orders
+// name. It is an error if none has it, unless an order is for it.
+func findUpstream(address string) (in []*pool.Pool, key string, err error) {
 	for _, p := range pool.Serving() {
 		if p.Has(address) {
 			in = append(in, p)
 			key = cmp.Or(key, p.OrderedBy(address))
 		}
 	}
-	key = cmp.Or(key, address)
 	if len(in) == 0 && len(orders.Default.For(address)) == 0 {
-		return noUpstream(address)
+		return nil, "", noUpstream(address)
+	}
+	return in, cmp.Or(key, address), nil
+}
+
+// serveUpstream serves a request for the upstream.
+func serveUpstream(w http.ResponseWriter, r *http.Request, address string) error {
+	in, key, err := findUpstream(address)
+	if err != nil {
+		return err
 	}
 	path := root + "upstreams/" + url.PathEscape(address)
 	return method(w, r, map[string]func() error{
@@ -210,20 +218,10 @@ func give(w http.ResponseWriter, r *http.Request, path, in, address string, edit
 	if err != nil {
 		return err
 	}
-	var invalid error
-	given, err := orders.Default.Change(r.Context(), in, address, tag, func(o *orders.Order) error {
-		invalid = edit(o)
-		return invalid
-	})
+	given, err := change(r.Context(), in, address, tag, edit)
 	switch {
-	case errors.Is(err, orders.ErrUnknown):
-		return fail(http.StatusNotFound, err)
-	case invalid != nil:
-		return fail(http.StatusBadRequest, invalid)
-	case errors.Is(err, orders.ErrConflict):
-		return fail(http.StatusPreconditionFailed, err)
 	case err != nil:
-		return fail(http.StatusServiceUnavailable, err)
+		return err
 	case r.Method == http.MethodDelete && given.Before == nil && !given.Mended:
 		return fail(http.StatusNotFound, noOrder(in, address))
 	}
@@ -233,6 +231,26 @@ func give(w http.ResponseWriter, r *http.Request, path, in, address string, edit
 		return nil
 	}
 	return reply(w, http.StatusOK, listedOrder{given.Order, dormant(given.Order)})
+}
+
+// change changes an order; its errors are those of the API.
+func change(ctx context.Context, in, address, tag string, edit func(*orders.Order) error) (orders.Given, error) {
+	var invalid error
+	given, err := orders.Default.Change(ctx, in, address, tag, func(o *orders.Order) error {
+		invalid = edit(o)
+		return invalid
+	})
+	switch {
+	case errors.Is(err, orders.ErrUnknown):
+		err = fail(http.StatusNotFound, err)
+	case invalid != nil:
+		err = fail(http.StatusBadRequest, invalid)
+	case errors.Is(err, orders.ErrConflict):
+		err = fail(http.StatusPreconditionFailed, err)
+	case err != nil:
+		err = fail(http.StatusServiceUnavailable, err)
+	}
+	return given, err
 }
 
 // noOrder says that there is no order for the upstream in the pool, and which others
