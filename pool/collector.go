@@ -134,7 +134,9 @@ func collectAttempts(to chan<- prometheus.Metric, all []upstreamSeries) {
 			continue
 		}
 		to <- counter(f.begun, u.labels, u.Attempts.Begun)
-		to <- counter(f.brokeOff, u.labels, u.Attempts.BrokeOff)
+		if n := u.Attempts.BrokeOff; n > 0 {
+			to <- counter(f.brokeOff, u.labels, n)
+		}
 		if h := u.member.known.counters.histogram(f.took, u.labels); h != nil {
 			to <- h
 		}
