@@ -88,6 +88,9 @@ func TestReloadEndsNoWaitForACheck(t *testing.T) {
 	for n := range 3 {
 		p.reload(site + fmt.Sprintf("\n# %d", n))
 	}
+	if n := metric(t, `held_requests{pool="least_request@`+b.addr+`"}`); n != 10 {
+		t.Errorf("%v requests are told to wait after reloads, want 10", n)
+	}
 	b.setHealth(ok)
 	began := time.Now()
 	for range cap(answers) {

@@ -1,9 +1,11 @@
 package integration
 
 import (
+	"net/http"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // series returns the plugin's series, by name and labels as Prometheus writes them, without
@@ -107,5 +109,32 @@ func TestCountersOutliveReloads(t *testing.T) {
 	p.reload(site(""))
 	if n := metric(t, `pool_attempts_total{pool="web"}`); n != 2 {
 		t.Errorf("%v attempts after a while without the pool, want 2", n)
+	}
+}
+
+// Checks are told by their results, and what they find by the upstream's state.
+func TestMetricsOfChecks(t *testing.T) {
+	b := backends(t, "a", "b")
+	run(t, policy(addrs(b...), "least_request", "name web\nhealth_check http "+healthPath+" {\n name alive\n interval 50ms\n passes 1\n fails 1\n}"))
+	probes := func(i int, result string) float64 {
+		return metric(t, `check_probes_total{check="alive",pool="web",result="`+result+`",upstream="`+b[i].addr+`"}`)
+	}
+	eventually(t, 5*time.Second, "both have passed", func() bool { return probes(0, "passed") > 1 && probes(1, "passed") > 1 })
+	if n := probes(0, "failed") + probes(1, "failed"); n != 0 {
+		t.Errorf("%v probes have failed", n)
+	}
+	b[1].setHealth(status(http.StatusServiceUnavailable))
+	eventually(t, 5*time.Second, "the second is down", func() bool {
+		return metric(t, `upstream_state{pool="web",state="down",upstream="`+b[1].addr+`"}`) == 1
+	})
+	s := series(t)
+	if s[`upstream_up{pool="web",upstream="`+b[1].addr+`"}`] != 0 || s[`upstream_up{pool="web",upstream="`+b[0].addr+`"}`] != 1 {
+		t.Error("the wrong one is in service")
+	}
+	if _, stays := s[`upstream_state{pool="web",state="up",upstream="`+b[1].addr+`"}`]; stays {
+		t.Error("it has two states")
+	}
+	if probes(1, "failed") < 1 || s[`check_duration_seconds_count{check="alive",pool="web",upstream="`+b[1].addr+`"}`] < 3 {
+		t.Errorf("failed probes are not told: %v", s)
 	}
 }

@@ -96,7 +96,7 @@ func TestReadmeHasEveryMetric(t *testing.T) {
 			continue
 		}
 		var told []string
-		for _, l := range regexp.MustCompile("\\([^)]*\\)").Split(row[1], -1) {
+		for _, l := range regexp.MustCompile(`\([^)]*\)`).Split(row[1], -1) {
 			for _, m := range regexp.MustCompile("`(\\w+)`").FindAllStringSubmatch(l, -1) {
 				told = append(told, m[1])
 			}
