@@ -174,7 +174,9 @@ func collectChecks(to chan<- prometheus.Metric, all []upstreamSeries) {
 			pool, upstream, n := u.labels[0], u.labels[1], &c.probes
 			to <- counter(f.probes, labels{check, pool, failed, upstream}, n.Failed)
 			to <- counter(f.probes, labels{check, pool, passed, upstream}, n.Passed)
-			to <- counter(f.probes, labels{check, pool, void, upstream}, n.Void)
+			if n.Void > 0 {
+				to <- counter(f.probes, labels{check, pool, void, upstream}, n.Void)
+			}
 			to <- summary(f.probing, append(labels{check}, u.labels...), n.Failed+n.Passed+n.Void, n.Took.Seconds())
 		}
 	}
