@@ -37,6 +37,10 @@ func (API) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
+// Provision registers the metrics with the registry that the admin API serves. Where
+// loading fails, that is the failed configuration's, and its apps may not have come so far.
+func (API) Provision(ctx caddy.Context) error { return pool.RegisterCollector(ctx) }
+
 // Routes implements [caddy.AdminRouter].
 func (API) Routes() []caddy.AdminRoute {
 	return []caddy.AdminRoute{{Pattern: root, Handler: caddy.AdminHandlerFunc(serve)}}

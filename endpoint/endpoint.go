@@ -4,25 +4,17 @@
 // configurations that send requests there share it.
 package endpoint
 
-import (
-	"sync"
-
-	"github.com/caddy-evenkeel/evenkeel/internal/registry"
-)
+import "github.com/caddy-evenkeel/evenkeel/internal/registry"
 
 // Endpoint is a dial address. It exists while it is in use, and so outlives reloads.
 type Endpoint struct {
 	InFlight InFlight
 	Slots    Slots
 	Idle     Idle
-
-	mu    sync.Mutex // guards all below
-	ended bool
-	ends  map[string]func() // called at the end
 }
 
 // endpoints are all that are in use.
-var endpoints = registry.Registry[string, Endpoint]{Drop: func(_ string, e *Endpoint) { e.end() }}
+var endpoints registry.Registry[string, Endpoint]
 
 // IdleOf returns the endpoint's Idle; nil for a nil endpoint.
 func IdleOf(e *Endpoint) *Idle {
@@ -42,29 +34,3 @@ func Release(address string) { endpoints.Release(address) }
 
 // Count returns how many endpoints there are.
 func Count() int { return endpoints.Len() }
-
-// AtEnd has the function called when the last use of the endpoint has ended; at once,
-// if it has. Of several under one key, the first is called.
-func (e *Endpoint) AtEnd(key string, f func()) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	switch {
-	case e.ended:
-		f()
-	case e.ends[key] == nil:
-		if e.ends == nil {
-			e.ends = make(map[string]func())
-		}
-		e.ends[key] = f
-	}
-}
-
-func (e *Endpoint) end() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.ended = true
-	for _, f := range e.ends {
-		f()
-	}
-	e.ends = nil
-}

@@ -45,6 +45,16 @@ type State struct {
 	// as the option `passes` says, or one that decides. Whether the verdict had
 	// flipped does not matter. Zero for never.
 	Mended time.Time
+
+	Probes Probes
+}
+
+// Probes counts the probes of an upstream by a check, as long as the check is known;
+// also over a change of its options.
+type Probes struct {
+	Passed, Failed uint64
+	Void           uint64        // those that say nothing of the upstream
+	Took           time.Duration // all of them together
 }
 
 // Force is how much the result of a probe counts for the verdict.
@@ -80,15 +90,18 @@ type Result struct {
 func (s State) Next(r Result, passes, fails int) (next State, flipped bool) {
 	next = s
 	next.Probed, next.Duration = r.Ended, r.Duration
+	next.Probes.Took += r.Duration
 	next.Orders = s.Orders.after(r.Order, r.Ended)
 	next.Degraded = r.Degraded || s.Degraded && r.Err != nil
 	verdict := s.Verdict
 	switch passed := r.Err == nil; {
 	case r.Force == Abstains:
+		next.Probes.Void++
 		if passed && s.Verdict == Checking {
 			verdict, next.Decided, next.Unproven = Healthy, true, false
 		}
 	case passed:
+		next.Probes.Passed++
 		next.Decided, next.Unproven = true, false
 		next.Passes, next.Fails = s.Passes+1, 0
 		enough := r.Force == Decides || next.Passes >= passes
@@ -99,6 +112,7 @@ func (s State) Next(r Result, passes, fails int) (next State, flipped bool) {
 			verdict = Healthy
 		}
 	default:
+		next.Probes.Failed++
 		next.Decided = true
 		next.Passes, next.Fails = 0, s.Fails+1
 		next.Reason, next.Failed = r.Err.Error(), r.Ended

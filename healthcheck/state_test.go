@@ -178,6 +178,7 @@ func TestStateTellsWhy(t *testing.T) {
 	want := State{
 		Verdict: Unhealthy, Decided: true, Fails: 1,
 		Reason: "failed", Probed: ended, Duration: time.Second, Since: ended, Failed: ended,
+		Probes: Probes{Failed: 1, Took: time.Second},
 	}
 	if state != want {
 		t.Errorf("got %+v, want %+v", state, want)

@@ -48,7 +48,7 @@ func TestMemoryOfHeldRequests(t *testing.T) {
 		clients[i] = c
 		ask(c)
 	}
-	waiting := `held_requests{policy="least_request"}`
+	waiting := `held_requests{pool="least_request@` + b.addr + `"}`
 	eventually(t, 20*time.Second, "all wait", func() bool { return int(metric(t, waiting)) == requests })
 	holding := inUse()
 	b.start(t)
@@ -84,9 +84,12 @@ func TestReloadEndsNoWaitForACheck(t *testing.T) {
 	for range cap(answers) {
 		go func() { answers <- p.get("/") }()
 	}
-	eventually(t, 5*time.Second, "they wait", func() bool { return metric(t, `held_requests{policy="least_request"}`) == 10 })
+	eventually(t, 5*time.Second, "they wait", func() bool { return metric(t, `held_requests{pool="least_request@`+b.addr+`"}`) == 10 })
 	for n := range 3 {
 		p.reload(site + fmt.Sprintf("\n# %d", n))
+	}
+	if n := metric(t, `held_requests{pool="least_request@`+b.addr+`"}`); n != 10 {
+		t.Errorf("%v requests are told to wait after reloads, want 10", n)
 	}
 	b.setHealth(ok)
 	began := time.Now()

@@ -117,7 +117,7 @@ func TestPanicIsToldOnceOverReloads(t *testing.T) {
 	site := policy(addrs(b...), "smooth_weighted_round_robin", quick)
 	p := run(t, site, recordAll)
 	count := func(change string) float64 {
-		return metric(t, `panic_changes_total{change="`+change+`",policy="smooth_weighted_round_robin"}`)
+		return metric(t, `panic_changes_total{change="`+change+`",pool="smooth_weighted_round_robin@`+b[0].addr+`"}`)
 	}
 	entered, left := count("entered"), count("left")
 	expect := func(what, message string, counted float64) {

@@ -28,12 +28,12 @@ func queueing(t *testing.T, backs []*backend, slots int, queue string, directive
 
 func queued(t *testing.T) float64 {
 	t.Helper()
-	return metric(t, `queue_length{policy="least_request"}`)
+	return total(t, "queue_length{", `pool="least_request@`)
 }
 
 func refused(t *testing.T, reason string) float64 {
 	t.Helper()
-	return metric(t, `queue_refused_total{policy="least_request",reason="`+reason+`"}`)
+	return total(t, "queue_refused_total{", `pool="least_request@`, `reason="`+reason+`"`)
 }
 
 // send makes the next request, which asks for its number.

@@ -199,7 +199,7 @@ func TestWhoWaitsForOneUpstreamHoldsUpNobodyElse(t *testing.T) {
 			go func() { hung <- p.get("/", session...) }()
 			eventually(t, 5*time.Second, "the first is full", func() bool { return b[0].requests.Load() > reached })
 			go func() { waiting <- p.get("/", header...) }()
-			eventually(t, 5*time.Second, "one waits", func() bool { return metric(t, `queue_length{policy="sticky"}`) == 1 })
+			eventually(t, 5*time.Second, "one waits", func() bool { return metric(t, `queue_length{pool="sticky@`+b[0].addr+`"}`) == 1 })
 			for n := range 20 {
 				if a := p.get("/"); a.status != http.StatusOK || a.from() == "a" {
 					t.Fatalf("client %d: %v", n, a)

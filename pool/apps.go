@@ -23,7 +23,7 @@ func (p *Pool) loadApps(ctx caddy.Context) error {
 		return err
 	}
 	p.events = events.(*caddyevents.App)
-	return registerMetrics(ctx)
+	return RegisterCollector(ctx)
 }
 
 // joinApp adds the pool to the configuration's app, once.

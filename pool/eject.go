@@ -38,7 +38,6 @@ func (p *Pool) eject(m *member, f outlier.Finding) {
 			zap.String("upstream", m.address), zap.String("rule", e.Rule),
 			zap.Duration("duration", e.Lasts), zap.String("ends", p.ejectionEnds(m, f)), zap.Int("in_a_row", e.InARow), zap.String("error", why))
 		m.known.counters.ejected(e.Rule)
-		m.known.countEjection(e.Rule)
 		p.emit("ejected", map[string]any{"upstream": m.address, "rule": e.Rule, "duration": e.Lasts, "in_a_row": e.InARow, "error": why})
 	}
 	if changed {

@@ -88,7 +88,7 @@ func (h *Handle) Provision(ctx caddy.Context, o *Options, policy Policy, f Featu
 		p.findLimits(handler)
 	}
 	if o.Queue != nil || o.hold != nil {
-		p.queue = queue.New(o.Queue, o.hold, metrics.queued.WithLabelValues(p.policy), metrics.held.WithLabelValues(p.policy))
+		p.queue = queue.New(o.Queue, o.hold)
 		p.refusedKey = refusedKeyOf(p)
 	}
 	return nil

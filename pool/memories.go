@@ -148,6 +148,18 @@ func (r *memoryRegistry) release(p *Pool, now int64) {
 	r.sweep(now)
 }
 
+// waiting returns how many requests of the pool wait, those of its predecessors in
+// earlier configurations included.
+func (r *memoryRegistry) waiting(p *Pool) (queued, held int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range p.memory.claims {
+		queued += c.pool.queue.Queued()
+		held += c.pool.queue.Held()
+	}
+	return queued, held
+}
+
 // sweep drops memories that no pool has claimed for too long. r.mu is held.
 func (r *memoryRegistry) sweep(now int64) {
 	r.all = slices.DeleteFunc(r.all, func(m *memory) bool {

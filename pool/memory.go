@@ -31,9 +31,11 @@ type memory struct {
 
 	fleet  fleet         // newcomers start at its mean
 	budget budget.Budget // of extra attempts
+	tally  tally
 
 	mu        sync.Mutex // guards all below
 	addresses map[string]*addressState
+	forgotten uint64         // attempts on addresses that are forgotten
 	idle      list.List      // of *addressState: those that no member has, longest idle first
 	kept      map[string]any // what policies keep, by their keys
 }
@@ -137,6 +139,7 @@ func (m *memory) drop(a *addressState) {
 		outlier.Release(a.ejection, a.dialled)
 	}
 	delete(m.addresses, a.dialled)
+	m.forgotten += a.counters.begun.Load()
 	endpoint.Release(a.dialled)
 }
 
@@ -161,14 +164,4 @@ func (m *memory) Kept(key string, create func() any) any {
 		m.kept[key] = create()
 	}
 	return m.kept[key]
-}
-
-// countEjection counts an ejection. The counter lasts as long as the endpoint.
-func (a *addressState) countEjection(rule string) {
-	metrics.ejections.WithLabelValues(a.dialled, rule).Inc()
-	a.endpoint.AtEnd("ejections", func() { // at once, if the attempt has outlived the endpoint
-		for _, rule := range outlier.EveryRule {
-			metrics.ejections.DeleteLabelValues(a.dialled, rule)
-		}
-	})
 }

@@ -13,8 +13,6 @@ import (
 	"time"
 	"unsafe"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
@@ -248,8 +246,7 @@ func (b *outageTest) come() <-chan outcome {
 
 // queueOf lets so many requests wait while all are down.
 func (b *outageTest) queueOf(requests int) {
-	gauge := func() prometheus.Gauge { return prometheus.NewGauge(prometheus.GaugeOpts{}) }
 	o := *b.options.hold
 	o.Requests = requests
-	b.Pool.queue = queue.New(nil, &o, gauge(), gauge())
+	b.Pool.queue = queue.New(nil, &o)
 }

@@ -13,13 +13,13 @@ func (p *Pool) notePanic(h *history, s *Snapshot, serving census) {
 		return
 	}
 	numbers := []zap.Field{zap.String("policy", p.policy), zap.Int("healthy", serving.up), zap.Int("upstreams", serving.weighted)}
-	event := "panic_left"
+	event, count := "panic_left", &p.memory.tally.panicsLeft
 	if s.panicking {
-		event = "panic_entered"
+		event, count = "panic_entered", &p.memory.tally.panicsEntered
 		p.logger.Warn("panic: too few upstreams are healthy, so verdicts of checks and ejections are ignored", numbers...)
 	} else {
 		p.logger.Info("panic is over: verdicts of checks and ejections count again", numbers...)
 	}
-	metrics.panics.WithLabelValues(p.policy, event[len("panic_"):]).Inc()
+	count.Add(1)
 	p.emit(event, map[string]any{"policy": p.policy, "healthy": serving.up, "upstreams": serving.weighted})
 }

@@ -6,8 +6,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 	"github.com/caddy-evenkeel/evenkeel/outlier"
 )
@@ -30,25 +28,11 @@ func (b *testPool) throw(numbers ...int) {
 // panicsCounted returns what the metrics say of the pool's panics.
 func (b *testPool) panicsCounted(t *testing.T) (entered, left int) {
 	t.Helper()
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(metrics.panics)
-	families, err := registry.Gather()
-	if err != nil {
-		t.Fatal(err)
+	s := scrape(t, b.Pool)
+	of := func(change string) int {
+		return int(s[`caddy_load_balancer_panic_changes_total{change="`+change+`",pool="`+b.name+`"}`])
 	}
-	counted := make(map[string]int)
-	for _, f := range families {
-		for _, m := range f.GetMetric() {
-			labels := make(map[string]string)
-			for _, l := range m.GetLabel() {
-				labels[l.GetName()] = l.GetValue()
-			}
-			if labels["policy"] == b.policy {
-				counted[labels["change"]] += int(m.GetCounter().GetValue())
-			}
-		}
-	}
-	return counted["entered"], counted["left"]
+	return of("entered"), of("left")
 }
 
 func TestPanicIsToldOnceWhateverReloadsThereAre(t *testing.T) {

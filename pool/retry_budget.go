@@ -109,7 +109,7 @@ func (p *Pool) affords(q *Query) bool {
 	if repl := request.Replacer(q.Request); repl != nil {
 		repl.Set(reasonKey, "budget")
 	}
-	metrics.retriesRefused.WithLabelValues(p.policy).Inc()
+	p.memory.tally.refused.Add(1)
 	if p.budgetLog.Allow(now) {
 		p.logger.Warn("retry refused: the retry budget is used up, so the request ends with the error that it has",
 			zap.String("policy", p.policy), zap.Int("retries", level.Extra), zap.Int("requests", level.First),

@@ -19,6 +19,9 @@ func (h *Handle) Select(upstreams reverseproxy.UpstreamPool, r *http.Request, w 
 	if q.extra {
 		h.pool.settle(picked != nil)
 	}
+	if q.retry && h.owner && picked != nil {
+		h.pool.memory.tally.retries.Add(1)
+	}
 	q.release()
 	return picked
 }

@@ -61,6 +61,8 @@ type UpstreamView struct {
 	LatencyMS   *float64 `json:"latency_ms,omitempty"`   // the policy's estimate; absent where it has none
 
 	Attempts AttemptsView `json:"attempts"`
+
+	member *member // for what only metrics tell
 }
 
 // CheckView is what a check knows of an upstream.
@@ -74,6 +76,8 @@ type CheckView struct {
 	Probed     *time.Time `json:"probed,omitempty"` // end of the latest probe
 	DurationMS float64    `json:"duration_ms"`      // of the latest probe
 	Next       *time.Time `json:"next,omitempty"`   // probe
+
+	probes healthcheck.Probes // for metrics
 }
 
 // EjectionView is what outlier detection knows of an upstream.
@@ -97,7 +101,7 @@ func (p *Pool) View() View {
 	if o := p.paused(); o != nil {
 		v.State, v.Order, v.Reason = string(orders.Paused), o, "paused"+orderedBy(o)
 	}
-	v.Queued, v.Held = p.queue.Queued(), p.queue.Held()
+	v.Queued, v.Held = memories.waiting(p)
 	now := instant.Now()
 	for _, ms := range append(p.dynamic.all(), p.static) {
 		if s := ms.snapshot.Load(); s != nil {
@@ -145,7 +149,7 @@ func (p *Pool) viewOf(m *member, now int64) (v UpstreamView) {
 	if i, ok := p.static.index[m.address]; ok && p.static.members[i] == m && status.takes() {
 		status = p.statusOf(p.statics[i], now)
 	}
-	v.Pool, v.Address, v.State, v.Reason = p.name, m.address, status.Code, status.Detail
+	v.Pool, v.Address, v.State, v.Reason, v.member = p.name, m.address, status.Code, status.Detail, m
 	if m.dialled != m.address {
 		v.Dialled = m.dialled
 	}
@@ -189,7 +193,7 @@ func (p *Pool) viewOf(m *member, now int64) (v UpstreamView) {
 
 func viewOfCheck(w *healthcheck.Watch, s healthcheck.State) CheckView {
 	v := CheckView{Name: w.Name(), Verdict: s.Verdict.String(), Degraded: s.Degraded, Passes: s.Passes, Fails: s.Fails,
-		DurationMS: float64(s.Duration) / 1e6}
+		DurationMS: float64(s.Duration) / 1e6, probes: s.Probes}
 	if s.Fails > 0 || s.Verdict == healthcheck.Unhealthy {
 		v.Reason = s.Reason
 	}

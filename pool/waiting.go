@@ -88,7 +88,7 @@ func (h *Handle) wait(q *Query, repl *caddy.Replacer, latest queue.Look) (picked
 	if refused == queue.None || picked != nil {
 		return picked
 	}
-	metrics.refused.WithLabelValues(p.policy, string(refused)).Inc()
+	p.memory.tally.unserved(refused)
 	why := reasonOf(refused)
 	if repl != nil {
 		repl.Set(p.refusedKey, why)

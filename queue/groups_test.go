@@ -9,8 +9,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/caddyserver/caddy/v2"
 )
 
@@ -28,7 +26,7 @@ type groupTest struct {
 func newGroupTest(length int) *groupTest {
 	options := &Options{Length: length, Timeout: caddy.Duration(time.Hour)}
 	return &groupTest{
-		queue: New(options, nil, prometheus.NewGauge(prometheus.GaugeOpts{}), nil),
+		queue: New(options, nil),
 		rooms: make(map[string]int), served: make(map[Key][]int),
 	}
 }

@@ -8,8 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-evenkeel/evenkeel/internal/instant"
@@ -30,9 +28,8 @@ type holdTest struct {
 }
 
 func newHoldTest(o *Options, h HoldOptions) *holdTest {
-	gauge := func() prometheus.Gauge { return prometheus.NewGauge(prometheus.GaugeOpts{}) }
 	return &holdTest{
-		queue: New(o, &h, gauge(), gauge()), state: AllDown, until: instant.Now() + int64(h.Duration),
+		queue: New(o, &h), state: AllDown, until: instant.Now() + int64(h.Duration),
 		ended: make(map[int]Refusal), at: make(map[int]time.Duration), began: time.Now(),
 	}
 }

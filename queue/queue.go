@@ -10,8 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Queue is the requests that wait for an upstream. Those that wait for the same
@@ -42,8 +40,7 @@ const (
 type class struct {
 	most    int // 0: none may wait
 	timeout time.Duration
-	gauge   prometheus.Gauge // of waiting
-	waiting int              // the queue's mu guards it
+	waiting int // the queue's mu guards it
 }
 
 // Key tells groups apart.
@@ -118,15 +115,14 @@ type waiter struct {
 }
 
 // New returns a queue for requests that wait because all upstreams are full, by the
-// options o, or because all are down, by the options h. Nil options let none wait. The
-// gauges show how many wait.
-func New(o *Options, h *HoldOptions, full, down prometheus.Gauge) *Queue {
+// options o, or because all are down, by the options h. Nil options let none wait.
+func New(o *Options, h *HoldOptions) *Queue {
 	q := &Queue{groups: make(map[Key]*group)}
 	if o != nil {
-		q.classes[queued] = class{most: o.Length, timeout: time.Duration(o.Timeout), gauge: full}
+		q.classes[queued] = class{most: o.Length, timeout: time.Duration(o.Timeout)}
 	}
 	if h != nil {
-		q.classes[held] = class{most: h.Requests, timeout: time.Duration(h.Duration), gauge: down}
+		q.classes[held] = class{most: h.Requests, timeout: time.Duration(h.Duration)}
 	}
 	return q
 }
@@ -220,7 +216,6 @@ func (q *Queue) join(key Key, latest Look) (*waiter, Refusal) {
 func (q *Queue) count(class, more int) {
 	c := &q.classes[class]
 	c.waiting += more
-	c.gauge.Add(float64(more))
 	q.waiting.Add(int32(more))
 	if class == held {
 		q.held.Add(int32(more))

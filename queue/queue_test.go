@@ -8,7 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"pgregory.net/rapid"
 
 	"github.com/caddyserver/caddy/v2"
@@ -28,7 +27,7 @@ type rooms struct {
 func newRooms(length, left int, timeout time.Duration) *rooms {
 	options := &Options{Length: length, Timeout: caddy.Duration(timeout)}
 	return &rooms{
-		queue: New(options, nil, prometheus.NewGauge(prometheus.GaugeOpts{}), nil),
+		queue: New(options, nil),
 		left:  left, ended: make(map[int]Refusal),
 	}
 }

@@ -18,6 +18,9 @@ const (
 	fewGroups     = 16                     // the longest pause grows with every so many: all together do not look more often
 )
 
+// Refusals are the reasons why a wait ends in vain.
+var Refusals = [...]Refusal{Full, Timeout, HoldFull, HoldTimeout, Closed}
+
 // Refusal is why a wait ended in vain.
 type Refusal string
 

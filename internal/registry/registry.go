@@ -6,8 +6,6 @@ import "sync"
 // Registry keeps one value per key for as long as somebody uses it. The zero
 // value is ready for use.
 type Registry[K comparable, V any] struct {
-	Drop func(K, *V) // called, with the mutex held, when a value's last user releases it; may be nil
-
 	mu      sync.Mutex // guards what follows
 	entries map[K]*entry[V]
 }
@@ -46,9 +44,6 @@ func (r *Registry[K, V]) Release(key K) {
 		return
 	}
 	delete(r.entries, key)
-	if r.Drop != nil {
-		r.Drop(key, e.value)
-	}
 }
 
 // Len returns how many values are in use.
