@@ -83,8 +83,8 @@ func TestDocumentsNameSeriesThatExist(t *testing.T) {
 	}
 }
 
-// The table of the README has every metric, with its labels.
-func TestReadmeHasEveryMetric(t *testing.T) {
+// The table of operations.md has every metric, with its labels.
+func TestOperationsHaveEveryMetric(t *testing.T) {
 	text, err := os.ReadFile("../docs/operations.md")
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,8 @@
 package pool
 
 import (
+	"time"
+
 	"go.uber.org/zap"
 
 	"github.com/caddy-evenkeel/evenkeel/internal/instant"
@@ -39,6 +41,7 @@ func (p *Pool) eject(m *member, f outlier.Finding) {
 			zap.Duration("duration", e.Lasts), zap.String("ends", p.ejectionEnds(m, f)), zap.Int("in_a_row", e.InARow), zap.String("error", why))
 		m.known.counters.ejected(e.Rule)
 		p.emit("ejected", map[string]any{"upstream": m.address, "rule": e.Rule, "duration": e.Lasts, "in_a_row": e.InARow, "error": why})
+		Events.Publish(Event{Time: time.Now(), Kind: UpstreamEject, Pool: p.name, Upstream: m.address, To: string(Ejected), Reason: e.Rule + ": " + why})
 	}
 	if changed {
 		m.host.Changed()
