@@ -249,8 +249,20 @@ func change(ctx context.Context, in, address, tag string, edit func(*orders.Orde
 		err = fail(http.StatusPreconditionFailed, err)
 	case err != nil:
 		err = fail(http.StatusServiceUnavailable, err)
+	default:
+		obeyed(in, address)
 	}
 	return given, err
+}
+
+// obeyed returns once the pools that the order is for obey it: who gets an answer can rely
+// on it, on this instance.
+func obeyed(in, address string) {
+	for _, p := range pool.Serving() {
+		if (in == "" || in == p.Name()) && (address == "" || p.Has(address)) {
+			p.Obey()
+		}
+	}
 }
 
 // noOrder says that there is no order for the upstream in the pool, and which others

@@ -60,6 +60,11 @@ func (r *Record) Avoids(address string, again bool) bool {
 	return false
 }
 
+// NoConnection reports whether the request could not connect to the address.
+func (r *Record) NoConnection(address string) bool {
+	return r.Avoids(address, false) && !r.Avoids(address, true)
+}
+
 // Tried calls the function for each upstream that was tried. Sent is whether
 // something of the request may have reached it.
 func (r *Record) Tried(f func(address string, sent bool)) {

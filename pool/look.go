@@ -59,6 +59,9 @@ func (p *Pool) hold(s *Snapshot, q *Query) (found queue.Look) {
 	}
 	for _, m := range missed {
 		p.seek(m)
+		if q.tried.NoConnection(m.address) {
+			m.gone.Store(true) // the request has found it away
+		}
 	}
 	return queue.Look{Wait: queue.AllDown, Until: until}
 }

@@ -25,6 +25,15 @@ func (p *Pool) paused() *orders.Order {
 	return nil
 }
 
+// Obey returns once no pick heeds other orders than those in force now.
+func (p *Pool) Obey() {
+	p.building.Lock()
+	defer p.building.Unlock()
+	if p.started() && !p.isEnded() {
+		p.rebuild()
+	}
+}
+
 // obey gives the members the weights that are ordered. Levels are made anew only where
 // a weight other than 0 has changed: a drain leaves hash tables as they are. The pool's
 // mutex building is held.
