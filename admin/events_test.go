@@ -27,7 +27,7 @@ func listen(t *testing.T, after string) (lines *bufio.Scanner, server *httptest.
 	t.Cleanup(server.Close)
 	r, _ := http.NewRequestWithContext(t.Context(), "GET", server.URL+"/load_balancer/events", nil)
 	r.Header.Set("Last-Event-ID", after)
-	res, err := http.DefaultClient.Do(r)
+	res, err := server.Client().Do(r) // its own: a spare connection would hold up a shutdown
 	if err != nil {
 		t.Fatal(err)
 	}
