@@ -15,9 +15,10 @@ import (
 const heartbeat = 15 * time.Second
 
 // streamEvents sends events as they happen, in the format of server-sent events. A client
-// that reconnects with Last-Event-ID gets those that it has missed, of the latest 200. The stream ends with its server: Caddy replaces
-// that at each load of a configuration.
+// that reconnects with Last-Event-ID gets those that it has missed, of the latest 200. The
+// stream ends with its server: Caddy replaces that at each load of a configuration.
 func streamEvents(w http.ResponseWriter, r *http.Request) error {
+	closing := closingOf(r) // first: who has read something of the stream may shut the server down
 	after, _ := strconv.ParseUint(r.Header.Get("Last-Event-ID"), 10, 64)
 	events, end := pool.Events.Listen(after)
 	defer end()
@@ -30,7 +31,6 @@ func streamEvents(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	_ = control.Flush()
-	closing := closingOf(r)
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
 	for {
