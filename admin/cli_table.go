@@ -55,7 +55,7 @@ func writePool(to io.Writer, p *pool.View, now time.Time) {
 	if p.Panic {
 		head += ", panic: verdicts and ejections are ignored"
 	}
-	if p.DownSince != nil {
+	if p.DownSince != nil && p.State != string(orders.Paused) { // which is told as an outage, too
 		head += ", nobody is left since " + age(now.Sub(*p.DownSince))
 	}
 	if p.Queued > 0 {

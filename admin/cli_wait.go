@@ -39,7 +39,7 @@ func waitIdle(ctx context.Context, c *client, out io.Writer, address, in string,
 			err = undrained(views, &serving)
 		}
 		if err == nil {
-			if inFlight = total(views); inFlight > 0 {
+			if inFlight = total(views); inFlight > 0 || !serving.IsZero() {
 				idle = 0
 			} else if idle++; idle == 2 {
 				// Twice: a request may have chosen the upstream just before the order.

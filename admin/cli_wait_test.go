@@ -65,6 +65,7 @@ func TestWait(t *testing.T) {
 		"in time":                        {until(59*time.Second, inPools(3, 4, "draining"), inPools(0, 0, "draining")), "", time.Minute, 0, 59*time.Second + pollEvery, "still 7 in flight"},
 		"times out":                      {until(forever, inPools(3, 4, "draining"), ""), "", time.Minute, exitTimedOut, time.Minute, "after 1m0s, 7 are still in flight on a:1; the order stays"},
 		"a pool does not obey":           {until(forever, inPools(0, 4, "up"), ""), "", 0, exitConflict, obeyWithin, "not drained in api (up; no orders)"},
+		"one that is idle does not obey": {until(forever, inPools(0, 0, "up"), ""), "", 0, exitConflict, obeyWithin, "not drained in api"},
 		"a pool obeys a little later":    {until(obeyWithin/2, inPools(0, 4, "up"), inPools(0, 0, "draining")), "", 0, 0, obeyWithin/2 + pollEvery, "nothing"},
 		"readied by somebody else":       {until(time.Minute, inPools(0, 4, "draining"), inPools(0, 4, "up")), "", 0, exitConflict, time.Minute + obeyWithin, "not drained"},
 		"no longer configured":           {until(time.Minute, inPools(0, 4, "draining"), "gone"), "", 0, exitNotFound, time.Minute, "no pool has it"},
