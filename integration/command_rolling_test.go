@@ -101,13 +101,15 @@ func (v *visitors) use(p *proxy, stay time.Duration) error {
 	v.opened.Add(1)
 	v.open.Add(1)
 	defer v.open.Add(-1)
-	for end := time.Now().Add(stay); time.Now().Before(end); {
+	began, n := time.Now(), 0
+	for ; time.Since(began) < stay; n++ {
+		s.SetDeadline(time.Now().Add(30 * time.Second)) // of a word, not of the whole socket
 		if got := s.echo("still here"); got != "still here" {
-			return fmt.Errorf("open: %s", got)
+			return fmt.Errorf("open to %s since %s, after %d words: %s", s.from, time.Since(began), n, got)
 		}
 		v.words.Add(1)
 		select {
-		case <-time.After(min(100*time.Millisecond, time.Until(end))):
+		case <-time.After(min(100*time.Millisecond, stay-time.Since(began))):
 		case <-v.quit:
 			return nil
 		}
