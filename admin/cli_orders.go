@@ -2,20 +2,16 @@ package admin
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-evenkeel/evenkeel/internal/orders"
-	"github.com/caddy-evenkeel/evenkeel/pool"
 )
 
 // order is the flags of a command that gives an order, and what it does with them.
@@ -78,11 +74,19 @@ func readyCommand(w *where) *cobra.Command {
 		Long: `Ends an order of drain or maintenance. An order of a weight stays, and so does what
 health checks and the upstream's agent say.
 
-With --pool it is an order of its own, which goes before one for all pools.`,
+With --pool, it ends an order for this pool. Where there is one for all pools, it is
+an order of its own, which goes before that.`,
 		Example: "  $ caddy lb ready 10.0.0.1:80",
 	}
 	o.flags(cmd, true)
 	o.runs(cmd, func(ctx context.Context, c *client, out io.Writer, args []string) error {
+		if ttl, reason := cmd.Flags().Changed("ttl"), cmd.Flags().Changed("reason"); o.pool != "" && !ttl && !reason {
+			if done, err := o.withdraw(ctx, c, args[0]); err != nil {
+				return err
+			} else if done {
+				return o.tell(ctx, c, out, args[0])
+			}
+		}
 		return o.give(ctx, c, out, args[0], o.given(cmd, map[string]any{"state": orders.Ready}))
 	}, "address")
 	return cmd
@@ -130,7 +134,7 @@ func checkCommand(w *where) *cobra.Command {
 		if err := c.call(ctx, http.MethodPost, path, nil, &began); err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "%s: %d checks begin now\n", printable(args[0]), began.Checks)
+		fmt.Fprintf(out, "%s: checks that probe it now: %d\n", printable(args[0]), began.Checks)
 		return nil
 	}, "address")
 	return cmd
@@ -189,74 +193,4 @@ func (o *order) runs(cmd *cobra.Command, run func(context.Context, *client, io.W
 		}
 		return exit(cmd, err)
 	}
-}
-
-// given adds ttl and reason to the body where the flags give them.
-func (o *order) given(cmd *cobra.Command, body map[string]any) map[string]any {
-	if cmd.Flags().Changed("ttl") {
-		body["ttl"] = o.ttl
-	}
-	if cmd.Flags().Changed("reason") {
-		body["reason"] = o.reason
-	}
-	return body
-}
-
-// give gives an order for the upstream, and says what follows.
-func (o *order) give(ctx context.Context, c *client, out io.Writer, address string, body map[string]any) error {
-	if o.pool != "" {
-		body["pool"] = o.pool
-	}
-	if err := c.call(ctx, http.MethodPatch, upstreamPath(address), body, nil); err != nil {
-		return err
-	}
-	follows, err := c.upstream(ctx, address, o.pool)
-	if f := (*failure)(nil); errors.As(err, &f) && f.code == exitNotFound || err == nil && len(follows) == 0 {
-		fmt.Fprintf(out, "%s: no pool has it at present\n", printable(address))
-		return nil
-	}
-	for _, u := range follows {
-		fmt.Fprintf(out, "%s in %s: %s, weight %s: %s%s\n", printable(u.Address), printable(u.Pool), u.State, weightText(&u), printable(u.Reason), orderText(&u))
-	}
-	return err
-}
-
-// orderText says which orders are in force for the upstream.
-func orderText(u *pool.UpstreamView) string {
-	var all []string
-	for _, o := range u.Ordered {
-		text := o.String()
-		if o.Pool != "" {
-			text += " in this pool"
-		}
-		if o.Ends != nil {
-			text += " until " + o.Ends.Local().Format(time.DateTime)
-		}
-		all = append(all, text)
-	}
-	slices.Sort(all)
-	if len(all) == 0 {
-		return "; no orders"
-	}
-	return "; ordered: " + strings.Join(all, ", ")
-}
-
-func giveToPool(ctx context.Context, c *client, out io.Writer, name string, body map[string]any) error {
-	if err := c.call(ctx, http.MethodPatch, poolPath(name), body, nil); err != nil {
-		return err
-	}
-	var v pool.View
-	if err := c.call(ctx, http.MethodGet, poolPath(name), nil, &v); err != nil {
-		if exitCode(err) == exitNotFound {
-			fmt.Fprintf(out, "%s: there is no such pool at present\n", printable(name))
-			return nil
-		}
-		return err
-	}
-	text := fmt.Sprintf("%s: %s", v.Name, v.State)
-	if v.Reason != "" {
-		text += ": " + v.Reason
-	}
-	fmt.Fprintf(out, "%s, %d requests wait\n", printable(text), v.Held)
-	return nil
 }

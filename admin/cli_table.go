@@ -59,10 +59,10 @@ func writePool(to io.Writer, p *pool.View, now time.Time) {
 		head += ", nobody is left since " + age(now.Sub(*p.DownSince))
 	}
 	if p.Queued > 0 {
-		head += fmt.Sprintf(", %d requests wait since all are full", p.Queued)
+		head += fmt.Sprintf(", requests that wait since all are full: %d", p.Queued)
 	}
 	if p.Held > 0 {
-		head += fmt.Sprintf(", %d requests are held", p.Held)
+		head += fmt.Sprintf(", requests held: %d", p.Held)
 	}
 	fmt.Fprintln(to, printable(head))
 	if len(p.Upstreams) == 0 {

@@ -150,6 +150,8 @@ func TestWhatCommandsAskFor(t *testing.T) {
 		"weight a:1 5":                       `PATCH upstreams/a:1 {"weight":5}`,
 		"weight a:1 0 --reason x":            `PATCH upstreams/a:1 {"reason":"x","weight":0}`,
 		"weight a:1 default --pool web":      `PATCH upstreams/a:1 {"pool":"web","weight":null}`,
+		"ready a:1 --pool web":               `DELETE upstreams/a:1?pool=web `,
+		"ready a:1 --pool api":               `PATCH upstreams/a:1 {"pool":"api","state":"ready"}`,
 		"check a:1":                          `POST upstreams/a:1/check `,
 		"check a:1 --pool a+b":               `POST upstreams/a:1/check?pool=a%2Bb `,
 		"pause least_request@a:1 --ttl 1m":   `PATCH pools/least_request@a:1 {"reason":"","state":"paused","ttl":"1m"}`,
@@ -165,8 +167,13 @@ func TestWhatCommandsAskFor(t *testing.T) {
 					answering(200, `{"name":"web","state":"open"}`)(w, r)
 					return
 				}
+				if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/orders") {
+					answering(200, `[{"address":"a:1","weight":2},{"address":"b:1","state":"drain"},{"pool":"web","address":"a:1","state":"drain"},
+						{"pool":"api","address":"a:1","state":"drain","weight":2}]`)(w, r)
+					return
+				}
 				if r.Method == http.MethodGet {
-					answering(200, `[{"pool":"web","address":"a:1","state":"maintenance"}]`)(w, r)
+					answering(200, `[{"pool":"web","address":"a:1","state":"maintenance"},{"pool":"api","address":"a:1","state":"maintenance"}]`)(w, r)
 					return
 				}
 				body, _ := io.ReadAll(r.Body)

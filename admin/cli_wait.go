@@ -48,14 +48,14 @@ func waitIdle(ctx context.Context, c *client, out io.Writer, address, in string,
 			}
 			if inFlight > 0 && time.Since(told) >= tellEvery {
 				told = time.Now()
-				fmt.Fprintf(out, "%s: still %d in flight\n", printable(address), inFlight)
+				fmt.Fprintf(out, "%s: still in flight: %d\n", printable(address), inFlight)
 			}
 			err = pause(limited, pollEvery)
 		}
 		switch {
 		case err == nil:
 		case ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded):
-			return failed(exitTimedOut, "after %s, %d are still in flight on %s; the order stays in force", timeout, inFlight, address)
+			return failed(exitTimedOut, "after %s, still in flight on %s: %d; the order stays in force", timeout, address, inFlight)
 		default:
 			return err
 		}

@@ -60,10 +60,10 @@ func TestWait(t *testing.T) {
 		says    string // in the output or the error
 	}{
 		"idle at once":                   {until(forever, inPools(0, 0, "draining"), ""), "", 0, 0, pollEvery, "nothing is in flight"},
-		"until all pools are idle":       {until(time.Minute, inPools(0, 1, "maintenance"), inPools(0, 0, "maintenance")), "", 0, 0, time.Minute + pollEvery, "still 1 in flight"},
+		"until all pools are idle":       {until(time.Minute, inPools(0, 1, "maintenance"), inPools(0, 0, "maintenance")), "", 0, 0, time.Minute + pollEvery, "still in flight: 1"},
 		"of one pool":                    {until(forever, inPools(0, 5, "up"), ""), "web", 0, 0, pollEvery, "nothing is in flight"},
-		"in time":                        {until(59*time.Second, inPools(3, 4, "draining"), inPools(0, 0, "draining")), "", time.Minute, 0, 59*time.Second + pollEvery, "still 7 in flight"},
-		"times out":                      {until(forever, inPools(3, 4, "draining"), ""), "", time.Minute, exitTimedOut, time.Minute, "after 1m0s, 7 are still in flight on a:1; the order stays"},
+		"in time":                        {until(59*time.Second, inPools(3, 4, "draining"), inPools(0, 0, "draining")), "", time.Minute, 0, 59*time.Second + pollEvery, "still in flight: 7"},
+		"times out":                      {until(forever, inPools(3, 4, "draining"), ""), "", time.Minute, exitTimedOut, time.Minute, "after 1m0s, still in flight on a:1: 7; the order stays"},
 		"a pool does not obey":           {until(forever, inPools(0, 4, "up"), ""), "", 0, exitConflict, obeyWithin, "not drained in api (up; no orders)"},
 		"one that is idle does not obey": {until(forever, inPools(0, 0, "up"), ""), "", 0, exitConflict, obeyWithin, "not drained in api"},
 		"a pool obeys a little later":    {until(obeyWithin/2, inPools(0, 4, "up"), inPools(0, 0, "draining")), "", 0, 0, obeyWithin/2 + pollEvery, "nothing"},

@@ -130,7 +130,7 @@ func TestDrainWaitsForRequests(t *testing.T) {
 	first, second := p.asynchronously(), p.asynchronously()
 	eventually(t, 5*time.Second, "one is in flight", func() bool { return b[0].requests.Load() == 2 && viewOf(t, b[0]).InFlight == 1 })
 
-	if says := begin(t, "drain", b[0].addr, "--wait", "--timeout", "300ms").expect(t, 6); !strings.Contains(says, "1 are still in flight") {
+	if says := begin(t, "drain", b[0].addr, "--wait", "--timeout", "300ms").expect(t, 6); !strings.Contains(says, ": 1; the order stays") {
 		t.Errorf("it says %s", says)
 	}
 	waiting := begin(t, "drain", b[0].addr, "--wait", "--reason", "kernel update")
@@ -160,10 +160,15 @@ func TestDrainWaitsForRequests(t *testing.T) {
 		t.Errorf("the table does not show the order:\n%s", says)
 	}
 
-	lb(t, "ready", b[0].addr, "--pool", "web")
+	lb(t, "ready", b[0].addr, "--pool", "web") // the drain is for all pools
 	if says := begin(t, "drain", b[0].addr, "--wait").expect(t, 4); !strings.Contains(says, "not drained in web (up; ordered: ready in this pool)") {
 		t.Errorf("an order of the pool goes before it, and it says %s", says)
 	}
+	lb(t, "ready", b[0].addr)
+	if says := lb(t, "ready", b[0].addr, "--pool", "web"); !strings.Contains(says, "no orders") {
+		t.Errorf("nothing is drained, and it says %s", says)
+	}
+	lb(t, "drain", b[0].addr, "--wait") // which no order of the pool keeps from it
 	if says := lb(t, "ready", b[0].addr); !strings.Contains(says, "in web: up") {
 		t.Errorf("ready, and it says %s", says)
 	}
@@ -207,7 +212,7 @@ func TestPauseAndResume(t *testing.T) {
 		var v pool.View
 		return json.Unmarshal(adminGet(t, "/load_balancer/pools/web"), &v) == nil && v.Held == 1
 	})
-	if says := lb(t); !strings.Contains(says, "paused (paused by an operator: migration), 1 requests are held") {
+	if says := lb(t); !strings.Contains(says, "paused (paused by an operator: migration), requests held: 1") {
 		t.Errorf("it says %s", says)
 	}
 	if n := b[0].requests.Load(); n != 0 {
