@@ -18,6 +18,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	_ "github.com/caddy-evenkeel/evenkeel"
@@ -29,6 +30,10 @@ var adminAddr, storageDir string
 func TestMain(m *testing.M) {
 	if name := os.Getenv(childEnv); name != "" {
 		serveChild(name)
+		return
+	}
+	if os.Getenv(commandEnv) != "" {
+		caddycmd.Main()
 		return
 	}
 	os.Exit(testMain(m))

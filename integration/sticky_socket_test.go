@@ -47,7 +47,7 @@ func (p *proxy) tryConnect(cookie string) (*socket, error) {
 		return nil, err
 	}
 	if res.StatusCode != http.StatusSwitchingProtocols {
-		p.t.Fatalf("no upgrade: %s", res.Status)
+		return nil, fmt.Errorf("no upgrade: %s", res.Status)
 	}
 	return &socket{conn, lines, res.Header.Get(nameHeader), res.Header.Values("Set-Cookie")}, nil
 }

@@ -108,7 +108,8 @@ func (s *sink) Answered(res *http.Response, took time.Duration) (a attempt.Answe
 		s.time(took, bad)
 		s.endInFlight()
 	}
-	a.Watch = s.held != nil || toLastByte
+	// A socket is in flight as long as it is open.
+	a.Watch = s.held != nil || toLastByte || res.StatusCode == http.StatusSwitchingProtocols && m.known != nil
 	if rules := p.options.rules; rules != nil {
 		s.report.Open = !bare
 		if !backsOff {

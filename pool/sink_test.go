@@ -204,6 +204,28 @@ func TestBodyOfAnUpgradeIsLeftAlone(t *testing.T) {
 	})
 }
 
+// Whoever drains an upstream waits for its sockets, too.
+func TestSocketIsInFlightUntilItsRequestEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newPool(t, Options{}, 1)
+		r, end := until(get())
+		_, err := b.send(r, 0, func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: http.StatusSwitchingProtocols, Body: io.NopCloser(strings.NewReader(""))}, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := b.View().Upstreams[0].InFlight; n != 1 {
+			t.Errorf("open, and %d in flight", n)
+		}
+		end()
+		synctest.Wait()
+		if n := b.View().Upstreams[0].InFlight; n != 0 {
+			t.Errorf("closed, and %d in flight", n)
+		}
+	})
+}
+
 func TestTransportThatPanicsLeavesNothingInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newPool(t, Options{}, 2)
