@@ -2,7 +2,7 @@
 // health checks for reverse_proxy.
 //
 // Importing it registers the policies (package selectors), the checkers (package
-// healthcheck), the app load_balancer (package internal/app), the global option of that
+// healthcheck), the source of upstreams roster (package roster), the app load_balancer (package internal/app), the global option of that
 // name, and the admin API below /load_balancer/ (package admin).
 package evenkeel
 
@@ -10,5 +10,6 @@ import (
 	_ "github.com/caddy-evenkeel/evenkeel/admin"        // admin API
 	_ "github.com/caddy-evenkeel/evenkeel/healthcheck"  // checkers
 	_ "github.com/caddy-evenkeel/evenkeel/internal/app" // app load_balancer
+	_ "github.com/caddy-evenkeel/evenkeel/roster"       // source of upstreams
 	_ "github.com/caddy-evenkeel/evenkeel/selectors"    // policies
 )

@@ -52,14 +52,14 @@ func (s *Store) Change(ctx context.Context, pool, address, tag string, edit func
 		return g, err
 	}
 	o.Given = now.UTC().Round(0)
-	if err := o.Validate(); err != nil {
+	if err := s.of.valid(o); err != nil {
 		return g, err
 	}
 	if o.ended(now) || o.Empty() {
 		o = nil
 	}
 	switch {
-	case o == nil && g.Before == nil && !s.problems.has(storageKey(k)):
+	case o == nil && g.Before == nil && !s.problems.has(s.of.storageKey(k)):
 		return g, nil
 	case o != nil && g.Before == nil && len(s.book.all()) >= maxStored:
 		return g, &StorageError{fmt.Errorf("there are %d orders, and no more are kept; end some", maxStored)}
@@ -109,7 +109,7 @@ func (s *Store) write(ctx context.Context, k key, o *Order) error {
 }
 
 func (s *Store) writeTo(ctx context.Context, u *Use, k key, o *Order) error {
-	ok, err := marked(ctx, u.storage)
+	ok, err := s.of.marked(ctx, u.storage)
 	if err != nil {
 		return err
 	}

@@ -116,3 +116,15 @@ type Effect struct {
 
 // Any reports whether anything is ordered.
 func (e *Effect) Any() bool { return e.StateBy != nil || e.WeightBy != nil }
+
+// Or returns the effect with what the other one orders besides. It goes before the other
+// one; but what the other one keeps out, an order to be ready does not let in.
+func (e Effect) Or(other Effect) Effect {
+	if e.State == "" && other.State != "" || e.StateBy == nil {
+		e.State, e.StateBy = other.State, other.StateBy
+	}
+	if e.WeightBy == nil {
+		e.Weight, e.WeightBy = other.Weight, other.WeightBy
+	}
+	return e
+}

@@ -26,6 +26,7 @@ var errSlow = errors.New("it is slow, or does not answer")
 // reading and one writing at most are under way in each, and nothing waits for either
 // while it holds a mutex.
 type Store struct {
+	of       *kind
 	book     book
 	problems problems
 	changing chan struct{} // has an element while an order is given or ended
@@ -39,24 +40,37 @@ type Store struct {
 	done    chan struct{}      // closed at its end
 }
 
-// Default is the store of the process.
+// Default is the process's store of orders for upstreams and pools.
 var Default = NewStore()
 
-// NewStore returns a store without orders.
-func NewStore() *Store {
+// NewStore returns a store without orders, for those of upstreams and pools.
+func NewStore() *Store { return newStore(given) }
+
+// NewStoreOf returns a store without orders, for those of another kind, which lie under
+// its name in the storage. Valid says what is wrong with one.
+func NewStoreOf(name string, valid func(*Order) error) *Store {
+	prefix := "load_balancer/" + name
+	return newStore(newKind(prefix, prefix+".format", valid))
+}
+
+func newStore(of *kind) *Store {
 	return &Store{
+		of:       of,
 		changing: make(chan struct{}, 1), wake: make(chan struct{}, 1),
-		written: make(map[key]int), problems: problems{known: make(map[string]string)},
+		written: make(map[key]int), problems: problems{of: of, known: make(map[string]string)},
 	}
 }
 
 // Use is a configuration's use of a storage.
 type Use struct {
+	of      *kind
 	storage certmagic.Storage
 	writing chan struct{} // has an element while something is written
 }
 
-func newUse(storage certmagic.Storage) *Use { return &Use{storage, make(chan struct{}, 1)} }
+func (s *Store) newUse(storage certmagic.Storage) *Use {
+	return &Use{s.of, storage, make(chan struct{}, 1)}
+}
 
 // Prime reads the storage, if no configuration has started yet, so that the first one
 // serves as was ordered before. It waits for a slow storage for two seconds at most.
@@ -67,7 +81,7 @@ func (s *Store) Prime(storage certmagic.Storage) {
 	ctx, cancel := context.WithTimeout(context.Background(), priming)
 	defer cancel()
 	select {
-	case <-s.read(ctx, newUse(storage), true):
+	case <-s.read(ctx, s.newUse(storage), true):
 	case <-ctx.Done():
 		s.problems.note("", errSlow, "the storage is slow: requests are served before the orders of operators are read")
 	}
@@ -75,7 +89,7 @@ func (s *Store) Prime(storage certmagic.Storage) {
 
 // Attach has the store use the storage from now on, until [Store.Detach] is called.
 func (s *Store) Attach(storage certmagic.Storage) *Use {
-	u := newUse(storage)
+	u := s.newUse(storage)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.uses = append(s.uses, u)
@@ -204,7 +218,7 @@ func (s *Store) read(ctx context.Context, u *Use, fresh bool) <-chan struct{} {
 func (s *Store) take(found map[key]*Order, unread map[string]bool, number int) {
 	s.book.change(func(orders map[key]*Order) {
 		for k, o := range orders {
-			if s.written[k] >= number || unread[storageKey(k)] {
+			if s.written[k] >= number || unread[s.of.storageKey(k)] {
 				found[k] = o // it was given while the storage was read, or cannot be read now
 			}
 		}
@@ -228,7 +242,7 @@ func (s *Store) take(found map[key]*Order, unread map[string]bool, number int) {
 // load returns the orders that the storage has, and the keys of those that it has but
 // that cannot be read.
 func (s *Store) load(ctx context.Context, u *Use, fresh bool) (found map[key]*Order, unread map[string]bool, err error) {
-	keys, err := listKeys(ctx, u.storage)
+	keys, err := s.of.listKeys(ctx, u.storage)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -244,7 +258,7 @@ func (s *Store) load(ctx context.Context, u *Use, fresh bool) (found map[key]*Or
 	}
 	now := time.Now()
 	for _, k := range keys {
-		o, err := loadOne(ctx, u.storage, k)
+		o, err := s.of.loadOne(ctx, u.storage, k)
 		if ctx.Err() != nil {
 			return nil, nil, ctx.Err()
 		}
@@ -270,7 +284,7 @@ func (s *Store) load(ctx context.Context, u *Use, fresh bool) (found map[key]*Or
 func (s *Store) missing(there map[string]bool) (missing []*Order) {
 	now := time.Now()
 	for k, o := range s.book.all() {
-		if !there[storageKey(k)] && !o.ended(now) {
+		if !there[s.of.storageKey(k)] && !o.ended(now) {
 			missing = append(missing, o)
 		}
 	}
@@ -280,14 +294,14 @@ func (s *Store) missing(there map[string]bool) (missing []*Order) {
 // restore writes the known orders that are missing, and adds them to those found, if the
 // storage has lost what was in it. If it has not, they have been ended elsewhere.
 func (s *Store) restore(ctx context.Context, u *Use, missing []*Order, found map[key]*Order) error {
-	if ok, err := marked(ctx, u.storage); ok || err != nil {
+	if ok, err := s.of.marked(ctx, u.storage); ok || err != nil {
 		return err
 	}
 	if !u.begin(nil) {
 		return errors.New("it has lost what was in it, and an order is being written to it")
 	}
 	defer u.end()
-	if ok, err := marked(ctx, u.storage); ok || err != nil {
+	if ok, err := s.of.marked(ctx, u.storage); ok || err != nil {
 		return err // by a writer that was faster
 	}
 	if err := u.mark(ctx, missing); err != nil {
