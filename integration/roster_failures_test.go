@@ -3,8 +3,10 @@ package integration
 import (
 	"maps"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -72,7 +74,7 @@ func TestRosterWhenTheStorageFails(t *testing.T) {
 	}
 	t.Cleanup(restore)
 	if status, text, _ := adminDo(t, http.MethodPut, memberPath("failing", b[2]), ""); status != http.StatusServiceUnavailable ||
-		!strings.Contains(text, "the storage has not taken the order, so nothing has changed") {
+		!strings.Contains(text, "the storage has not taken the order: ") {
 		t.Errorf("%d %s", status, text)
 	}
 	const warning = "the storage cannot be read: the orders of operators go on as they were last known"
@@ -88,5 +90,28 @@ func TestRosterWhenTheStorageFails(t *testing.T) {
 	change(t, http.StatusCreated, http.MethodPut, "failing", b[2], "")
 	if got := p.shares(6); !maps.Equal(got, map[string]int{"a": 2, "b": 2, "c": 2}) {
 		t.Errorf("with the storage again: %v", got)
+	}
+}
+
+// The guide's example loads, and the paths that it has are there.
+func TestRosterGuide(t *testing.T) {
+	text, err := os.ReadFile("../docs/roster.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "```caddyfile\n")
+	example, _, _ := strings.Cut(rest, "```")
+	golden{caddyfile: example}.check(t)
+	b := backends(t, "a")
+	run(t, rostered("guide", member(b[0]), "peak_ewma"))
+	rows := regexp.MustCompile("(?m)^\\| `([A-Z]+) (/rosters[^`]*)`").FindAllStringSubmatch(string(text), -1)
+	if len(rows) != 6 {
+		t.Errorf("%d requests are listed, want 6", len(rows))
+	}
+	for _, row := range rows {
+		path := strings.NewReplacer("{name}", "guide", "{address}", url.PathEscape(b[0].addr)).Replace(row[2])
+		if status, text, _ := adminDo(t, row[1], "/load_balancer"+path, `{"weight": 2}`); status/100 != 2 {
+			t.Errorf("%s %s: %d %s", row[1], row[2], status, text)
+		}
 	}
 }

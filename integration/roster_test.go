@@ -95,6 +95,7 @@ func TestRosterMembersComeAndGoAndAreWeighted(t *testing.T) {
 	}
 	expect("as configured", 30, map[string]int{"a": 20, "b": 10})
 	change(t, http.StatusCreated, http.MethodPut, "comings", b[2], `{"weight": 3}`)
+	eventually(t, 3*time.Second, "c is there", func() bool { return p.shares(6)["c"] == 3 })
 	expect("c added", 30, map[string]int{"a": 10, "b": 5, "c": 15})
 	change(t, http.StatusOK, http.MethodPatch, "comings", b[2], `{"weight": 1}`)
 	change(t, http.StatusOK, http.MethodPatch, "comings", b[0], `{"weight": null}`)
@@ -103,6 +104,7 @@ func TestRosterMembersComeAndGoAndAreWeighted(t *testing.T) {
 	eventually(t, 3*time.Second, "b drains", func() bool { return p.shares(6)["b"] == 0 })
 	expect("b at 0", 30, map[string]int{"a": 20, "c": 10})
 	change(t, http.StatusOK, http.MethodDelete, "comings", b[0], "")
+	eventually(t, 3*time.Second, "a drains", func() bool { return p.shares(6)["a"] == 0 })
 	expect("a removed", 10, map[string]int{"c": 10})
 	eventually(t, 3*time.Second, "a has gone", func() bool { return len(rosterView(t, "comings").Members) == 2 })
 	if v := rosterView(t, "comings"); len(v.Removed) != 1 || v.Removed[0] != b[0].addr {
@@ -115,6 +117,7 @@ func TestRosterMembersComeAndGoAndAreWeighted(t *testing.T) {
 	change(t, http.StatusOK, http.MethodPut, "comings", b[1], "")
 	eventually(t, 3*time.Second, "all as configured", func() bool { return maps.Equal(p.shares(4), map[string]int{"a": 2, "b": 1, "c": 1}) })
 	change(t, http.StatusOK, http.MethodDelete, "comings", b[2], "")
+	eventually(t, 3*time.Second, "c drains", func() bool { return p.shares(6)["c"] == 0 })
 	expect("c removed", 30, map[string]int{"a": 20, "b": 10})
 }
 
@@ -151,9 +154,7 @@ func TestRosterMemberThatIsRemovedKeepsItsSocket(t *testing.T) {
 		home, other = other, home
 	}
 	change(t, http.StatusOK, http.MethodDelete, "sockets", home, "")
-	if got := p.shares(10); got[other.name] != 10 {
-		t.Errorf("removed, and got new traffic: %v", got)
-	}
+	eventually(t, 3*time.Second, "it gets no new traffic", func() bool { return p.shares(10)[other.name] == 10 })
 	holds(t, time.Second, "it drains while the socket is open", func() bool {
 		v := rosterView(t, "sockets")
 		return len(v.Members) == 2 && v.Members[1].State == "draining" && v.Members[1].InFlight == 1
@@ -185,6 +186,7 @@ func TestRosterThatTwoHandlersShare(t *testing.T) {
 	p := run(t, site(rostered("shared", "", "random")))
 	change(t, http.StatusCreated, http.MethodPut, "shared", b[1], "")
 	change(t, http.StatusOK, http.MethodDelete, "shared", b[0], "")
+	eventually(t, 3*time.Second, "a drains", func() bool { return p.get("/one/").from() == "b" })
 	for range 10 {
 		for _, path := range []string{"/one/", "/two/"} {
 			if a := p.get(path); a.from() != "b" {

@@ -124,7 +124,7 @@ func (p *Pool) upstreamViews(now int64, wanted func(*member) bool) []UpstreamVie
 			n = last + present
 		}
 		sum += n
-		if wanted(m) {
+		if wanted(m) && !p.unlisted(m) {
 			recent, views = append(recent, n), append(views, p.viewOf(m, now))
 		}
 	}
