@@ -71,8 +71,14 @@ func serve(w http.ResponseWriter, r *http.Request) error {
 		return method(w, r, map[string]func() error{http.MethodPost: func() error { return checkNow(w, r, parts[1]) }})
 	case len(parts) == 2 && parts[0] == "pools":
 		return servePool(w, r, parts[1])
+	case slices.Equal(parts, []string{"rosters"}):
+		return get(func() error { return listRosters(w) })
+	case len(parts) == 2 && parts[0] == "rosters":
+		return serveRoster(w, r, parts[1])
+	case len(parts) == 4 && parts[0] == "rosters" && parts[2] == "members":
+		return serveMember(w, r, parts[1], parts[3])
 	}
-	return fail(http.StatusNotFound, fmt.Errorf("there is no %s; there are upstreams, pools, orders, events", r.URL.Path))
+	return fail(http.StatusNotFound, fmt.Errorf("there is no %s; there are upstreams, pools, rosters, orders, events", r.URL.Path))
 }
 
 // segments returns the segments of the request's path below the API's.

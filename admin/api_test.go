@@ -21,7 +21,7 @@ func TestPathsAndMethods(t *testing.T) {
 		{"GET", "/load_balancer/pools", "", 200, `"name":"two"`},
 		{"GET", "/load_balancer/pools/one", "", 200, `"weighted":true`},
 		{"GET", "/load_balancer/orders", "", 200, "[]"},
-		{"GET", "/load_balancer/", "", 404, "there are upstreams, pools, orders, events"},
+		{"GET", "/load_balancer/", "", 404, "there are upstreams, pools, rosters, orders, events"},
 		{"GET", "/load_balancer/melt", "", 404, "melt"},
 		{"GET", "/load_balancer/pools/three", "", 404, "no pool 'three'"},
 		{"GET", "/load_balancer/pools/one/two", "", 404, ""},

@@ -18,6 +18,7 @@ import (
 func (p *Pool) attach(ctx caddy.Context, handler *reverseproxy.Handler, nested bool) error {
 	p.fixed = handler.DynamicUpstreamsRaw == nil && handler.DynamicUpstreams == nil
 	p.source.configure(handler.DynamicUpstreamsRaw) // Caddy loads the source after the policy
+	p.source.followed.handler = handler
 	if p.fixed {
 		if err := p.options.checkStatic(dials(handler.Upstreams)); err != nil {
 			return err

@@ -90,6 +90,7 @@ func (ms *membership) seen(now int64) {
 // membershipOf returns the membership of the upstreams. It builds one if there is
 // none.
 func (p *Pool) membershipOf(upstreams []*reverseproxy.Upstream, now int64) *membership {
+	p.meetSource()
 	var print uint64 // the same for any order
 	for _, u := range upstreams {
 		print += maphash.String(seed, u.Dial)
@@ -140,6 +141,7 @@ func (p *Pool) membershipOf(upstreams []*reverseproxy.Upstream, now int64) *memb
 	d.gone(d.memberships.Put(print, ms.item, maxMemberships, max(maxListed*p.limit, len(ms.members))))
 	if !closed { // else everything was released
 		p.sweep(now)
+		p.sourceChanged() // a request may have had an answer of before a change
 	}
 	return ms
 }
@@ -228,11 +230,17 @@ func (p *Pool) sweep(now int64) {
 			kept[m] = true
 		}
 	}
+	p.dropMembers(func(m *member) bool { return !kept[m] && p.gone(m, now) }, false)
+}
+
+// dropMembers removes the members that are unwanted. Both mutexes are held: building and
+// d.mu.
+func (p *Pool) dropMembers(unwanted func(*member) bool, remember bool) {
 	var watches []*healthcheck.Watch
-	d.members.Range(func(_, value any) bool {
-		if m := value.(*member); !kept[m] && p.gone(m, now) {
+	p.dynamic.members.Range(func(_, value any) bool {
+		if m := value.(*member); unwanted(m) {
 			watches = append(watches, m.watches...)
-			p.dropMember(m, false)
+			p.dropMember(m, remember)
 		}
 		return true
 	})

@@ -116,7 +116,7 @@ func (p *Pool) newMember(address string, now int64) (m *member, isNew, wasIdle b
 func (p *Pool) untracked(address string) *member {
 	m := &member{
 		address:    address,
-		configured: uint32(p.options.weights.get(address, 1)),
+		configured: uint32(p.weightOf(address)),
 		level:      p.options.level(address),
 		limit:      p.options.limits.get(address, p.options.DefaultMaxRequests),
 		slots:      new(endpoint.Slots),

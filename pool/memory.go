@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
 	"github.com/caddy-evenkeel/evenkeel/endpoint"
 	"github.com/caddy-evenkeel/evenkeel/internal/budget"
 	"github.com/caddy-evenkeel/evenkeel/internal/cache"
@@ -48,6 +50,7 @@ type addressState struct {
 	joined   atomic.Int64 // instant at which it joined others that were there before; 0 for never
 	shown    atomic.Pointer[shown]
 	counters counters
+	counted  atomic.Pointer[reverseproxy.Host] // of the latest attempt: Caddy counts its requests
 
 	// Guarded by the memory's mutex.
 	refs     int           // members, of all configurations

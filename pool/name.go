@@ -10,26 +10,6 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/internal/app"
 )
 
-const maxName = 64 // bytes
-
-// checkName returns what is wrong with the name of a pool.
-func checkName(name string) error {
-	switch {
-	case name == "":
-		return nil
-	case len(name) > maxName:
-		return fmt.Errorf("name: %d bytes are more than %d", len(name), maxName)
-	case strings.Contains(name, ".."):
-		return fmt.Errorf("name: '%s' has two dots in a row", name)
-	}
-	for _, c := range name {
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("._:+-", c)) {
-			return fmt.Errorf("name: '%s' has other characters than letters, digits and ._:+-", name)
-		}
-	}
-	return nil
-}
-
 // poolNames are the names of the pools of one configuration.
 type poolNames struct {
 	mu    sync.Mutex // guards taken
@@ -82,6 +62,8 @@ func (p *Pool) setDefaultName() {
 		first = p.statics[0].Dial
 	case len(p.source.asks) > 0:
 		first = strings.Trim(strings.Join(p.source.asks, ":"), ":")
+	case p.source.roster != "":
+		first = p.source.roster
 	case len(p.source.names) > 0:
 		first = "dynamic"
 	}

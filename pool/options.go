@@ -156,7 +156,7 @@ func (o *Options) checkUnweighted() error {
 // provision checks the options, which may not have come from a Caddyfile.
 func (o *Options) provision() error {
 	o.reset()
-	if err := checkName(o.Name); err != nil {
+	if err := cfg.CheckName("name", o.Name); err != nil {
 		return err
 	}
 	if err := o.weights.provision(o.Weights); err != nil {

@@ -57,7 +57,7 @@ func UnmarshalOption(o *Options, d *caddyfile.Dispenser) (common bool, err error
 			err = d.Err("name: it is empty")
 		}
 		if err == nil {
-			err = located(option, checkName(o.Name))
+			err = located(option, cfg.CheckName("name", o.Name))
 		}
 	case "weight":
 		if err = o.weights.unmarshal(d, &o.Weights); err == nil {

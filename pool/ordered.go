@@ -8,13 +8,18 @@ import (
 	"github.com/caddy-evenkeel/evenkeel/internal/orders"
 )
 
-// ordered returns what operators have ordered of the member. Nothing can be ordered of
+// ordered returns what operators have ordered of the member, and beyond that what they
+// have changed of it in its roster. Nothing can be ordered of
 // one whose address depends on the request.
 func (p *Pool) ordered(m *member) (e orders.Effect) {
 	if m.known == nil {
 		return e
 	}
-	return orders.Default.Of(p.name, m.dialled)
+	e = orders.Default.Of(p.name, m.dialled)
+	if s := p.source.followed.source(); s != nil {
+		e = e.Or(s.Ordered(m.address))
+	}
+	return e
 }
 
 // paused returns the order by which the pool is paused; nil if it is not.

@@ -115,6 +115,7 @@ func (h *Handle) Close() error {
 	}
 	p.closed = true
 	p.mu.Unlock()
+	p.source.followed.leave()
 	p.leave()
 	p.intervals.Close()
 	p.dynamic.expiry.Close()

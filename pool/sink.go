@@ -44,6 +44,9 @@ func (p *Pool) Begin(r *http.Request, u *reverseproxy.Upstream, pick attempt.Pic
 	s.timing = p.latency != nil
 	if m.known != nil {
 		m.known.counters.begin(now)
+		if m.known.counted.Load() != u.Host {
+			m.known.counted.Store(u.Host)
+		}
 	}
 	s.tracked = m.known != nil && m.known.endpoint.InFlight.Begin(&s.entry, now)
 	limitGate{}.begin(m, held)

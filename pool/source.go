@@ -26,11 +26,15 @@ type source struct {
 	// its whole configuration. Empty where there is no source.
 	names []string
 
+	roster string // name of the roster that it is; empty for another source
+
 	// Some of the placeholders are the request's: clients choose what is asked.
 	byRequest bool
 
 	last  atomic.Pointer[returned]       // the last answer, unless byRequest
 	lasts cache.Cache[string, *returned] // the last answers by question, if byRequest
+
+	followed followed // where it says more of its upstreams
 
 	emptySince atomic.Int64 // instant since which it returns no upstreams; 0 for it does
 	waiting    atomic.Int64 // requests that wait for it to return some
@@ -50,7 +54,7 @@ const maxAsked = 1000
 // source.
 func (s *source) configure(config json.RawMessage) {
 	s.asks = asksOf(config)
-	s.names = namesOf(config)
+	s.names, s.roster = namesOf(config), rosterOf(config)
 	for _, text := range s.asks {
 		if _, err := caddy.NewReplacer().ReplaceOrErr(text, false, true); err != nil {
 			s.byRequest = true
@@ -106,6 +110,9 @@ func namesOf(config json.RawMessage) (names []string) {
 	}
 	if asks := asksOf(config); asks != nil {
 		return []string{fmt.Sprintf("dynamic %s %q", multi.Source, asks)}
+	}
+	if name := rosterOf(config); name != "" {
+		return []string{"dynamic roster " + name} // whatever its members are
 	}
 	return []string{"dynamic " + string(config)}
 }

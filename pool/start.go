@@ -55,6 +55,7 @@ func (h *Handle) Start() error {
 		p.app.AtStart(func() {
 			p.serve()
 			p.tellStart()
+			p.meetSource()
 		})
 	}
 	return nil

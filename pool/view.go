@@ -130,7 +130,7 @@ func (p *Pool) upstreamViews(now int64, wanted func(*member) bool) []UpstreamVie
 			n = last + present
 		}
 		sum += n
-		if wanted == nil || wanted(m) {
+		if (wanted == nil || wanted(m)) && !p.unlisted(m) {
 			recent, views = append(recent, n), append(views, p.viewOf(m, now))
 		}
 	}

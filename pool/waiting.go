@@ -101,7 +101,7 @@ func (h *Handle) wait(q *Query, repl *caddy.Replacer, latest queue.Look) (picked
 // that this asks the dynamic source again: its latest answer is another one, or nobody
 // has asked for some time. It may as often as Caddy has retries for that.
 func (p *Pool) moved(q *Query, since time.Time) bool {
-	if q.membership.upstreams != nil || p.mostAttempts == 0 || p.source.asks == nil {
+	if q.membership.upstreams != nil || p.mostAttempts == 0 || p.source.asks == nil && p.source.followed.source() == nil {
 		return false
 	}
 	repl := request.Replacer(q.Request)

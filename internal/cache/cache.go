@@ -122,10 +122,19 @@ func (c *Cache[K, V]) shrink(count, size int, spared K) (gone []V) {
 // Expire removes the entries not used since the given instant, and returns their
 // values.
 func (c *Cache[K, V]) Expire(since int64) (gone []V) {
+	return c.drop(func(e *Entry[V]) bool { return !e.UsedSince(since) })
+}
+
+// Drop removes the entries of the values that are not wanted, and returns these.
+func (c *Cache[K, V]) Drop(unwanted func(V) bool) (gone []V) {
+	return c.drop(func(e *Entry[V]) bool { return unwanted(e.Value) })
+}
+
+func (c *Cache[K, V]) drop(unwanted func(*Entry[V]) bool) (gone []V) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.entries.Range(func(key, value any) bool {
-		if e := value.(*Entry[V]); !e.UsedSince(since) {
+		if e := value.(*Entry[V]); unwanted(e) {
 			c.remove(key.(K), e)
 			gone = append(gone, e.Value)
 		}

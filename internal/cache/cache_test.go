@@ -71,3 +71,14 @@ func TestEachStopsWhenTold(t *testing.T) {
 		t.Errorf("%d are seen", seen)
 	}
 }
+
+func TestDropRemovesWhatIsUnwanted(t *testing.T) {
+	var c Cache[int, string]
+	for i, value := range []string{"a", "b", "a"} {
+		c.Put(i, NewEntry(value, i+1, ticks(0)), 10, 10)
+	}
+	gone := c.Drop(func(value string) bool { return value == "a" })
+	if count, size := c.Len(); len(gone) != 2 || count != 1 || size != 2 || c.Get(1) == nil {
+		t.Errorf("gone: %v, %d left of size %d", gone, count, size)
+	}
+}

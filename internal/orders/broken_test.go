@@ -58,7 +58,7 @@ func TestSlowStorage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake()
 		one := &Order{Address: "x:80", State: Drain, Given: time.Now()}
-		if err := newUse(f).mark(t.Context(), []*Order{one}); err != nil {
+		if err := NewStore().newUse(f).mark(t.Context(), []*Order{one}); err != nil {
 			t.Fatal(err)
 		}
 		f.set(func() { f.takes = 3 * time.Second })
@@ -154,7 +154,7 @@ func TestOrdersThatCannotBeRead(t *testing.T) {
 				s := started(t, f)
 				give(t, s, "", "x:80", drain)
 				give(t, s, "", "y:80", drain)
-				at := storageKey(key{"", "x:80"})
+				at := given.storageKey(key{"", "x:80"})
 				f.set(func() { f.values[at] = []byte(text) })
 				later()
 				expect(t, s, "x:80 drain, y:80 drain")
@@ -180,7 +180,7 @@ func TestKeysThatAreNoOrders(t *testing.T) {
 		s := started(t, f)
 		give(t, s, "", "x:80", drain)
 		for _, name := range []string{"1234567", "x.json", ".hidden", strings.Repeat("a", 32) + ".json.tmp", "sub/" + strings.Repeat("a", 32) + ".json", "ü\n"} {
-			f.set(func() { f.values[prefix+"/"+name] = []byte("garbage") })
+			f.set(func() { f.values[given.prefix+"/"+name] = []byte("garbage") })
 		}
 		later()
 		expect(t, s, "x:80 drain")
@@ -196,7 +196,7 @@ func TestNewerFormat(t *testing.T) {
 		f := newFake()
 		s := started(t, f)
 		give(t, s, "", "x:80", drain)
-		f.set(func() { f.values[formatKey] = []byte(`{"version": 2, "more": true}`) })
+		f.set(func() { f.values[given.formatKey] = []byte(`{"version": 2, "more": true}`) })
 		later()
 		for _, edit := range []func(*Order){maint, none} {
 			if err := try(s, "", "x:80", "", edit); err == nil || !strings.Contains(err.Error(), "newer than 1") {
@@ -220,7 +220,7 @@ func TestLostStorage(t *testing.T) {
 				later()
 				f.set(func() {
 					for at := range f.values {
-						if name != "in part" || at != storageKey(key{"", "y:80"}) {
+						if name != "in part" || at != given.storageKey(key{"", "y:80"}) {
 							delete(f.values, at)
 						}
 					}

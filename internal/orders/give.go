@@ -53,13 +53,13 @@ func (s *Store) Change(ctx context.Context, pool, address, tag string, edit func
 		return g, err
 	}
 	o.Given = now.UTC().Round(0)
-	if err := o.Validate(); err != nil {
+	if err := s.of.valid(o); err != nil {
 		return g, err
 	}
 	if o.ended(now) || o.Empty() {
 		o = nil
 	}
-	bad := s.problems.has(storageKey(k))
+	bad := s.problems.has(s.of.storageKey(k))
 	switch {
 	case o == nil && g.Before == nil && !bad:
 		return g, nil
@@ -111,7 +111,7 @@ func (s *Store) write(ctx context.Context, k key, o *Order) error {
 }
 
 func (s *Store) writeTo(ctx context.Context, u *Use, k key, o *Order) error {
-	ok, err := marked(ctx, u.storage)
+	ok, err := s.of.marked(ctx, u.storage)
 	if err != nil {
 		return err
 	}

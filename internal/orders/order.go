@@ -140,3 +140,15 @@ func (e *Effect) Reason() string {
 	}
 	return strings.Join(text, "; ")
 }
+
+// Or returns the effect with what the other one orders besides. It goes before the other
+// one; but what the other one keeps out, an order to be ready does not let in.
+func (e Effect) Or(other Effect) Effect {
+	if e.State == "" && other.State != "" || e.StateBy == nil {
+		e.State, e.StateBy = other.State, other.StateBy
+	}
+	if e.WeightBy == nil {
+		e.Weight, e.WeightBy = other.Weight, other.WeightBy
+	}
+	return e
+}

@@ -1,6 +1,7 @@
 package orders
 
 import (
+	"cmp"
 	"sync"
 
 	"go.uber.org/zap"
@@ -12,6 +13,7 @@ const unreadable = "the storage cannot be read: the orders of operators go on as
 
 // problems are those with the storage that are logged: each once, until it has ended.
 type problems struct {
+	of    *kind
 	mu    sync.Mutex        // guards known
 	known map[string]string // by storage key; the key "" is the storage itself
 }
@@ -26,11 +28,12 @@ func (p *problems) note(at string, err error, message string) {
 		delete(p.known, at)
 	}
 	p.mu.Unlock()
+	key := zap.String("key", cmp.Or(at, p.of.prefix))
 	switch {
 	case err == nil && before != "":
-		logger().Info("the orders of operators can be read again", zap.String("key", at))
+		logger().Info("the orders of operators can be read again", key)
 	case err != nil && before == "":
-		logger().Warn(message, zap.String("key", at), zap.Error(err))
+		logger().Warn(message, key, zap.Error(err))
 	}
 }
 

@@ -42,7 +42,7 @@ func (s *Store) read(ctx context.Context, u *Use, fresh bool) <-chan struct{} {
 func (s *Store) take(found map[key]*Order, unread map[string]bool, number int) {
 	s.book.change(func(orders map[key]*Order) {
 		for k, o := range orders {
-			if s.written[k] >= number || unread[storageKey(k)] {
+			if s.written[k] >= number || unread[s.of.storageKey(k)] {
 				found[k] = o // it was given while the storage was read, or cannot be read now
 			}
 		}
@@ -66,7 +66,7 @@ func (s *Store) take(found map[key]*Order, unread map[string]bool, number int) {
 // load returns the orders that the storage has, and the keys of those that it has but
 // that cannot be read.
 func (s *Store) load(ctx context.Context, u *Use, fresh bool) (found map[key]*Order, unread map[string]bool, err error) {
-	keys, err := listKeys(ctx, u.storage)
+	keys, err := s.of.listKeys(ctx, u.storage)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -82,7 +82,7 @@ func (s *Store) load(ctx context.Context, u *Use, fresh bool) (found map[key]*Or
 	}
 	now := time.Now()
 	for _, k := range keys {
-		o, err := loadOne(ctx, u.storage, k)
+		o, err := s.of.loadOne(ctx, u.storage, k)
 		if ctx.Err() != nil {
 			return nil, nil, ctx.Err()
 		}
@@ -108,7 +108,7 @@ func (s *Store) load(ctx context.Context, u *Use, fresh bool) (found map[key]*Or
 func (s *Store) missing(there map[string]bool) (missing []*Order) {
 	now := time.Now()
 	for k, o := range s.book.all() {
-		if !there[storageKey(k)] && !o.ended(now) {
+		if !there[s.of.storageKey(k)] && !o.ended(now) {
 			missing = append(missing, o)
 		}
 	}
@@ -118,14 +118,14 @@ func (s *Store) missing(there map[string]bool) (missing []*Order) {
 // restore writes the known orders that are missing, and adds them to those found, if the
 // storage has lost what was in it. If it has not, they have been ended elsewhere.
 func (s *Store) restore(ctx context.Context, u *Use, missing []*Order, found map[key]*Order) error {
-	if ok, err := marked(ctx, u.storage); ok || err != nil {
+	if ok, err := s.of.marked(ctx, u.storage); ok || err != nil {
 		return err
 	}
 	if !u.begin(nil) {
 		return errors.New("it has lost what was in it, and an order is being written to it")
 	}
 	defer u.end()
-	if ok, err := marked(ctx, u.storage); ok || err != nil {
+	if ok, err := s.of.marked(ctx, u.storage); ok || err != nil {
 		return err // by a writer that was faster
 	}
 	if err := u.mark(ctx, missing); err != nil {

@@ -25,6 +25,7 @@ var errSlow = errors.New("it is slow, or does not answer")
 // reading and one writing at most are under way in each, and nothing waits for either
 // while it holds a mutex.
 type Store struct {
+	of       *kind
 	book     book
 	problems problems
 	changing chan struct{} // has an element while an order is given or ended
@@ -38,24 +39,37 @@ type Store struct {
 	wake    chan struct{}      // has an element if the storage is to be read at once
 }
 
-// Default is the store of the process.
+// Default is the process's store of orders for upstreams and pools.
 var Default = NewStore()
 
-// NewStore returns a store without orders.
-func NewStore() *Store {
+// NewStore returns a store without orders, for those of upstreams and pools.
+func NewStore() *Store { return newStore(given) }
+
+// NewStoreOf returns a store without orders, for those of another kind, which lie under
+// its name in the storage. Valid says what is wrong with one.
+func NewStoreOf(name string, valid func(*Order) error) *Store {
+	prefix := "load_balancer/" + name
+	return newStore(newKind(prefix, prefix+".format", valid))
+}
+
+func newStore(of *kind) *Store {
 	return &Store{
+		of:       of,
 		changing: make(chan struct{}, 1), written: make(map[key]int),
-		problems: problems{known: make(map[string]string)},
+		problems: problems{of: of, known: make(map[string]string)},
 	}
 }
 
 // Use is a configuration's use of a storage.
 type Use struct {
+	of      *kind
 	storage certmagic.Storage
 	writing chan struct{} // has an element while something is written
 }
 
-func newUse(storage certmagic.Storage) *Use { return &Use{storage, make(chan struct{}, 1)} }
+func (s *Store) newUse(storage certmagic.Storage) *Use {
+	return &Use{s.of, storage, make(chan struct{}, 1)}
+}
 
 // Prime reads the storage, if no configuration has started yet, so that the first one
 // serves as was ordered before. It waits for a slow storage for two seconds at most.
@@ -66,7 +80,7 @@ func (s *Store) Prime(storage certmagic.Storage) {
 	ctx, cancel := context.WithTimeout(context.Background(), priming)
 	defer cancel()
 	select {
-	case <-s.read(ctx, newUse(storage), true):
+	case <-s.read(ctx, s.newUse(storage), true):
 	case <-ctx.Done():
 		s.problems.note("", errSlow, "the storage is slow: requests are served before the orders of operators are read")
 	}
@@ -74,7 +88,7 @@ func (s *Store) Prime(storage certmagic.Storage) {
 
 // Attach has the store use the storage from now on, until [Store.Detach] is called.
 func (s *Store) Attach(storage certmagic.Storage) *Use {
-	u := newUse(storage)
+	u := s.newUse(storage)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.uses = append(s.uses, u)

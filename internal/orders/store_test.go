@@ -97,14 +97,14 @@ func TestSweepSparesANewOrder(t *testing.T) {
 		s := started(t, f)
 		give(t, s, "", "x:80", until(time.Minute))
 		swept := make(chan string, 1)
-		at := storageKey(key{"", "x:80"})
+		at := given.storageKey(key{"", "x:80"})
 		second := false
 		f.set(func() {
 			f.during = func(op, k string) {
 				if o := s.book.all()[key{"", "x:80"}]; op == "load" && k == at && o != nil && o.ended(time.Now().Add(-time.Hour)) {
 					if second { // the look again before the removal: another instance has just given an order
 						f.set(func() { f.during = nil })
-						other := newUse(f)
+						other := NewStore().newUse(f)
 						_ = other.put(t.Context(), key{"", "x:80"}, &Order{Address: "x:80", State: Maintenance, Given: time.Now()})
 						swept <- op
 					}
@@ -178,17 +178,17 @@ func TestOrdersDuringAReading(t *testing.T) {
 	})
 }
 
-func storageKey2(address string) string { return storageKey(key{"", address}) }
+func storageKey2(address string) string { return given.storageKey(key{"", address}) }
 
 func TestTenThousandOrders(t *testing.T) {
 	f := newFake()
 	for i := range maxStored {
 		o := &Order{Address: fmt.Sprintf("10.0.%d.%d:80", i/250, i%250), State: Drain, Given: time.Now()}
-		if err := newUse(f).put(t.Context(), o.key(), o); err != nil {
+		if err := NewStore().newUse(f).put(t.Context(), o.key(), o); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := newUse(f).mark(t.Context(), nil); err != nil {
+	if err := NewStore().newUse(f).mark(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
 	s := NewStore()

@@ -17,13 +17,25 @@ import (
 // Orders lie under one key each, which is written and removed as a whole: nothing is
 // locked, and of two that write at once the last one wins.
 const (
-	prefix    = "load_balancer/orders"
-	formatKey = "load_balancer/format" // a storage without it has lost what was in it, or never had an order
 	version   = 1
-
 	maxStored = 10_000 // orders
 	maxBytes  = 8 << 10
 )
+
+// kind is a kind of orders, which lie apart from others in the storage.
+type kind struct {
+	prefix    string             // of the keys
+	formatKey string             // a storage without it has lost what was in it, or never had an order
+	isOrder   *regexp.Regexp     // matches keys; a killed writer may leave others behind: those of its temporary files
+	valid     func(*Order) error // what is wrong with an order
+}
+
+func newKind(prefix, formatKey string, valid func(*Order) error) *kind {
+	return &kind{prefix, formatKey, regexp.MustCompile("^" + prefix + "/[0-9a-f]{32}[.]json$"), valid}
+}
+
+// given are the orders for upstreams and pools.
+var given = newKind("load_balancer/orders", "load_balancer/format", (*Order).Validate)
 
 // stored is an order as the storage has it.
 type stored struct {
@@ -32,25 +44,29 @@ type stored struct {
 }
 
 // storageKey returns the key in the storage.
-func storageKey(k key) string {
+func (of *kind) storageKey(k key) string {
 	h := sha256.Sum256([]byte(k.pool + "\n" + k.address))
-	return prefix + "/" + hex.EncodeToString(h[:16]) + ".json"
+	return of.prefix + "/" + hex.EncodeToString(h[:16]) + ".json"
 }
-
-// A killed writer may leave other keys behind: those of its temporary files.
-var isOrder = regexp.MustCompile("^" + prefix + "/[0-9a-f]{32}[.]json$")
 
 // isMissing reports whether the error says that there is no such key.
 func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
-// listKeys returns the keys of orders.
-func listKeys(ctx context.Context, storage certmagic.Storage) (keys []string, err error) {
-	all, err := storage.List(ctx, prefix, false)
-	if err != nil && !isMissing(err) {
+// maxLists is how often keys are listed again that another instance deletes meanwhile.
+const maxLists = 10
+
+// listKeys returns the keys of orders. A file system fails to list them, and says that
+// they are missing, where one is deleted meanwhile.
+func (of *kind) listKeys(ctx context.Context, storage certmagic.Storage) (keys []string, err error) {
+	all, err := storage.List(ctx, of.prefix, false)
+	for n := 1; isMissing(err) && n < maxLists && storage.Exists(ctx, of.prefix); n++ {
+		all, err = storage.List(ctx, of.prefix, false)
+	}
+	if err != nil && (!isMissing(err) || storage.Exists(ctx, of.prefix)) {
 		return nil, err
 	}
 	for _, k := range all {
-		if isOrder.MatchString(k) {
+		if of.isOrder.MatchString(k) {
 			keys = append(keys, k)
 		}
 	}
@@ -61,7 +77,7 @@ func listKeys(ctx context.Context, storage certmagic.Storage) (keys []string, er
 }
 
 // loadOne returns the order under the storage key.
-func loadOne(ctx context.Context, storage certmagic.Storage, at string) (*Order, error) {
+func (of *kind) loadOne(ctx context.Context, storage certmagic.Storage, at string) (*Order, error) {
 	text, err := storage.Load(ctx, at)
 	if err != nil {
 		return nil, err
@@ -79,10 +95,10 @@ func loadOne(ctx context.Context, storage certmagic.Storage, at string) (*Order,
 	case in.Version < 1 || in.Order == nil:
 		return nil, errors.New("it is no order")
 	}
-	if err := in.Order.Validate(); err != nil {
+	if err := of.valid(in.Order); err != nil {
 		return nil, err
 	}
-	if storageKey(in.Order.key()) != at {
+	if of.storageKey(in.Order.key()) != at {
 		return nil, errors.New("it is an order of another upstream")
 	}
 	return in.Order, nil
@@ -93,8 +109,8 @@ func tooNew(found int) error {
 }
 
 // marked reports whether the storage has what is written before the first order.
-func marked(ctx context.Context, storage certmagic.Storage) (bool, error) {
-	text, err := storage.Load(ctx, formatKey)
+func (of *kind) marked(ctx context.Context, storage certmagic.Storage) (bool, error) {
+	text, err := storage.Load(ctx, of.formatKey)
 	if isMissing(err) {
 		return false, nil
 	}
@@ -129,7 +145,7 @@ func (u *Use) end() { <-u.writing }
 // put writes the order, or removes that of the key where it is nil.
 func (u *Use) put(ctx context.Context, k key, o *Order) error {
 	if o == nil {
-		if err := u.storage.Delete(ctx, storageKey(k)); !isMissing(err) {
+		if err := u.storage.Delete(ctx, u.of.storageKey(k)); !isMissing(err) {
 			return err
 		}
 		return nil
@@ -138,7 +154,7 @@ func (u *Use) put(ctx context.Context, k key, o *Order) error {
 	if err != nil {
 		return err
 	}
-	return u.storage.Store(ctx, storageKey(k), text)
+	return u.storage.Store(ctx, u.of.storageKey(k), text)
 }
 
 // mark writes the orders, and then what says that the storage is complete.
@@ -152,7 +168,7 @@ func (u *Use) mark(ctx context.Context, missing []*Order) error {
 	if err != nil {
 		return err
 	}
-	return u.storage.Store(ctx, formatKey, text)
+	return u.storage.Store(ctx, u.of.formatKey, text)
 }
 
 // sweep removes an order that ended long ago, unless another has been written meanwhile.
@@ -161,7 +177,7 @@ func (u *Use) sweep(ctx context.Context, at string, now time.Time) {
 		return // the next reading tries again
 	}
 	defer u.end()
-	if o, err := loadOne(ctx, u.storage, at); err == nil && o.ended(now) {
+	if o, err := u.of.loadOne(ctx, u.storage, at); err == nil && o.ended(now) {
 		_ = u.storage.Delete(ctx, at) // likewise
 	}
 }
