@@ -22,7 +22,8 @@ func init() {
 }
 
 const longHelp = `Shows the pools and upstreams of a running Caddy, and gives orders for them:
-drain, maintenance, ready, weight; pause and resume for a whole pool.
+drain, maintenance, ready, weight; pause and resume for a whole pool; add and remove
+for the members of a roster.
 
 Orders take effect at once, without a reload. They are kept in Caddy's storage:
 they last until they are withdrawn, or until their --ttl is over, and every
@@ -45,7 +46,9 @@ const examples = `  $ caddy load-balancer
   $ caddy lb weight 10.0.0.1:80 5
   $ caddy lb weight 10.0.0.1:80 default
   $ caddy lb check 10.0.0.1:80
-  $ caddy lb pause web --ttl 1m && migrate-database; caddy lb resume web`
+  $ caddy lb pause web --ttl 1m && migrate-database; caddy lb resume web
+  $ caddy lb add app 10.0.0.3:80 --weight 2
+  $ caddy lb remove app 10.0.0.1:80 --wait`
 
 // where is how the flags say where Caddy is administered.
 type where struct{ address, config, adapter string }
@@ -93,6 +96,7 @@ func build(cmd *cobra.Command) {
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return exit(cmd, s.run(cmd)) }
 	cmd.AddCommand(upstreamCommands(w)...)
 	cmd.AddCommand(poolCommands(w)...)
+	cmd.AddCommand(rosterCommands(w)...)
 }
 
 // takes has the command take arguments of the names, one each.

@@ -71,6 +71,7 @@ func recipeDeployOfFour(t *testing.T, r recipe) {
 		for _, leaving := range pair {
 			leaving.graceful()
 		}
+		l.awaitMore(t, 20) // a restart takes a moment, in which Caddy notices that its idle connections are closed
 		setHealth(pair, ok)
 		for _, new := range pair {
 			new.start(t)
