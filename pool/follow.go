@@ -157,21 +157,13 @@ func (p *Pool) unlisted(m *member) bool {
 	return !ok
 }
 
-// inFlightOf returns how many requests to the address are in flight: of the pool, and
-// also of other handlers whose upstreams are dynamic, if Caddy counts more. For Caddy, a
-// web socket is in flight for its whole life.
+// inFlightOf returns how many requests of the pool to the address are in flight.
 func (p *Pool) inFlightOf(address string) int {
 	m, ok := p.dynamic.members.Load(address)
 	if !ok || m.(*member).known == nil {
 		return 0
 	}
-	known := m.(*member).known
-	begun := known.counters.begun.Load()
-	n := int(begun - min(known.counters.done.Load(), begun))
-	if host := known.counted.Load(); host != nil {
-		n = max(n, host.NumRequests())
-	}
-	return n
+	return m.(*member).known.inFlight()
 }
 
 // weightOf returns the weight that the configuration gives to the upstream at the dial

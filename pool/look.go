@@ -59,8 +59,8 @@ func (p *Pool) hold(s *Snapshot, q *Query) (found queue.Look) {
 	}
 	for _, m := range missed {
 		p.seek(m)
-		if q.tried.NoConnection(m.address) {
-			m.gone.Store(true) // the request has found it away
+		if _, failed := q.tried.FailedAt(); q.tried.NoConnection(m.address) {
+			m.missedAt(failed)
 		}
 	}
 	return queue.Look{Wait: queue.AllDown, Until: until}

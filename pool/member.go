@@ -38,7 +38,7 @@ type member struct {
 	lost      atomic.Int64              // instant since which connections to it fail; 0 for they do not
 	reached   atomic.Int64              // instant of the latest such connection that succeeded; 0 for none
 	failure   atomic.Pointer[string]    // error of the latest attempt that failed; nil for none yet
-	gone      atomic.Bool               // a connection had failed before that
+	gone      atomic.Int64              // instant at which a connection to it failed last; 0 for never
 	returning atomic.Pointer[comeback]  // nil unless it has just come back
 
 	idleWarned atomic.Bool // the log says that it closes idle connections

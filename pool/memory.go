@@ -168,3 +168,15 @@ func (m *memory) Kept(key string, create func() any) any {
 	}
 	return m.kept[key]
 }
+
+// inFlight returns how many attempts of the pool on the address are in flight, web sockets
+// included. Nobody tells of the end of an attempt whose response is left open, as Caddy may
+// leave it when the client has gone: what Caddy counts of all handlers bounds the number.
+func (a *addressState) inFlight() int {
+	done := a.counters.done.Load() // first: then it is never above those begun
+	n := int(a.counters.begun.Load() - done)
+	if host := a.counted.Load(); host != nil {
+		n = min(n, host.NumRequests())
+	}
+	return n
+}

@@ -171,10 +171,11 @@ func (q *Query) avoids(i int) bool {
 		return q.tried.Avoids(dial, q.again)
 	}
 	m := q.Candidates[i].member
-	if _, failed := q.tried.FailedAt(); m.reached.Load() <= failed {
+	_, failed := q.tried.FailedAt()
+	if m.reached.Load() <= failed {
 		return q.tried.Avoids(dial, false)
 	}
-	return q.tried.Avoids(dial, true) && !(m.gone.Load() && q.tried.Failed() == 1)
+	return q.tried.Avoids(dial, true) && !(m.gone.Load() >= failed && q.tried.Failed() == 1)
 }
 
 // Any returns the first candidate that may be picked, from the given one on and over the

@@ -37,7 +37,6 @@ func (p *Pool) seek(m *member) {
 	if m.seeking != nil || p.gone(m, now) || p.isEnded() {
 		return
 	}
-	m.gone.Store(false)
 	m.host.Seek(1)
 	m.seeking = p.checks.Reconnect(healthcheck.Reconnection{
 		Dialled:   m.dialled,
@@ -54,7 +53,7 @@ func (p *Pool) seek(m *member) {
 // this machine lacks says nothing of the member.
 func (p *Pool) notReached(m *member, err error) {
 	if !resources.Exhausted(err) {
-		m.gone.Store(true)
+		m.missedAt(instant.Now())
 	}
 	switch now := instant.Now(); {
 	case p.gone(m, now):
@@ -68,6 +67,13 @@ func (p *Pool) notReached(m *member, err error) {
 	}
 }
 
+// missedAt notes that a connection to the member, of a request or of the plugin, has failed
+// at the instant.
+func (m *member) missedAt(now int64) {
+	for before := m.gone.Load(); before < now && !m.gone.CompareAndSwap(before, now); before = m.gone.Load() {
+	}
+}
+
 // reached notes that a connection to the member has succeeded.
 func (p *Pool) reached(m *member) {
 	if p.takeSeeking(m) == nil {
@@ -75,7 +81,7 @@ func (p *Pool) reached(m *member) {
 	}
 	defer m.host.Seek(-1) // until then the ejection does not end by itself
 	now := instant.Now()
-	if p.options.hold != nil && m.gone.Load() { // else it was there all the time
+	if p.options.hold != nil && m.gone.Load() > m.reached.Load() { // else it was there all the time
 		p.comeBack(m)
 	}
 	m.reached.Store(now)

@@ -215,6 +215,11 @@ func TestSocketIsInFlightUntilItsRequestEnds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		known := b.static.members[0].known
+		if n := known.inFlight(); n != 0 {
+			t.Errorf("%d in flight, where Caddy counts none", n)
+		}
+		known.counted.Store(nil) // as if Caddy counted many
 		if n := b.View().Upstreams[0].InFlight; n != 1 {
 			t.Errorf("open, and %d in flight", n)
 		}

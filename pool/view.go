@@ -181,7 +181,7 @@ func (p *Pool) viewOf(m *member, now int64) (v UpstreamView) {
 	}
 	k := &m.known.counters
 	v.Attempts = k.view()
-	v.InFlight = int(k.begun.Load() - min(k.done.Load(), k.begun.Load()))
+	v.InFlight = m.known.inFlight()
 	if p.latency != nil {
 		if estimate := m.latency.estimate.Load(); estimate != 0 {
 			ms := float64(estimate) / 1e6
