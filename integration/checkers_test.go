@@ -82,6 +82,9 @@ func TestGRPCCheckTakesTheBrokenOutAndBack(t *testing.T) {
 }
 
 func TestCheckOfAnotherPort(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	b := backends(t, "a", "b")
 	_, port, _ := net.SplitHostPort(b[1].addr)
 	p := run(t, policy(b[0].addr, "smooth_weighted_round_robin", "panic_threshold 0\n"+
@@ -182,6 +185,9 @@ func TestCheckersTrustOnlyTheGivenAuthority(t *testing.T) {
 }
 
 func TestGRPCCheckOverTLS(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	ca := newAuthority(t)
 	config := ca.server(t, []string{"h2"}, "check.example")
 	l, err := tls.Listen("tcp", "127.0.0.1:0", config)

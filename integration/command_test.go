@@ -91,6 +91,9 @@ func (p *proxy) asynchronously() <-chan answer {
 }
 
 func TestCommandExitCodes(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	b := backends(t, "a")
 	run(t, policy(addrs(b...), "managed random", "name web"))
 	for _, c := range []struct {
@@ -121,6 +124,9 @@ func TestCommandExitCodes(t *testing.T) {
 
 // A wait lasts as long as a request, over reloads too.
 func TestDrainWaitsForRequests(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	b := backends(t, "a", "b")
 	site := policy(addrs(b...), "smooth_weighted_round_robin", "name web")
 	p := run(t, site)

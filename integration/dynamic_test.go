@@ -165,6 +165,9 @@ func TestDynamicMulti(t *testing.T) {
 }
 
 func TestDynamicSourceThatReturnsNobody(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	b := backends(t, "a")
 	members.set("test")
 	p := run(t, dynamic("smooth_weighted_round_robin", "shuffled test", quick), expireSoon)

@@ -57,6 +57,9 @@ func TestRosterChangesUnderLoadFailNoRequest(t *testing.T) {
 }
 
 func TestRosterWhenTheStorageFails(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	b := backends(t, "a", "b", "c")
 	p := run(t, rostered("failing", member(b[0]), "smooth_weighted_round_robin"))
 	change(t, http.StatusCreated, http.MethodPut, "failing", b[1], "")

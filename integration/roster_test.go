@@ -144,6 +144,9 @@ func TestRosterAndTheConfigurationThatChanges(t *testing.T) {
 }
 
 func TestRosterMemberThatIsRemovedKeepsItsSocket(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	b := backends(t, "a", "b")
 	setAll(b, upgrade)
 	site := rostered("sockets", member(b[0])+member(b[1]), "smooth_weighted_round_robin", "stream_close_delay 1m")
@@ -202,6 +205,9 @@ func TestRosterThatTwoHandlersShare(t *testing.T) {
 }
 
 func TestRosterOfNobodyServesOnceOneIsAdded(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	b := backends(t, "a")
 	p := run(t, rostered("empty", "", "peak_ewma"))
 	if a := p.get("/"); a.status != http.StatusServiceUnavailable {

@@ -16,6 +16,9 @@ func sticky(b []*backend, options ...string) string {
 }
 
 func TestSessionsOfADrainedUpstreamStayAndThoseOfADeadOneMove(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	b := backends(t, "a", "b", "c", "d")
 	d := b[3]
 	p := run(t, sticky(b, patient()))
@@ -163,6 +166,9 @@ func TestNewSessionsBeginAsTheFallbackSays(t *testing.T) {
 }
 
 func TestStrictSessionsWaitForTheirUpstream(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	b := backends(t, "a", "b")
 	p := run(t, sticky(b, "strict", patient()))
 	c := newAudience(t, p, byCookie)

@@ -8,6 +8,9 @@ import (
 // TestTwinsPanicEachForItself has two sites that differ only in when they panic: what
 // one does is no news of the other, over reloads as well.
 func TestTwinsPanicEachForItself(t *testing.T) {
+	if forked(t) {
+		return
+	}
 	b := backends(t, "a", "b")
 	setHealth(b, status(500))
 	site := func(never string) string {
