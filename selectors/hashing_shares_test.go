@@ -32,6 +32,9 @@ func forSizes(t *testing.T, test func(t *testing.T, config object, n int)) {
 // Of as many keys, chance gives the fullest of n up to four standard deviations
 // more than the mean. On a ring the shares themselves differ, by 1/√160.
 func TestKeysAreSharedEvenly(t *testing.T) {
+	if raceDetector {
+		t.Skip("one goroutine counts keys: nothing can race, and it takes ten times as long")
+	}
 	forSizes(t, func(t *testing.T, config object, n int) {
 		const users = 200_000
 		got := countByHome(homes(pooltest.NewHandler(t, config, n), users))
@@ -57,6 +60,9 @@ func without(t *testing.T, config object, n, i int) *reverseproxy.Handler {
 }
 
 func TestRemovedUpstreamMovesOnlyItsKeys(t *testing.T) {
+	if raceDetector {
+		t.Skip("one goroutine counts keys: nothing can race, and it takes ten times as long")
+	}
 	forSizes(t, func(t *testing.T, config object, n int) {
 		const users = 50_000
 		before := homes(pooltest.NewHandler(t, config, n), users)
@@ -88,6 +94,9 @@ func TestRemovedUpstreamMovesOnlyItsKeys(t *testing.T) {
 // On a ring each upstream's share is by chance, the less the more points: 160 for
 // each unit of weight.
 func TestKeysAreSharedByWeight(t *testing.T) {
+	if raceDetector {
+		t.Skip("one goroutine counts keys: nothing can race, and it takes ten times as long")
+	}
 	for _, config := range byUser {
 		t.Run(config["policy"].(string), func(t *testing.T) {
 			pooltest.FixAddresses(t)
@@ -116,6 +125,9 @@ func TestKeysAreSharedByWeight(t *testing.T) {
 // Weights hold between those that are left, too: what one loses goes to the others
 // by their weights.
 func TestOrphansAreSharedByWeight(t *testing.T) {
+	if raceDetector {
+		t.Skip("one goroutine counts keys: nothing can race, and it takes ten times as long")
+	}
 	forKeys(t, func(t *testing.T, config object) {
 		pooltest.FixAddresses(t)
 		const users = 100_000
