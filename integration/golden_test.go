@@ -210,16 +210,8 @@ func TestGoldenExample(t *testing.T) {
 // The documents' examples need not have a site around them to be good ones, but they
 // have, and so can be tried as they are.
 func TestGoldenDocuments(t *testing.T) {
-	files, err := filepath.Glob("../docs/*.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range append(files, "../README.md", "../xcaddy.md") {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		blocks := regexp.MustCompile("(?ms)^```caddyfile\n(.*?)^```").FindAllStringSubmatch(string(text), -1)
+	for file, text := range documents(t) {
+		blocks := regexp.MustCompile("(?ms)^```caddyfile\n(.*?)^```").FindAllStringSubmatch(text, -1)
 		if len(blocks) == 0 && strings.HasSuffix(file, "README.md") {
 			t.Error("no fenced caddyfile blocks in README.md")
 		}

@@ -9,6 +9,24 @@ import (
 	"testing"
 )
 
+// documents returns the texts of all documents for users, by their paths.
+func documents(t *testing.T) map[string]string {
+	t.Helper()
+	files, err := filepath.Glob("../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := make(map[string]string)
+	for _, file := range append(files, "../README.md", "../xcaddy.md") {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts[file] = string(text)
+	}
+	return texts
+}
+
 // anchor returns the anchor of a heading, as GitHub makes it.
 func anchor(heading string) string {
 	text := regexp.MustCompile(`[^\p{L}\p{N} _-]`).ReplaceAllString(strings.ToLower(heading), "")
@@ -17,16 +35,8 @@ func anchor(heading string) string {
 
 // Each link from one document to another leads to a file, and to a heading that it has.
 func TestDocumentsLinkToWhatThereIs(t *testing.T) {
-	files, err := filepath.Glob("../docs/*.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range append(files, "../README.md", "../xcaddy.md") {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, link := range regexp.MustCompile(`\]\(([^)\s]+)\)`).FindAllStringSubmatch(string(text), -1) {
+	for file, text := range documents(t) {
+		for _, link := range regexp.MustCompile(`\]\(([^)\s]+)\)`).FindAllStringSubmatch(text, -1) {
 			path, fragment, _ := strings.Cut(link[1], "#")
 			if strings.Contains(path, "://") {
 				continue
