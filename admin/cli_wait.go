@@ -62,12 +62,15 @@ func waitIdle(ctx context.Context, c *client, out io.Writer, address, in string,
 	}
 }
 
-// total returns how many requests are in flight on the upstream.
-func total(views []pool.UpstreamView) (n int) {
+// total returns how many requests are in flight on the upstream, of all handlers of the
+// instance.
+func total(views []pool.UpstreamView) int {
+	ofPools, ofAddress := 0, 0
 	for _, u := range views {
-		n += u.InFlight
+		ofPools += u.InFlight
+		ofAddress = max(ofAddress, u.AddressInFlight)
 	}
-	return n
+	return max(ofPools, ofAddress)
 }
 
 // undrained returns an error if a pool has sent the upstream new requests for longer than it

@@ -76,7 +76,12 @@ func (p *StatusPage) order(r *http.Request, action string) (status int, err erro
 		edit.State = &state
 	}
 	reason, ttl := strings.TrimSpace(form.Get("reason")), strings.TrimSpace(form.Get("ttl"))
-	edit.Reason, edit.TTL = &reason, &ttl
+	if action != "weight" || reason != "" { // a weight leaves what a drain has been given
+		edit.Reason = &reason
+	}
+	if action != "weight" || ttl != "" {
+		edit.TTL = &ttl
+	}
 
 	in := form.Get("pool")
 	if in != "" && action != "withdraw" {

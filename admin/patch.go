@@ -237,10 +237,17 @@ func give(w http.ResponseWriter, r *http.Request, path, in, address string, edit
 func change(ctx context.Context, in, address, tag string, edit func(*orders.Order) error) (orders.Given, error) {
 	var invalid error
 	given, err := orders.Default.Change(ctx, in, address, tag, func(o *orders.Order) error {
-		invalid = edit(o)
-		return invalid
+		if invalid = edit(o); invalid != nil {
+			return invalid
+		}
+		if p, ok := poolNamed(in); ok && p.Shared() && !o.Empty() {
+			return errShared
+		}
+		return nil
 	})
 	switch {
+	case errors.Is(err, errShared):
+		err = fail(http.StatusConflict, fmt.Errorf("pool: '%s': %w", in, errShared))
 	case errors.Is(err, orders.ErrUnknown):
 		err = fail(http.StatusNotFound, err)
 	case invalid != nil:
@@ -254,6 +261,11 @@ func change(ctx context.Context, in, address, tag string, edit func(*orders.Orde
 	}
 	return given, err
 }
+
+// errShared is returned for an order for one of several pools that have no names of their
+// own and are alike: it could come to be another one's.
+var errShared = errors.New("several pools have this name but for a number, and a restart may number them otherwise;" +
+	" give the pool a name of its own, with the option name, or give the order for all pools")
 
 // obeyed returns once the pools that the order is for obey it: who gets an answer can rely
 // on it, on this instance.

@@ -63,7 +63,7 @@ func (c *configuration) startWatch(w *Watch) {
 // Group is what the checks and reconnections of one pool share: a part of the probe
 // slots, and the queue of events.
 type Group struct {
-	Pool string // name of the pool, for logs and events; set before the first watch
+	Pool func() string // returns the name of the pool, for logs and events; set before the first watch, nil for none
 
 	configuration *configuration
 	events        *eventqueue.Events
@@ -83,4 +83,12 @@ func NewGroup(a *app.App, events *eventqueue.Events) *Group {
 		reconnecting:  make(map[*Reconnecting]struct{}),
 		connections:   make(map[*connection]struct{}),
 	}
+}
+
+// poolName returns the name of the pool; empty for none.
+func (g *Group) poolName() string {
+	if g.Pool == nil {
+		return ""
+	}
+	return g.Pool()
 }

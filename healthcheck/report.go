@@ -13,12 +13,12 @@ import (
 // probe before had the same.
 func (c *Check) logProbe(upstream string, r Result, warning, lastWarning string) {
 	if entry := c.logger.Check(zapcore.DebugLevel, "probe"); entry != nil {
-		entry.Write(zap.String("pool", c.group.Pool), zap.String("upstream", upstream), zap.String("check", c.Name),
+		entry.Write(zap.String("pool", c.group.poolName()), zap.String("upstream", upstream), zap.String("check", c.Name),
 			zap.Bool("passed", r.Err == nil), zap.Duration("duration", r.Duration), zap.Error(r.Err))
 	}
 	if warning != "" && warning != lastWarning {
 		c.logger.Warn("probe was not quite understood",
-			zap.String("pool", c.group.Pool), zap.String("upstream", upstream), zap.String("check", c.Name), zap.String("warning", warning))
+			zap.String("pool", c.group.poolName()), zap.String("upstream", upstream), zap.String("check", c.Name), zap.String("warning", warning))
 	}
 }
 
@@ -63,7 +63,7 @@ type detail struct {
 // as Caddy's own events have it.
 func (c *Check) emit(w *Watch, level zapcore.Level, event, message string, details ...detail) {
 	details = append([]detail{{"upstream", w.target.Upstream}, {"check", c.Name}}, details...)
-	if pool := c.group.Pool; pool != "" { // the check belongs to a handler's pool
+	if pool := c.group.poolName(); pool != "" { // the check belongs to a handler's pool
 		details = append([]detail{{"pool", pool}}, details...)
 	}
 	if entry := c.logger.Check(level, message); entry != nil {

@@ -35,7 +35,7 @@ func (p *Pool) joinApp(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	p.app, p.eventQueue = a, eventqueue.NewEvents(p.logger)
+	p.app, p.eventQueue = a, eventqueue.NewEvents(p.baseLogger)
 	p.checks = healthcheck.NewGroup(a, p.eventQueue)
 	a.AtStart(p.eventQueue.Release)
 	return nil
@@ -50,6 +50,6 @@ func (p *Pool) emit(event string, data map[string]any) {
 	if data == nil {
 		data = make(map[string]any)
 	}
-	data["pool"] = p.name
+	data["pool"] = p.Name()
 	p.eventQueue.Emit(func() { p.events.Emit(p.ctx, event, data) })
 }

@@ -37,7 +37,7 @@ func (p *Pool) attach(ctx caddy.Context, handler *reverseproxy.Handler, nested b
 	p.triesOn = handler.LoadBalancing != nil && handler.LoadBalancing.TryDuration > 0
 	if p.options.rules != nil {
 		if p.connector, err = healthcheck.NewConnector(t.Inner()); err != nil {
-			p.logger.Debug("upstreams that cannot be reached are not connected to by the plugin: requests find out when they are back", zap.Error(err))
+			p.log().Debug("upstreams that cannot be reached are not connected to by the plugin: requests find out when they are back", zap.Error(err))
 		}
 	}
 	// Where one of Caddy's policies picks, too, Caddy would use all of them up at once.

@@ -16,8 +16,8 @@ func (p *Pool) build(ms *membership) {
 		p.detector.Recount()
 	}
 	var others, backup census
-	paused := p.paused() != nil
-	resumed := before != nil && before.paused && !paused
+	paused := p.paused() != nil && len(ms.members) > 0
+	resumed := ms.history.outage.paused.Swap(paused) && !paused
 	steady := 0 // that are up, and do not fail every attempt
 	for i, m := range ms.members {
 		m.release(now)

@@ -53,7 +53,7 @@ type upstreamSeries struct {
 // goes, since the registry sorts them.
 func (p *Pool) collect(to chan<- prometheus.Metric) {
 	v := p.View()
-	of := labels{label("pool", p.name)}
+	of := labels{label("pool", p.Name())}
 	all := make([]upstreamSeries, len(v.Upstreams))
 	for i, u := range v.Upstreams {
 		all[i] = upstreamSeries{u, of.with(label("upstream", u.Address))}

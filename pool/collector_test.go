@@ -39,7 +39,7 @@ func expect(t *testing.T, when string, p *Pool, want map[string]float64) {
 // of returns the name of a series of the i-th upstream. More are labels that come before
 // that of the pool, and behind it.
 func (b *testPool) of(name string, i int, before, behind string) string {
-	return fmt.Sprintf(`%s{%spool=%q,%supstream=%q}`, name, before, b.name, behind, b.statics[i].Dial)
+	return fmt.Sprintf(`%s{%spool=%q,%supstream=%q}`, name, before, b.Name(), behind, b.statics[i].Dial)
 }
 
 func TestSeriesTellWhatThereIs(t *testing.T) {
@@ -61,29 +61,29 @@ func TestSeriesTellWhatThereIs(t *testing.T) {
 		b.memory.tally.unserved(queue.HoldTimeout)
 		synctest.Wait()
 		expect(t, "after an answer and an ejection", b.Pool, map[string]float64{
-			b.of("attempts_begun_total", 0, "", ""):                                          1,
-			b.of("attempts_total", 0, `class="2xx",`, ""):                                    1,
-			b.of("attempt_duration_seconds", 0, "", ""):                                      1,
-			b.of("upstream_in_flight", 0, "", ""):                                            0,
-			b.of("upstream_state", 1, "", `state="up",`):                                     -1,
-			b.of("upstream_state", 1, "", `state="ejected",`):                                1,
-			b.of("upstream_up", 1, "", ""):                                                   0,
-			b.of("ejections_total", 1, "", `rule="`+outlier.ByLocal+`",`):                    1,
-			b.of("ejections_total", 0, "", `rule="`+outlier.ByLocal+`",`):                    -1,
-			fmt.Sprintf(`pool_attempts_total{pool=%q}`, b.name):                              1,
-			fmt.Sprintf(`panic{pool=%q}`, b.name):                                            0,
-			fmt.Sprintf(`queue_refused_total{pool=%q,reason=%q}`, b.name, queue.HoldTimeout): 1,
-			fmt.Sprintf(`queue_refused_total{pool=%q,reason=%q}`, b.name, queue.Full):        0,
-			fmt.Sprintf(`orders{pool=%q,state="maintenance"}`, b.name):                       0,
-			fmt.Sprintf(`retries_total{pool=%q}`, b.name):                                    0,
-			fmt.Sprintf(`panic_changes_total{change="entered",pool=%q}`, b.name):             0,
+			b.of("attempts_begun_total", 0, "", ""):                                            1,
+			b.of("attempts_total", 0, `class="2xx",`, ""):                                      1,
+			b.of("attempt_duration_seconds", 0, "", ""):                                        1,
+			b.of("upstream_in_flight", 0, "", ""):                                              0,
+			b.of("upstream_state", 1, "", `state="up",`):                                       -1,
+			b.of("upstream_state", 1, "", `state="ejected",`):                                  1,
+			b.of("upstream_up", 1, "", ""):                                                     0,
+			b.of("ejections_total", 1, "", `rule="`+outlier.ByLocal+`",`):                      1,
+			b.of("ejections_total", 0, "", `rule="`+outlier.ByLocal+`",`):                      -1,
+			fmt.Sprintf(`pool_attempts_total{pool=%q}`, b.Name()):                              1,
+			fmt.Sprintf(`panic{pool=%q}`, b.Name()):                                            0,
+			fmt.Sprintf(`queue_refused_total{pool=%q,reason=%q}`, b.Name(), queue.HoldTimeout): 1,
+			fmt.Sprintf(`queue_refused_total{pool=%q,reason=%q}`, b.Name(), queue.Full):        0,
+			fmt.Sprintf(`orders{pool=%q,state="maintenance"}`, b.Name()):                       0,
+			fmt.Sprintf(`retries_total{pool=%q}`, b.Name()):                                    0,
+			fmt.Sprintf(`panic_changes_total{change="entered",pool=%q}`, b.Name()):             0,
 		})
 		next := reloaded(t, Options{}, 3)
-		next.name = b.name
+		next.call(naming{name: b.Name(), final: true})
 		expect(t, "after a reload", next.Pool, map[string]float64{
-			next.of("attempts_total", 0, `class="2xx",`, ""):                                 1,
-			next.of("ejections_total", 1, "", `rule="`+outlier.ByLocal+`",`):                 1,
-			fmt.Sprintf(`queue_refused_total{pool=%q,reason=%q}`, b.name, queue.HoldTimeout): 1,
+			next.of("attempts_total", 0, `class="2xx",`, ""):                                   1,
+			next.of("ejections_total", 1, "", `rule="`+outlier.ByLocal+`",`):                   1,
+			fmt.Sprintf(`queue_refused_total{pool=%q,reason=%q}`, b.Name(), queue.HoldTimeout): 1,
 		})
 	})
 }
@@ -93,7 +93,7 @@ func TestRetriesAreCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newOutage(t, Options{}, 2)
 		retries := func() float64 {
-			return scrape(t, b.Pool)[fmt.Sprintf(`caddy_load_balancer_retries_total{pool=%q}`, b.name)]
+			return scrape(t, b.Pool)[fmt.Sprintf(`caddy_load_balancer_retries_total{pool=%q}`, b.Name())]
 		}
 		if o := b.serve(get()); o.err != nil || retries() != 0 {
 			t.Errorf("%v, and %v retries, want none", o.err, retries())

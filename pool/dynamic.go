@@ -161,7 +161,7 @@ func (p *Pool) track(address string, closed bool, now int64) (m *member, isNew b
 	}
 	if closed || d.count >= p.limit {
 		if !closed && p.fullLog.Allow(now) {
-			p.logger.Warn("dynamic_limit reached: further upstreams are neither checked nor ejected",
+			p.log().Warn("dynamic_limit reached: further upstreams are neither checked nor ejected",
 				zap.Int("dynamic_limit", p.limit), zap.String("upstream", address))
 		}
 		return p.untracked(address), false
@@ -169,7 +169,7 @@ func (p *Pool) track(address string, closed bool, now int64) (m *member, isNew b
 	m, isNew, _ = p.newMember(address, now)
 	m.seen.Store(now)
 	if err := p.watch(m, func(t time.Time) bool { return p.gone(m, instant.Of(t)) }); err != nil {
-		p.logger.Error("upstream is not checked", zap.String("upstream", address), zap.Error(err))
+		p.log().Error("upstream is not checked", zap.String("upstream", address), zap.Error(err))
 	}
 	d.members.Store(address, m)
 	d.count++

@@ -19,7 +19,7 @@ func (p *Pool) judge(m *member, r outlier.Report) {
 		p.eject(m, f)
 	}
 	if f.Back {
-		p.logger.Info("upstream is back after its ejection", zap.String("upstream", m.address))
+		p.log().Info("upstream is back after its ejection", zap.String("upstream", m.address))
 		p.emit("unejected", map[string]any{"upstream": m.address})
 	}
 	if f.Back || f.Steady {
@@ -36,12 +36,12 @@ func (p *Pool) eject(m *member, f outlier.Finding) {
 	e, ejected, changed := p.detector.Eject(m.host, &ms.ejectable, &m.ejectable, f, instant.Now())
 	if ejected {
 		why := m.lastError()
-		p.logger.Warn("upstream is ejected",
+		p.log().Warn("upstream is ejected",
 			zap.String("upstream", m.address), zap.String("rule", e.Rule),
 			zap.Duration("duration", e.Lasts), zap.String("ends", p.ejectionEnds(m, f)), zap.Int("in_a_row", e.InARow), zap.String("error", why))
 		m.known.counters.ejected(e.Rule)
 		p.emit("ejected", map[string]any{"upstream": m.address, "rule": e.Rule, "duration": e.Lasts, "in_a_row": e.InARow, "error": why})
-		Events.Publish(Event{Time: time.Now(), Kind: UpstreamEject, Pool: p.name, Upstream: m.address, To: string(Ejected), Reason: e.Rule + ": " + why})
+		Events.Publish(Event{Time: time.Now(), Kind: UpstreamEject, Pool: p.Name(), Upstream: m.address, To: string(Ejected), Reason: e.Rule + ": " + why})
 	}
 	if changed {
 		m.host.Changed()

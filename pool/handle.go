@@ -40,14 +40,15 @@ func (h *Handle) Provision(ctx caddy.Context, o *Options, policy Policy, f Featu
 		return nil
 	}
 	p := &Pool{
-		options: o,
-		logger:  ctx.Logger(), ctx: ctx, expiry: time.Hour, limit: 10_000,
+		options:    o,
+		baseLogger: ctx.Logger(), ctx: ctx, expiry: time.Hour, limit: 10_000,
 	}
 	p.wakeUp.Run, p.intervals.Run = p.changed, p.intervalEnded
 	h.pool, h.owner = p, true
 	if module := ctx.Module(); module != nil {
 		p.policy = module.CaddyModule().ID.Name()
 	}
+	p.call(naming{name: p.policy}) // until it has its own
 	if err := o.provision(); err != nil {
 		return err
 	}

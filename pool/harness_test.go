@@ -101,7 +101,7 @@ func reloadedIn(t testing.TB, ctx caddy.Context, o Options, n int, prepare func(
 	p := h.pool
 	generation++
 	p.generation = generation
-	p.logger, p.policy = zap.New(core), t.Name()
+	p.baseLogger, p.policy = zap.New(core), t.Name()
 	if o.rules != nil {
 		p.detector = outlier.NewDetector(o.rules, func() float64 { return 0 })
 	}

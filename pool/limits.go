@@ -66,7 +66,7 @@ func (p *Pool) findLimits(handler *reverseproxy.Handler) {
 			return
 		}
 	}
-	p.logger.Warn("queue without a limit: no upstream is ever full, so no request waits; set max_requests",
+	p.log().Warn("queue without a limit: no upstream is ever full, so no request waits; set max_requests",
 		zap.String("policy", p.policy))
 }
 

@@ -35,10 +35,10 @@ func (p *Pool) logNone(q *Query) {
 		reasons = append(reasons, u.Dial+": "+why.Detail)
 	}
 	if left && p.sessions {
-		p.logger.Warn("the upstream of a strict session is not available", zap.Strings("upstreams", reasons))
+		p.log().Warn("the upstream of a strict session is not available", zap.Strings("upstreams", reasons))
 		return
 	}
-	p.logger.Error("no upstream left", zap.String("reason", q.why.String()), zap.Strings("upstreams", reasons))
+	p.log().Error("no upstream left", zap.String("reason", q.why.String()), zap.Strings("upstreams", reasons))
 }
 
 // whyOut returns why the upstream was not picked for the request of the record.

@@ -139,12 +139,12 @@ func (p *Pool) untracked(address string) *member {
 func (p *Pool) watch(m *member, expired func(time.Time) bool) error {
 	switch err := m.unresolved; {
 	case errors.Is(err, dialaddr.ErrUnset):
-		p.logger.Warn("upstream is not checked, and cannot be reached: a placeholder in its address has no value; set the variable that it names",
+		p.log().Warn("upstream is not checked, and cannot be reached: a placeholder in its address has no value; set the variable that it names",
 			zap.String("upstream", m.address), zap.Error(err))
 		return nil
 	case err != nil:
 		if len(p.options.HealthChecks) > 0 {
-			p.logger.Warn("upstream is not checked: its address depends on the request",
+			p.log().Warn("upstream is not checked: its address depends on the request",
 				zap.String("upstream", m.address), zap.Error(err))
 		}
 		return nil

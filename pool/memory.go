@@ -18,7 +18,7 @@ import (
 // configuration, and to the same pool of the next: see [memories].
 type memory struct {
 	policy string
-	name   string // of the pool that has claimed it last; used while pools are provisioned, one after the other
+	name   atomic.Pointer[naming] // of the pool that has served with it last; nil for none
 
 	// Guarded by the mutex of memories.
 	claims  []*claim  // of pools that are not closed

@@ -15,7 +15,7 @@ func (p *Pool) ordered(m *member) (e orders.Effect) {
 	if m.known == nil {
 		return e
 	}
-	e = orders.Default.Of(p.name, m.dialled)
+	e = orders.Default.Of(p.orderedAs(), m.dialled)
 	if s := p.source.followed.source(); s != nil {
 		e = e.Or(s.Ordered(m.address))
 	}
@@ -24,7 +24,7 @@ func (p *Pool) ordered(m *member) (e orders.Effect) {
 
 // paused returns the order by which the pool is paused; nil if it is not.
 func (p *Pool) paused() *orders.Order {
-	if o := orders.Default.OfPool(p.name); o != nil && o.State == orders.Paused {
+	if o := orders.Default.OfPool(p.orderedAs()); o != nil && o.State == orders.Paused {
 		return o
 	}
 	return nil
@@ -80,7 +80,7 @@ func (p *Pool) tellOrder(m *member) {
 		message = "an order has ended"
 	}
 	p.logOrder(message, m)
-	Events.Publish(Event{Time: time.Now(), Kind: OrdersChanged, Pool: p.name, Upstream: m.address, To: m.ordered.String(), Reason: m.ordered.Reason()})
+	Events.Publish(Event{Time: time.Now(), Kind: OrdersChanged, Pool: p.Name(), Upstream: m.address, To: m.ordered.String(), Reason: m.ordered.Reason()})
 }
 
 // tellPause logs and publishes a change of what is ordered of the pool. The pool's mutex
@@ -94,16 +94,16 @@ func (p *Pool) tellPause() {
 	if !p.serving.Load() {
 		return
 	}
-	e := Event{Time: time.Now(), Kind: OrdersChanged, Pool: p.name, To: string(orders.Open)}
+	e := Event{Time: time.Now(), Kind: OrdersChanged, Pool: p.Name(), To: string(orders.Open)}
 	if by != nil {
 		e.To, e.Reason = string(orders.Paused), by.Reason
 	}
-	p.logger.Info("an order changes the state of the pool", zap.String("state", e.To), zap.String("reason", e.Reason))
+	p.log().Info("an order changes the state of the pool", zap.String("state", e.To), zap.String("reason", e.Reason))
 	Events.Publish(e)
 }
 
 // logOrder logs what is ordered of the member.
 func (p *Pool) logOrder(message string, m *member) {
-	p.logger.Info(message, zap.String("upstream", m.address), zap.String("order", m.ordered.String()), zap.String("reason", m.ordered.Reason()),
+	p.log().Info(message, zap.String("upstream", m.address), zap.String("order", m.ordered.String()), zap.String("reason", m.ordered.Reason()),
 		zap.Uint32("configured_weight", m.configured))
 }

@@ -11,6 +11,8 @@ import (
 
 // outage is since when a membership has no upstream that may be picked.
 type outage struct {
+	paused atomic.Bool // since the pool is paused, as of the latest build
+
 	lost atomic.Int64 // when it lost its last upstream; 0 while it has one
 	over atomic.Int64 // when the latest outage ended; 0 for never
 	back atomic.Int64 // when one was last back, though none has answered since; 0 for never
@@ -64,7 +66,7 @@ func (p *Pool) logOutage(ms *membership, now int64) {
 	if p.paused() != nil {
 		why = "the pool is paused: requests wait"
 	}
-	Events.Publish(Event{Time: time.Now(), Kind: OutageChanged, Pool: p.name, To: "down", Reason: why})
+	Events.Publish(Event{Time: time.Now(), Kind: OutageChanged, Pool: p.Name(), To: "down", Reason: why})
 	if !p.outageLog.Allow(now) {
 		return
 	}
@@ -77,7 +79,7 @@ func (p *Pool) logOutage(ms *membership, now int64) {
 		}
 		reasons = append(reasons, m.address+": "+status.Detail)
 	}
-	p.logger.Warn(why, zap.String("policy", p.policy), zap.Duration("hold", p.holdTime()), zap.Strings("upstreams", reasons))
+	p.log().Warn(why, zap.String("policy", p.policy), zap.Duration("hold", p.holdTime()), zap.Strings("upstreams", reasons))
 }
 
 // answered notes that the member has answered: its outages are over.
@@ -106,11 +108,11 @@ func (p *Pool) endOutage(ms *membership, why string, fields ...zap.Field) {
 	if ms.upstreams == nil {
 		p.memory.outages.Add(-1)
 	}
-	Events.Publish(Event{Time: time.Now(), Kind: OutageChanged, Pool: p.name, From: "down", Reason: why})
+	Events.Publish(Event{Time: time.Now(), Kind: OutageChanged, Pool: p.Name(), From: "down", Reason: why})
 	if !p.backLog.Allow(instant.Now()) {
 		return
 	}
-	p.logger.Info(why, append(fields, zap.String("policy", p.policy), zap.Int("waiting", p.queue.Held()))...)
+	p.log().Info(why, append(fields, zap.String("policy", p.policy), zap.Int("waiting", p.queue.Held()))...)
 }
 
 // forgetOutages ends the outages of dynamic histories that are no longer kept.

@@ -30,7 +30,7 @@ func (b *testPool) panicsCounted(t *testing.T) (entered, left int) {
 	t.Helper()
 	s := scrape(t, b.Pool)
 	of := func(change string) int {
-		return int(s[`caddy_load_balancer_panic_changes_total{change="`+change+`",pool="`+b.name+`"}`])
+		return int(s[`caddy_load_balancer_panic_changes_total{change="`+change+`",pool="`+b.Name()+`"}`])
 	}
 	return of("entered"), of("left")
 }

@@ -16,9 +16,6 @@ const (
 	triedKey   = "http.load_balancer.tried"   // addresses of upstreams that failed the request, separated by commas
 )
 
-// placeholders are values that are boxed once for all requests of a pool.
-type placeholders struct{ pool, policy any }
-
 var firstAttempt, noneTried any = 1, ""
 
 // describe says in the request's placeholders which pool serves it, and which attempt
@@ -28,8 +25,8 @@ func (p *Pool) describe(r *http.Request) {
 	if repl == nil {
 		return
 	}
-	repl.Set(poolKey, p.placeholders.pool)
-	repl.Set(policyKey, p.placeholders.policy)
+	repl.Set(poolKey, p.naming.Load().pool)
+	repl.Set(policyKey, p.naming.Load().policy)
 	rec := p.transport.Record(r)
 	if n := rec.Failed(); n > 0 {
 		var tried []string

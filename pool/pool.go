@@ -33,9 +33,9 @@ const DefaultDecay = time.Second
 // Pool is what a policy picks from.
 type Pool struct {
 	policy       string // name of the module
-	name         string // of the pool: see [Pool.setDefaultName]
+	naming       atomic.Pointer[naming]
+	baseLogger   *zap.Logger // without the name
 	options      *Options
-	placeholders placeholders
 	identity     identity
 	memory       *memory                   // what outlives reloads; from Start on
 	fleet        *fleet                    // the memory's
@@ -44,7 +44,6 @@ type Pool struct {
 	statics      reverseproxy.UpstreamPool // the handler's static upstreams; nil without a handler
 	fixed        bool                      // there are no dynamic ones
 	transport    *attempt.Transport        // nil without a handler
-	logger       *zap.Logger
 	ctx          caddy.Context
 	events       *caddyevents.App
 	handles      []*Handle // of the policies: the pool's own, then those inside it

@@ -82,8 +82,8 @@ func (p *Pool) refuse(q *Query, why reason) {
 	repl := request.Replacer(q.Request)
 	if repl != nil {
 		repl.Set(reasonKey, string(why))
-		repl.Set(poolKey, p.placeholders.pool)
-		repl.Set(policyKey, p.placeholders.policy)
+		repl.Set(poolKey, p.naming.Load().pool)
+		repl.Set(policyKey, p.naming.Load().policy)
 	}
 	if q.Writer == nil {
 		return

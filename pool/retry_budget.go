@@ -111,7 +111,7 @@ func (p *Pool) affords(q *Query) bool {
 	}
 	p.memory.tally.refused.Add(1)
 	if p.budgetLog.Allow(now) {
-		p.logger.Warn("retry refused: the retry budget is used up, so the request ends with the error that it has",
+		p.log().Warn("retry refused: the retry budget is used up, so the request ends with the error that it has",
 			zap.String("policy", p.policy), zap.Int("retries", level.Extra), zap.Int("requests", level.First),
 			zap.Duration("within", budget.Window), zap.Float64("percent", *o.Percent), zap.Int("per_second", *o.PerSecond))
 	}

@@ -21,7 +21,7 @@ func (p *Pool) connects(m *member) bool {
 		return false
 	}
 	if err := p.connector.Connects(m.dialled); err != nil {
-		p.logger.Debug("upstream is not connected to by the plugin: requests find out when it is back",
+		p.log().Debug("upstream is not connected to by the plugin: requests find out when it is back",
 			zap.String("upstream", m.address), zap.Error(err))
 		return false
 	}
@@ -86,7 +86,7 @@ func (p *Pool) reached(m *member) {
 	}
 	m.reached.Store(now)
 	if m.host.Reached(now) {
-		p.logger.Info("upstream can be connected to again", zap.String("upstream", m.address))
+		p.log().Info("upstream can be connected to again", zap.String("upstream", m.address))
 		m.host.Changed()
 	}
 	for _, ms := range p.membershipsWith(m) {

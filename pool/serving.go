@@ -46,10 +46,10 @@ func Serving() []*Pool {
 		all = append(all, p)
 	}
 	slices.SortFunc(all, func(a, b *Pool) int {
-		return cmp.Or(cmp.Compare(a.name, b.name), -cmp.Compare(a.generation, b.generation))
+		return cmp.Or(cmp.Compare(a.Name(), b.Name()), -cmp.Compare(a.generation, b.generation))
 	})
-	return slices.CompactFunc(all, func(a, b *Pool) bool { return a.name == b.name })
+	return slices.CompactFunc(all, func(a, b *Pool) bool { return a.Name() == b.Name() })
 }
 
 // Name returns the name of the pool.
-func (p *Pool) Name() string { return p.name }
+func (p *Pool) Name() string { return p.naming.Load().name }

@@ -18,7 +18,7 @@ type shown struct {
 // show notes the member's status, and publishes it where its code has changed. What a
 // reload finds as it was is not new. The pool's mutex building is held.
 func (p *Pool) show(m *member, s *state, now int64) {
-	if m.known == nil {
+	if m.known == nil || !p.serving.Load() { // what serves shares it
 		return
 	}
 	next := &shown{m.status(s, now), now}
@@ -27,10 +27,10 @@ func (p *Pool) show(m *member, s *state, now int64) {
 		next.since = before.since
 	}
 	m.known.shown.Store(next)
-	if !p.serving.Load() || before != nil && before.Code == next.Code || before == nil && next.Code == Up {
+	if before != nil && before.Code == next.Code || before == nil && next.Code == Up {
 		return
 	}
-	e := Event{Time: time.Now(), Kind: StateChanged, Pool: p.name, Upstream: m.address, To: string(next.Code), Reason: next.Detail}
+	e := Event{Time: time.Now(), Kind: StateChanged, Pool: p.Name(), Upstream: m.address, To: string(next.Code), Reason: next.Detail}
 	if before != nil {
 		e.From = string(before.Code)
 	}
@@ -56,7 +56,7 @@ func (p *Pool) tellStart() {
 	defer p.building.Unlock()
 	now, told := instant.Now(), 0
 	if o := p.paused(); o != nil {
-		p.logger.Warn("the pool is paused"+orderedBy(o)+": requests wait", zap.Time("since", o.Given))
+		p.log().Warn("the pool is paused"+orderedBy(o)+": requests wait", zap.Time("since", o.Given))
 	}
 	overridden := 0
 	for _, m := range p.static.members {
@@ -73,13 +73,13 @@ func (p *Pool) tellStart() {
 		if told++; told > maxReasons {
 			continue
 		}
-		p.logger.Info("upstream is not up", zap.String("upstream", m.address), zap.String("state", string(status.Code)),
+		p.log().Info("upstream is not up", zap.String("upstream", m.address), zap.String("state", string(status.Code)),
 			zap.String("reason", status.Detail), zap.Time("since", m.since()))
 	}
 	if overridden > maxReasons {
-		p.logger.Info("orders override the configuration of further upstreams", zap.Int("upstreams", overridden-maxReasons))
+		p.log().Info("orders override the configuration of further upstreams", zap.Int("upstreams", overridden-maxReasons))
 	}
 	if told > maxReasons {
-		p.logger.Info("further upstreams are not up", zap.Int("upstreams", told-maxReasons))
+		p.log().Info("further upstreams are not up", zap.Int("upstreams", told-maxReasons))
 	}
 }

@@ -177,7 +177,7 @@ func (p *Pool) lastKnown(r *http.Request) reverseproxy.UpstreamPool {
 		return nil
 	}
 	if p.goneLog.Allow(now) {
-		p.logger.Warn("the source returns no upstreams: those that it returned last go on",
+		p.log().Warn("the source returns no upstreams: those that it returned last go on",
 			zap.Int("upstreams", len(last.upstreams)))
 	}
 	return last.upstreams

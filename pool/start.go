@@ -21,10 +21,9 @@ func (h *Handle) Start() error {
 	now := instant.Now()
 	p.identity.upstreams = slices.Compact(slices.Sorted(slices.Values(append(dials(p.statics), p.source.names...))))
 	memories.claim(p, now)
-	p.setDefaultName()
-	p.memory.name = p.name
+	p.awaitName()
 	if p.checks != nil {
-		p.checks.Pool = p.name
+		p.checks.Pool = p.Name
 	}
 	p.recall()
 	ms := &membership{upstreams: p.statics, index: make(map[string]int)}
@@ -53,7 +52,10 @@ func (h *Handle) Start() error {
 	p.nextInterval(now)
 	if p.app != nil && p.transport != nil {
 		p.app.AtStart(func() {
+			p.names().settle()
+			p.memory.name.Store(p.naming.Load())
 			p.serve()
+			p.Obey() // orders for the pool by its name
 			p.tellStart()
 			p.meetSource()
 		})
@@ -70,7 +72,7 @@ func (p *Pool) moveTo(to *memory) {
 		return
 	}
 	from, now := p.memory, instant.Now()
-	p.memory, to.name = to, p.name
+	p.memory = to
 	p.recall()
 	fresh := make(map[string]bool)
 	for _, m := range p.static.members {

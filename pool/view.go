@@ -3,6 +3,7 @@ package pool
 import (
 	"time"
 
+	"github.com/caddy-evenkeel/evenkeel/endpoint"
 	"github.com/caddy-evenkeel/evenkeel/healthcheck"
 	"github.com/caddy-evenkeel/evenkeel/internal/instant"
 	"github.com/caddy-evenkeel/evenkeel/internal/orders"
@@ -54,11 +55,16 @@ type UpstreamView struct {
 	Ejection *EjectionView `json:"ejection,omitempty"`
 
 	// What follows.
-	Weight      float64  `json:"weight"`                 // with orders, agents and slow start; 0: no new traffic
-	MaxRequests int      `json:"max_requests,omitempty"` // 0 for any number
-	Share       float64  `json:"share"`                  // of the pool's attempts of the last ten seconds, from 0 to 1
-	InFlight    int      `json:"in_flight"`              // attempts of this pool
-	LatencyMS   *float64 `json:"latency_ms,omitempty"`   // the policy's estimate; absent where it has none
+	Weight      float64 `json:"weight"`                 // with orders, agents and slow start; 0: no new traffic
+	MaxRequests int     `json:"max_requests,omitempty"` // 0 for any number
+	Share       float64 `json:"share"`                  // of the pool's attempts of the last ten seconds, from 0 to 1
+	InFlight    int     `json:"in_flight"`              // attempts of this pool
+
+	// Requests to the address of all handlers of this instance, those of earlier
+	// configurations included: 0 where it may be stopped.
+	AddressInFlight int `json:"address_in_flight"`
+
+	LatencyMS *float64 `json:"latency_ms,omitempty"` // the policy's estimate; absent where it has none
 
 	Attempts AttemptsView `json:"attempts"`
 
@@ -97,7 +103,7 @@ type AttemptsView struct {
 
 // View returns what operators see of the pool.
 func (p *Pool) View() View {
-	v := View{Name: p.name, Policy: p.policy, State: string(orders.Open), Weighted: !p.options.unweighted}
+	v := View{Name: p.Name(), Policy: p.policy, State: string(orders.Open), Weighted: !p.options.unweighted}
 	if o := p.paused(); o != nil {
 		v.State, v.Order, v.Reason = string(orders.Paused), o, "paused"+orderedBy(o)
 	}
@@ -149,7 +155,7 @@ func (p *Pool) viewOf(m *member, now int64) (v UpstreamView) {
 	if i, ok := p.static.index[m.address]; ok && p.static.members[i] == m && status.takes() {
 		status = p.statusOf(p.statics[i], now)
 	}
-	v.Pool, v.Address, v.State, v.Reason, v.member = p.name, m.address, status.Code, status.Detail, m
+	v.Pool, v.Address, v.State, v.Reason, v.member = p.Name(), m.address, status.Code, status.Detail, m
 	if m.dialled != m.address {
 		v.Dialled = m.dialled
 	}
@@ -182,6 +188,11 @@ func (p *Pool) viewOf(m *member, now int64) (v UpstreamView) {
 	k := &m.known.counters
 	v.Attempts = k.view()
 	v.InFlight = m.known.inFlight()
+	if i, ok := p.static.index[m.address]; ok && p.static.members[i] == m {
+		v.AddressInFlight = endpoint.Active(p.statics[i])
+	} else if host := m.known.counted.Load(); host != nil {
+		v.AddressInFlight = host.NumRequests()
+	}
 	if p.latency != nil {
 		if estimate := m.latency.estimate.Load(); estimate != 0 {
 			ms := float64(estimate) / 1e6

@@ -19,19 +19,19 @@ func (p *Pool) warn(handler *reverseproxy.Handler) {
 	addresses := dials(handler.Upstreams)
 	upstreams := zap.Strings("upstreams", addresses[:min(len(addresses), 10)])
 	if p.fixed && len(addresses) > 0 && o.drained(addresses) {
-		p.logger.Warn("all upstreams have weight 0: requests get a 503, but for those of sessions;"+
+		p.log().Warn("all upstreams have weight 0: requests get a 503, but for those of sessions;"+
 			" give an upstream a weight above 0, or leave its weight out", policy, upstreams)
 	}
 	if t := o.PanicThreshold; t != nil && *t > 0 && *t < 1 {
-		p.logger.Warn("panic_threshold is a percentage, and below one percent: write 50 for a half",
+		p.log().Warn("panic_threshold is a percentage, and below one percent: write 50 for a half",
 			policy, upstreams, zap.Float64("panic_threshold", *t))
 	}
 	if b := o.RetryBudget; b != nil && b.Percent != nil && *b.Percent > 0 && *b.Percent < 1 {
-		p.logger.Warn("retry_budget is a percentage, and below one percent: write 20 for a fifth",
+		p.log().Warn("retry_budget is a percentage, and below one percent: write 20 for a fifth",
 			policy, upstreams, zap.Float64("retry_budget", *b.Percent))
 	}
 	if p.fixed && len(addresses) > 0 && !slices.ContainsFunc(addresses, func(a string) bool { return !o.backups.has(a) }) {
-		p.logger.Warn("all upstreams are backups, which is as if none were: leave backup out, or name only some of them",
+		p.log().Warn("all upstreams are backups, which is as if none were: leave backup out, or name only some of them",
 			policy, upstreams)
 	}
 	if d := o.OutlierDetection; d != nil {
@@ -40,13 +40,13 @@ func (p *Pool) warn(handler *reverseproxy.Handler) {
 			"max_ejection_percent":         d.MaxEjectionPercent,
 		} {
 			if percent != nil && *percent > 0 && *percent < 1 {
-				p.logger.Warn(option+" is a percentage, and below one percent: write 50 for a half",
+				p.log().Warn(option+" is a percentage, and below one percent: write 50 for a half",
 					policy, upstreams, zap.Float64(option, *percent))
 			}
 		}
 	}
 	if lb := handler.LoadBalancing; lb != nil && o.hold != nil && time.Duration(lb.TryDuration) > time.Duration(o.hold.Duration) {
-		p.logger.Warn("lb_try_duration is longer than hold: while all upstreams are down, each request is tried for so long before it fails;"+
+		p.log().Warn("lb_try_duration is longer than hold: while all upstreams are down, each request is tried for so long before it fails;"+
 			" write hold for that time, and remove lb_try_duration", policy, upstreams,
 			zap.Duration("lb_try_duration", time.Duration(lb.TryDuration)), zap.Duration("hold", time.Duration(o.hold.Duration)))
 	}
@@ -55,11 +55,11 @@ func (p *Pool) warn(handler *reverseproxy.Handler) {
 		return
 	}
 	if checks.Active != nil && checks.Active.IsEnabled() && len(o.HealthChecks) > 0 {
-		p.logger.Warn("Caddy's own active health checks run beside health_check, and an upstream must pass both:"+
+		p.log().Warn("Caddy's own active health checks run beside health_check, and an upstream must pass both:"+
 			" remove health_uri, and what else begins with health_ in the block of reverse_proxy", policy, upstreams)
 	}
 	if checks.Passive != nil && checks.Passive.FailDuration > 0 && o.rules != nil {
-		p.logger.Warn("Caddy's own passive health checks count failures beside outlier_detection, and take out even the last upstream:"+
+		p.log().Warn("Caddy's own passive health checks count failures beside outlier_detection, and take out even the last upstream:"+
 			" remove fail_duration, or write outlier_detection off", policy, upstreams,
 			zap.Duration("fail_duration", time.Duration(checks.Passive.FailDuration)))
 	}
@@ -83,7 +83,7 @@ func (p *Pool) warnOfClosed(m *member) {
 	if keeps > 0 {
 		do = "write keepalive " + below(idle).String() + " in the block of transport http"
 	}
-	p.logger.Warn("upstream closes idle connections sooner than Caddy, and a request that cannot be sent twice was lost, a POST, say: "+do,
+	p.log().Warn("upstream closes idle connections sooner than Caddy, and a request that cannot be sent twice was lost, a POST, say: "+do,
 		zap.String("upstream", m.address), zap.Duration("closes_after", idle), zap.Duration("keepalive", keeps))
 }
 

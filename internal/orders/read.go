@@ -81,11 +81,11 @@ func (s *Store) load(ctx context.Context, u *Use, fresh bool) (found map[key]*Or
 		}
 	}
 	now := time.Now()
-	for _, k := range keys {
-		o, err := s.of.loadOne(ctx, u.storage, k)
+	for i, l := range s.of.loadAll(ctx, u.storage, keys) {
 		if ctx.Err() != nil {
 			return nil, nil, ctx.Err()
 		}
+		k, o, err := keys[i], l.order, l.err
 		if isMissing(err) {
 			delete(there, k)
 			continue // it was ended meanwhile

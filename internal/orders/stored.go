@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io/fs"
 	"regexp"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/certmagic"
@@ -74,6 +76,32 @@ func (of *kind) listKeys(ctx context.Context, storage certmagic.Storage) (keys [
 		return nil, fmt.Errorf("it has %d orders, more than %d", len(keys), maxStored)
 	}
 	return keys, nil
+}
+
+// atOnce is how many orders are read at the same time: a remote storage takes its time for
+// each.
+const atOnce = 32
+
+// loaded is an order as it was read, or why it was not.
+type loaded struct {
+	order *Order
+	err   error
+}
+
+// loadAll returns the orders under the storage keys, in their order.
+func (of *kind) loadAll(ctx context.Context, storage certmagic.Storage, keys []string) []loaded {
+	all := make([]loaded, len(keys))
+	var next atomic.Int64
+	var readers sync.WaitGroup
+	for range min(atOnce, len(keys)) {
+		readers.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(keys) && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
+				all[i].order, all[i].err = of.loadOne(ctx, storage, keys[i])
+			}
+		})
+	}
+	readers.Wait()
+	return all
 }
 
 // loadOne returns the order under the storage key.
