@@ -17,8 +17,9 @@ func (p *Pool) build(ms *membership) {
 	}
 	var others, backup census
 	paused := p.paused() != nil && len(ms.members) > 0
-	resumed := ms.history.outage.paused.Swap(paused) && !paused
-	steady := 0 // that are up, and do not fail every attempt
+	resumed := before != nil && before.paused && !paused
+	pauseOver := ms.history.outage.paused.Swap(paused) && !paused // of the pool, also by another name
+	steady := 0                                                   // that are up, and do not fail every attempt
 	for i, m := range ms.members {
 		m.release(now)
 		if resumed {
@@ -67,7 +68,7 @@ func (p *Pool) build(ms *membership) {
 	}
 	next.down = paused || len(next.tiers) == 0 && next.reserve.empty() && others.weighted+backup.weighted > 0
 	p.noteOutage(ms, before, next, now)
-	if resumed {
+	if resumed || pauseOver {
 		p.endOutage(ms, "the pool is open again: requests go on")
 	}
 	if !next.panicking || onBackups {
