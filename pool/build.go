@@ -19,7 +19,8 @@ func (p *Pool) build(ms *membership) {
 	paused := p.paused() != nil && len(ms.members) > 0
 	resumed := before != nil && before.paused && !paused
 	pauseOver := ms.history.outage.paused.Swap(paused) && !paused // of the pool, also by another name
-	steady := 0                                                   // that are up, and do not fail every attempt
+
+	steady := 0 // that are up, and do not fail every attempt
 	for i, m := range ms.members {
 		m.release(now)
 		if resumed {

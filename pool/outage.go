@@ -35,10 +35,21 @@ func (p *Pool) noteOutage(ms *membership, before, next *Snapshot, now int64) {
 		o.back.Store(now)
 	case o.lost.Load() != 0 && o.back.Load() == 0 && p.queue.Held() == 0 && !p.seeksAny(ms):
 		// The requests that could not connect have gone, and nobody looks any more.
-		if o.lost.Swap(0) != 0 && ms.upstreams == nil {
-			p.memory.outages.Add(-1)
-		}
+		p.forgetOutage(ms)
 	}
+}
+
+// forgetOutage ends the outage of the membership without a word. It reports whether there
+// was one.
+func (p *Pool) forgetOutage(ms *membership) bool {
+	lost := &ms.history.outage.lost
+	if lost.Load() == 0 || lost.Swap(0) == 0 {
+		return false
+	}
+	if ms.upstreams == nil {
+		p.memory.outages.Add(-1)
+	}
+	return true
 }
 
 // lose notes that the membership has no upstream left, and returns since when. It logs the
@@ -101,13 +112,10 @@ const backAgain = "an upstream is back: requests go on"
 
 // endOutage ends the outage of the membership, if there is one, and logs why.
 func (p *Pool) endOutage(ms *membership, why string, fields ...zap.Field) {
-	if ms.history.outage.lost.Load() == 0 || ms.history.outage.lost.Swap(0) == 0 {
+	if !p.forgetOutage(ms) {
 		return
 	}
 	ms.history.outage.over.Store(instant.Now())
-	if ms.upstreams == nil {
-		p.memory.outages.Add(-1)
-	}
 	Events.Publish(Event{Time: time.Now(), Kind: OutageChanged, Pool: p.Name(), From: "down", Reason: why})
 	if !p.backLog.Allow(instant.Now()) {
 		return

@@ -119,9 +119,8 @@ func (p *Pool) affords(q *Query) bool {
 }
 
 // bridges reports whether the request waits for the end of an outage, or could not connect
-// in one: nothing of it was
-// sent, and no upstream is asked more often for it, for it goes only where the plugin could
-// connect since, at the rate that answers set.
+// in one. Nothing of it was sent, and no upstream is asked more often for it: it goes only
+// where the plugin could connect since, at the rate that answers set.
 func (p *Pool) bridges(q *Query) bool {
 	if p.holdTime() == 0 || !q.holds || !q.tried.Unsent() {
 		return false

@@ -86,10 +86,15 @@ func (returnGate) answered(p *Pool, h *hold) {
 
 // comeBack closes the gate of the member, which the plugin has just reached.
 func (p *Pool) comeBack(m *member) {
-	if m.returning.Swap(newReturn(instant.Now())) == nil {
+	p.closeGate(m, instant.Now())
+	p.changed()
+}
+
+// closeGate closes the gate of the member, which is back since the instant.
+func (p *Pool) closeGate(m *member, now int64) {
+	if m.returning.Swap(newReturn(now)) == nil {
 		p.comebacks.Add(1)
 	}
-	p.changed()
 }
 
 // resume closes the gate of the member, if requests wait for the end of a pause.
@@ -98,9 +103,7 @@ func (p *Pool) resume(m *member, now int64) {
 		return
 	}
 	m.reached.Store(now)
-	if m.returning.Swap(newReturn(now)) == nil {
-		p.comebacks.Add(1)
-	}
+	p.closeGate(m, now)
 }
 
 // endComeback opens the gate of the member, if it is the given one; nil for none.

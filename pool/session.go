@@ -159,8 +159,7 @@ func (p *Pool) openToSessions(s *Snapshot, ms *membership, states []state) {
 			Address: m.address, Latency: m.latency, member: m, index: i,
 			limit: state.limit, probation: state.phase == outlier.Probation,
 		}
-		well := state.verdict == healthcheck.Healthy && !state.maint && !state.lost
-		well = well && !s.paused
+		well := state.verdict == healthcheck.Healthy && !state.maint && !state.lost && !s.paused
 		s.open[i], s.ejected[i] = well && state.phase != outlier.Ejected, well && state.phase == outlier.Ejected
 	}
 	for _, t := range s.tiers {
